@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+namespace rehyat {
+
+/// A file that is whole or absent: written under a temporary name in the same folder; `commit` flushes it to the disk,
+/// renames it and flushes the folder. Without `commit` the destructor removes it. Throws UserError with path and reason
+/// (no space, no right, not a folder).
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+
+  void write(const void* data, std::size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Where a library that opens files by name writes; it must have closed the file before `commit`.
+  const std::filesystem::path& temporary() const { return temporary_; }
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int fd_ = -1;
+};
+
+void write_file_atomic(const std::filesystem::path& path, std::string_view content);
+/// Throws UserError when the file is missing, unreadable or larger than `limit` bytes.
+std::string read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
+/// Makes the folder and its parents; throws UserError.
+void make_folder(const std::filesystem::path& path);
+/// Removes what AtomicFile of a killed process left in this folder.
+void remove_leftovers(const std::filesystem::path& folder);
+/// Throws UserError unless `bytes` fit on the file system of `path`.
+void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what);
+
+}  // namespace rehyat

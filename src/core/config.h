@@ -1,0 +1,219 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+
+/// Strict configuration. A settings struct lists its fields once, and from that list come parsing, dotted overrides,
+/// documentation, JSON and the resolved YAML:
+///
+///     struct DistillConfig {
+///       double lr = 1e-3;
+///       Loss loss = Loss::l1;
+///       PhiConfig phi;
+///       void fields(config::Fields& f) {
+///         f.add("lr", lr, "peak learning rate").above(0);
+///         f.choice("loss", loss, {{"l1", Loss::l1}, {"mse", Loss::mse}}, "what is minimised");
+///         f.section("phi", phi, "feature map");
+///       }
+///       void validate() const;  // optional: throws UserError on combinations that make no sense
+///     };
+///
+/// Unknown, repeated, mistyped, missing and out-of-range keys are UsageErrors with file:line:column and the nearest
+/// valid name.
+namespace rehyat::config {
+
+class Fields;
+struct Node;  // a parsed YAML (or JSON) value with its position; defined in config.cpp
+
+/// Limits against hostile YAML.
+struct Limits {
+  std::size_t bytes = 1 << 20;
+  int depth = 32;
+  std::size_t nodes = 100'000;
+  std::size_t aliases = 64;
+};
+
+/// One documented key. The constraint setters are checked after parsing, with the key's position in the message.
+class Field {
+ public:
+  Field& above(double bound);                  ///< value > bound
+  Field& at_least(double bound);               ///< value >= bound
+  Field& at_most(double bound);                ///< value <= bound
+  Field& between(double low, double high);     ///< low <= value <= high
+  Field& one_of(std::vector<std::string> names);
+  Field& not_empty();                          ///< string or list
+  Field& required();                           ///< a missing key is an error
+
+  // What follows is filled in by Fields.
+  std::string name, type, doc;
+  bool is_required = false, present = false;
+  std::vector<std::pair<std::string, std::function<bool()>>> checks;  ///< text of the expectation, test
+  std::function<void(const Node&)> parse;
+  std::function<nlohmann::ordered_json()> dump;
+  std::function<double()> number;              ///< of a numeric field
+  std::function<std::size_t()> length;         ///< of a string or list field
+  std::function<std::string()> text;           ///< of a string field
+  std::unique_ptr<Fields> children;            ///< of a section
+  std::function<void()> validate;              ///< of a section with a validate()
+};
+
+/// The list of fields of one settings struct, made by its `fields` member.
+class Fields {
+ public:
+  Fields();
+  ~Fields();
+  Fields(Fields&&) noexcept;
+
+  Field& add(std::string name, bool& value, std::string doc);
+  Field& add(std::string name, std::int64_t& value, std::string doc);
+  Field& add(std::string name, int& value, std::string doc);
+  Field& add(std::string name, std::uint64_t& value, std::string doc);
+  Field& add(std::string name, double& value, std::string doc);
+  Field& add(std::string name, std::string& value, std::string doc);
+  Field& add(std::string name, std::filesystem::path& value, std::string doc);  ///< relative to the working folder
+  Field& add(std::string name, std::vector<std::int64_t>& value, std::string doc);
+  Field& add(std::string name, std::vector<double>& value, std::string doc);
+  Field& add(std::string name, std::vector<std::string>& value, std::string doc);
+  Field& add(std::string name, std::optional<std::int64_t>& value, std::string doc);
+  Field& add(std::string name, std::optional<double>& value, std::string doc);
+  Field& add(std::string name, std::optional<std::string>& value, std::string doc);
+  /// "500GB" or a number of bytes.
+  Field& bytes(std::string name, std::int64_t& value, std::string doc);
+
+  /// An enum, by name.
+  template <typename Enum>
+  Field& choice(std::string name, Enum& value, std::vector<std::pair<std::string, Enum>> names, std::string doc) {
+    std::vector<std::pair<std::string, std::int64_t>> plain;
+    for (const auto& [key, item] : names) plain.emplace_back(key, static_cast<std::int64_t>(item));
+    return choice_impl(
+        std::move(name), [&value] { return static_cast<std::int64_t>(value); },
+        [&value](std::int64_t item) { value = static_cast<Enum>(item); }, std::move(plain), std::move(doc));
+  }
+
+  /// A nested struct.
+  template <typename Struct>
+  Field& section(std::string name, Struct& value, std::string doc) {
+    auto children = std::make_unique<Fields>();
+    value.fields(*children);
+    std::function<void()> validate;
+    if constexpr (requires { value.validate(); }) validate = [&value] { value.validate(); };
+    return section_impl(std::move(name), std::move(children), std::move(validate), std::move(doc));
+  }
+
+  /// A nested struct that may be absent: `value` is set only when the key is there.
+  template <typename Struct>
+  Field& section(std::string name, std::optional<Struct>& value, std::string doc) {
+    return optional_section_impl(
+        std::move(name), [&value] { return value.has_value(); },
+        [&value](Fields& f) -> std::function<void()> {
+          if (!value) value.emplace();
+          value->fields(f);
+          if constexpr (requires { value->validate(); }) return [&value] { value->validate(); };
+          return {};
+        },
+        [](Fields& f) {
+          // For the documentation only; the struct's lifetime ends here and so must not be written to.
+          static thread_local Struct defaults;
+          defaults = Struct{};
+          defaults.fields(f);
+        },
+        std::move(doc));
+  }
+
+  /// A list of structs.
+  template <typename Struct>
+  Field& list(std::string name, std::vector<Struct>& value, std::string doc) {
+    return list_impl(
+        std::move(name), [&value] { return value.size(); },
+        [&value](std::size_t n) {
+          value.clear();
+          value.resize(n);
+        },
+        [&value](std::size_t i, Fields& f) -> std::function<void()> {
+          value[i].fields(f);
+          if constexpr (requires { value[i].validate(); }) return [&value, i] { value[i].validate(); };
+          return {};
+        },
+        std::move(doc));
+  }
+
+  /// Lets a scalar or a list stand for the whole struct: `blocks: [0, 3]` for `blocks: {list: [0, 3]}`.
+  void shorthand(std::string field);
+
+  const std::vector<std::unique_ptr<Field>>& all() const { return fields_; }
+  const std::string& shorthand_field() const { return shorthand_; }
+
+ private:
+  Field& make(std::string name, std::string type, std::string doc);
+  Field& choice_impl(std::string name, std::function<std::int64_t()> get, std::function<void(std::int64_t)> set,
+                     std::vector<std::pair<std::string, std::int64_t>> names, std::string doc);
+  Field& section_impl(std::string name, std::unique_ptr<Fields> children, std::function<void()> validate,
+                      std::string doc);
+  Field& optional_section_impl(std::string name, std::function<bool()> has,
+                               std::function<std::function<void()>(Fields&)> emplace,
+                               std::function<void(Fields&)> describe, std::string doc);
+  Field& list_impl(std::string name, std::function<std::size_t()> size, std::function<void(std::size_t)> resize,
+                   std::function<std::function<void()>(std::size_t, Fields&)> item, std::string doc);
+
+  std::vector<std::unique_ptr<Field>> fields_;
+  std::string shorthand_;
+};
+
+/// A parsed document before it is bound to a struct: one file plus dotted overrides (`distill.lr=1e-3`), which win.
+class Document {
+ public:
+  static Document from_file(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
+                            const Limits& limits = {});
+  static Document from_text(std::string_view text, std::string name, const std::vector<std::string>& overrides = {},
+                            const Limits& limits = {});
+  static Document from_json(const nlohmann::ordered_json& json, std::string name);
+
+  /// Fills `fields`; every key of the document must be known. Throws UsageError.
+  void bind(Fields& fields) const;
+
+ private:
+  std::shared_ptr<const Node> root_;
+};
+
+/// Binds a whole struct and validates it.
+template <typename Struct>
+Struct load(const Document& document) {
+  Struct value;
+  Fields fields;
+  value.fields(fields);
+  document.bind(fields);
+  if constexpr (requires { value.validate(); }) value.validate();
+  return value;
+}
+
+nlohmann::ordered_json dump(const Fields& fields);
+std::string yaml(const nlohmann::ordered_json& json);
+/// One line a key: dotted name, type, default, documentation.
+std::string documentation(const Fields& fields, std::string_view prefix = "");
+
+template <typename Struct>
+nlohmann::ordered_json to_json(const Struct& value) {
+  Struct copy = value;
+  Fields fields;
+  copy.fields(fields);
+  return dump(fields);
+}
+
+/// The inverse of to_json; `name` stands in messages for the file the JSON came from.
+template <typename Struct>
+Struct from_json(const nlohmann::ordered_json& json, std::string name) {
+  return load<Struct>(Document::from_json(json, std::move(name)));
+}
+
+}  // namespace rehyat::config

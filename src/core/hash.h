@@ -1,0 +1,32 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace rehyat {
+
+/// XXH3 128-bit checksum, 32 hexadecimal digits. Guards against accidents, not against an adversary.
+std::string hash_bytes(const void* data, std::size_t bytes);
+std::string hash_text(std::string_view text);
+std::string hash_file(const std::filesystem::path& path);
+
+/// The same over data that comes in parts.
+class Hasher {
+ public:
+  Hasher();
+  ~Hasher();
+  Hasher(Hasher&&) noexcept;
+  Hasher& update(const void* data, std::size_t bytes);
+  Hasher& update(std::string_view text) { return update(text.data(), text.size()); }
+  std::string digest() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rehyat

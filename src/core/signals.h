@@ -1,0 +1,12 @@
+#pragma once
+
+namespace rehyat {
+
+/// Makes SIGINT, SIGTERM and SIGUSR1 a request to stop at the next good moment (a checkpoint, exit code 75); a second
+/// SIGINT ends the program at once.
+void install_stop_signals();
+bool stop_requested();
+/// For tests and for a stop that a rank other than this one was asked for.
+void request_stop();
+
+}  // namespace rehyat

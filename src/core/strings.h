@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rehyat {
+
+/// The arguments, printed one after the other: `cat("row ", 3, " of ", n)`.
+template <typename... Args>
+std::string cat(const Args&... args) {
+  std::ostringstream out;
+  (out << ... << args);
+  return out.str();
+}
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+std::vector<std::string> split(std::string_view text, char separator);
+std::string_view trim(std::string_view text);
+
+/// The candidate with the least edit distance to `name`, or "" if none is near enough to be meant.
+std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
+
+/// "1.5 GB" (powers of 1000), "12 m 30 s", "1,234,567".
+std::string human_bytes(std::int64_t bytes);
+std::string human_seconds(double seconds);
+std::string human_count(std::int64_t count);
+
+/// "500GB", "64 MiB" or "1000" to bytes; throws UserError that names `what`.
+std::int64_t parse_bytes(std::string_view text, std::string_view what);
+
+/// "[2, 3, 4]".
+std::string shape_string(const std::vector<std::int64_t>& shape);
+
+}  // namespace rehyat

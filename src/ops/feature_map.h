@@ -1,0 +1,54 @@
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+
+#include "core/config.h"
+#include "core/rng.h"
+
+/// Feature maps phi: R^D -> R^F of the linear branch, own weights per head (paper, "Characterization of phi").
+namespace rehyat::ops {
+
+enum class FeatureMapKind { poly_mlp, hedgehog, elu };
+enum class Activation { gelu, silu, relu };
+enum class NonNegative { softplus, relu, exp, none };
+
+struct FeatureMapConfig {
+  FeatureMapKind kind = FeatureMapKind::poly_mlp;
+  std::int64_t layers = 2;   ///< poly_mlp: linear layers
+  std::int64_t degree = 2;   ///< poly_mlp: P, the highest power; slice i of the embedding is raised to the power i
+  std::int64_t hidden = 0;   ///< poly_mlp: hidden width; 0 = P * D
+  Activation activation = Activation::gelu;
+  NonNegative nonnegative = NonNegative::softplus;
+  bool rope_first = true;    ///< phi acts on q, k after RoPE, which keeps phi >= 0; false is the ablation
+
+  void fields(config::Fields& f);
+  void validate() const;
+  /// Width F of the features for head width D.
+  std::int64_t feature_width(std::int64_t head_width) const;
+  bool operator==(const FeatureMapConfig&) const = default;
+};
+
+/// One map for all heads of a block: x [B,A,N,D] -> [B,A,N,F], computed in x's dtype, elementwise parts in float32.
+/// Parameters (poly_mlp): "layers.<i>.weight" [A,in,out], "layers.<i>.bias" [A,1,out]; hedgehog: "weight" [A,D,F/2].
+class FeatureMapImpl : public torch::nn::Module {
+ public:
+  FeatureMapImpl(std::int64_t heads, std::int64_t head_width, const FeatureMapConfig& config);
+
+  torch::Tensor forward(const torch::Tensor& x);
+  /// Draws the weights from `rng` and sets the output level so that phi_q . phi_k is about `target_product` for a
+  /// typical pair (1 for the joint normalizer: an exponent of 0).
+  void initialize(Rng& rng, double target_product = 1.0);
+  const FeatureMapConfig& config() const { return config_; }
+  std::int64_t feature_width() const { return config_.feature_width(head_width_); }
+
+ private:
+  std::int64_t heads_, head_width_;
+  FeatureMapConfig config_;
+  std::vector<torch::Tensor> weights_, biases_;
+};
+TORCH_MODULE(FeatureMap);
+
+}  // namespace rehyat::ops

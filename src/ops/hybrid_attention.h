@@ -1,0 +1,56 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "ops/attention_spec.h"
+
+/// Hybrid attention (paper, Eqs. 5-18) in three forms that compute the same function.
+///
+/// Shapes: B batch, A heads, N = slices * HW tokens, D head width, F feature width.
+///   q, k [B,A,N,D] after RMSNorm and RoPE, v [B,A,N,D], phi_q, phi_k [B,A,N,F]; the result is [B,A,N,D] in q's dtype.
+/// phi_q and phi_k may be undefined for kind softmax only. State and normaliser sums are float32 at least.
+/// Throws UserError ("[hybrid_attention] phi_k: found ..., expected ...") on shapes, dtypes or devices that do not fit,
+/// on `joint` with a negative normaliser, and where a denominator is 0.
+namespace rehyat::ops {
+
+/// Slow and literal: builds the whole score matrix, differentiable by autograd, any floating dtype. The judge of the others.
+/// `frozen_max`: for row_max, a fixed c [B,A,N,1] to use in place of the row maximum (finite differences freeze it).
+at::Tensor hybrid_attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                      const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
+                                      const AttentionSpec& spec, const at::Tensor& frozen_max = {});
+
+/// The form for training: dense rectangles of softmax attention plus GEMMs, with its own backward (spec, "Gradients on
+/// fast kernels"). Works under autograd for q, k, v, phi_q and phi_k; computes only the gradients that are asked for.
+at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
+                            const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec);
+
+/// What a causal rehyat block remembers between chunks: S [B,A,F,D], z [B,A,F] in float32 (float64 for float64 inputs)
+/// and the keys, features and values of the last `to` slices. Its size does not grow with the video.
+class RecurrentState {
+ public:
+  RecurrentState() = default;
+  explicit RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice);
+
+  /// One chunk: q, k, v [B,A,M,D], phi_q, phi_k [B,A,M,F] with M = slices of the chunk * tokens_per_slice, the chunk having
+  /// at most tc slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves the state as it
+  /// was (a denoising step that is not the last look at a chunk).
+  at::Tensor step(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
+                  const at::Tensor& phi_k, bool update = true);
+
+  std::int64_t slices_seen() const { return slices_seen_; }
+  std::int64_t state_bytes() const;  ///< of S and z
+  std::int64_t ring_bytes() const;   ///< of the overlap's keys, features and values
+  void reset();
+
+ private:
+  AttentionSpec spec_;
+  std::int64_t tokens_per_slice_ = 0, slices_seen_ = 0;
+  at::Tensor s_, z_, ring_k_, ring_v_, ring_phi_k_;
+};
+
+/// Runs all chunks of a video through RecurrentState; spec must be causal rehyat. For inference: no gradients.
+at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                      const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
+                                      const AttentionSpec& spec);
+
+}  // namespace rehyat::ops

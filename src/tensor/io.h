@@ -1,0 +1,32 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/safetensors.h"
+
+/// libtorch tensors to and from safetensors files.
+namespace rehyat {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+at::ScalarType to_scalar_type(safetensors::DType dtype);
+safetensors::DType to_dtype(at::ScalarType type);  ///< throws UserError for types that the format lacks
+
+/// A view of the mapped file where possible (it keeps the mapping alive); never write to it.
+at::Tensor read_tensor(const safetensors::Reader& reader, const safetensors::TensorInfo& info);
+/// Throws UserError with path, tensor, found and expected when the tensor is missing or has another shape.
+at::Tensor read_tensor(const safetensors::Reader& reader, std::string_view name, at::IntArrayRef shape);
+/// Throws UserError with path, tensor and the number of bad values if one is NaN or infinite.
+void require_finite(const at::Tensor& tensor, const std::string& where);
+
+void write_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                   const safetensors::Metadata& metadata = {});
+/// Checksum of dtype, shape and values.
+std::string hash_tensor(const at::Tensor& tensor);
+
+}  // namespace rehyat

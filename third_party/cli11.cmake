@@ -1,0 +1,2 @@
+# CLI11 >= 2.1, header-only.
+rehyat_header_only(CLI11 CLI/CLI.hpp libcli11-dev)

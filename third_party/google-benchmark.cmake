@@ -1,0 +1,12 @@
+# google-benchmark >= 1.7, only for the benchmarks.
+if(REHYAT_BENCHMARKS)
+  find_package(benchmark 1.7 QUIET)
+  if(NOT benchmark_FOUND)
+    message(STATUS "google-benchmark was not found, so no benchmarks are built: install libbenchmark-dev")
+    set(REHYAT_BENCHMARKS OFF)
+  else()
+    add_library(rehyat::benchmark ALIAS benchmark::benchmark_main)
+    rehyat_status(google-benchmark "${benchmark_VERSION}")
+  endif()
+endif()
+set(REHYAT_BENCHMARKS ${REHYAT_BENCHMARKS} PARENT_SCOPE)

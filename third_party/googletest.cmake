@@ -1,0 +1,13 @@
+# GoogleTest >= 1.12, only for the tests.
+if(REHYAT_TESTS)
+  find_package(GTest 1.12 QUIET)
+  if(NOT GTest_FOUND)
+    message(WARNING "GoogleTest was not found, so no tests are built: install libgtest-dev")
+    set(REHYAT_TESTS OFF)
+  else()
+    add_library(rehyat::gtest ALIAS GTest::gtest)
+    add_library(rehyat::gtest_main ALIAS GTest::gtest_main)
+    rehyat_status(GoogleTest "${GTest_VERSION}")
+  endif()
+endif()
+set(REHYAT_TESTS ${REHYAT_TESTS} PARENT_SCOPE)

@@ -1,0 +1,67 @@
+# libtorch 2.11.0, from the PyPI wheel. Its own CMake config demands a CUDA toolkit even for CPU use, so the targets are
+# made by hand: rehyat::libtorch (CPU) and, where its CUDA half is complete, rehyat::libtorch_cuda.
+set(REHYAT_LIBTORCH_VERSION 2.11.0)
+set(_candidates ${REHYAT_LIBTORCH} ${PROJECT_SOURCE_DIR}/.deps/libtorch/torch)
+find_program(REHYAT_PYTHON3 python3)
+if(REHYAT_PYTHON3)
+  execute_process(COMMAND ${REHYAT_PYTHON3} -c
+    "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '', end='')"
+    OUTPUT_VARIABLE _python_torch ERROR_QUIET)
+  list(APPEND _candidates ${_python_torch})
+endif()
+find_path(REHYAT_LIBTORCH_ROOT include/torch/csrc/api/include/torch/torch.h PATHS ${_candidates} NO_DEFAULT_PATH)
+if(NOT REHYAT_LIBTORCH_ROOT)
+  message(FATAL_ERROR "libtorch ${REHYAT_LIBTORCH_VERSION} was not found: run scripts/setup.sh, or name the folder that holds "
+                      "its lib/ and include/ with -DREHYAT_LIBTORCH=DIR")
+endif()
+file(STRINGS ${REHYAT_LIBTORCH_ROOT}/include/torch/headeronly/version.h _major REGEX "TORCH_VERSION_MAJOR [0-9]+")
+file(STRINGS ${REHYAT_LIBTORCH_ROOT}/include/torch/headeronly/version.h _minor REGEX "TORCH_VERSION_MINOR [0-9]+")
+file(STRINGS ${REHYAT_LIBTORCH_ROOT}/include/torch/headeronly/version.h _patch REGEX "TORCH_VERSION_PATCH [0-9]+")
+string(REGEX MATCH "[0-9]+$" _major "${_major}")
+string(REGEX MATCH "[0-9]+$" _minor "${_minor}")
+string(REGEX MATCH "[0-9]+$" _patch "${_patch}")
+if(NOT "${_major}.${_minor}.${_patch}" VERSION_EQUAL REHYAT_LIBTORCH_VERSION)
+  message(FATAL_ERROR "libtorch ${_major}.${_minor}.${_patch} in ${REHYAT_LIBTORCH_ROOT}: this project is pinned to ${REHYAT_LIBTORCH_VERSION}")
+endif()
+
+set(_lib ${REHYAT_LIBTORCH_ROOT}/lib)
+# The wheels of CUDA's own libraries lie beside torch/ as nvidia/*/lib.
+file(GLOB _nvidia ${REHYAT_LIBTORCH_ROOT}/../nvidia/*/lib)
+
+add_library(rehyat_tp_libtorch INTERFACE)
+add_library(rehyat::libtorch ALIAS rehyat_tp_libtorch)
+target_include_directories(rehyat_tp_libtorch SYSTEM INTERFACE ${REHYAT_LIBTORCH_ROOT}/include
+                           ${REHYAT_LIBTORCH_ROOT}/include/torch/csrc/api/include)
+target_link_libraries(rehyat_tp_libtorch INTERFACE ${_lib}/libtorch_cpu.so ${_lib}/libc10.so Threads::Threads)
+# libtorch_cpu needs libraries of CUDA that only its GPU half calls: they are found at run time or not needed.
+# DT_RPATH rather than DT_RUNPATH, because it also serves the libraries that libtorch loads.
+target_link_options(rehyat_tp_libtorch INTERFACE -Wl,--allow-shlib-undefined -Wl,--disable-new-dtags)
+foreach(dir IN LISTS _lib _nvidia)
+  target_link_options(rehyat_tp_libtorch INTERFACE -Wl,-rpath,${dir} -Wl,-rpath-link,${dir})
+endforeach()
+
+set(_cuda_complete FALSE)
+if(REHYAT_HAVE_CUDA AND EXISTS ${_lib}/libtorch_cuda.so)
+  file(GLOB _cudnn ${REHYAT_LIBTORCH_ROOT}/../nvidia/cudnn/lib/libcudnn.so.9)
+  if(_cudnn)
+    set(_cuda_complete TRUE)
+  endif()
+endif()
+set(REHYAT_HAVE_LIBTORCH_CUDA ${_cuda_complete} CACHE INTERNAL "")
+if(_cuda_complete)
+  add_library(rehyat_tp_libtorch_cuda INTERFACE)
+  add_library(rehyat::libtorch_cuda ALIAS rehyat_tp_libtorch_cuda)
+  # Nothing refers to libtorch_cuda by symbol: it registers itself when it is loaded.
+  target_link_libraries(rehyat_tp_libtorch_cuda INTERFACE rehyat_tp_libtorch -Wl,--no-as-needed ${_lib}/libtorch_cuda.so
+                        ${_lib}/libc10_cuda.so -Wl,--as-needed CUDA::cudart)
+  rehyat_status(libtorch "${REHYAT_LIBTORCH_VERSION} with CUDA, ${REHYAT_LIBTORCH_ROOT}")
+else()
+  rehyat_status(libtorch "${REHYAT_LIBTORCH_VERSION} for CPU, ${REHYAT_LIBTORCH_ROOT}")
+endif()
+
+# The shared precompiled header: torch/torch.h takes 25 s to parse.
+file(WRITE ${PROJECT_BINARY_DIR}/pch/pch.cpp "// Only here so that the precompiled header has a translation unit.\n")
+add_library(rehyat_pch STATIC ${PROJECT_BINARY_DIR}/pch/pch.cpp)
+target_link_libraries(rehyat_pch PUBLIC rehyat_tp_libtorch)
+target_precompile_headers(rehyat_pch PRIVATE <torch/torch.h>)
+rehyat_apply_options(rehyat_pch)

@@ -1,0 +1,10 @@
+# yaml-cpp >= 0.7.
+find_package(yaml-cpp 0.7 REQUIRED)
+add_library(rehyat_tp_yaml INTERFACE)
+add_library(rehyat::yaml-cpp ALIAS rehyat_tp_yaml)
+if(TARGET yaml-cpp::yaml-cpp)
+  target_link_libraries(rehyat_tp_yaml INTERFACE yaml-cpp::yaml-cpp)
+else()
+  target_link_libraries(rehyat_tp_yaml INTERFACE yaml-cpp)
+endif()
+rehyat_status(yaml-cpp "${yaml-cpp_VERSION}")
