@@ -1,0 +1,273 @@
+#include "analysis/cost.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::analysis {
+namespace {
+
+constexpr double kTera = 1e12;
+constexpr std::int64_t kStateBytes = 4;  // float32, also where the model runs in bf16
+constexpr std::int64_t kRingBytes = 2;   // bf16
+
+std::int64_t linear_parameters(std::int64_t in, std::int64_t out) {
+  return in * out + out;
+}
+
+/// Input and output widths of phi's matrices for one head.
+std::vector<std::pair<std::int64_t, std::int64_t>> phi_layers(std::int64_t head_width,
+                                                              const ops::FeatureMapConfig& phi) {
+  const std::int64_t features = phi.feature_width(head_width);
+  switch (phi.kind) {
+    case ops::FeatureMapKind::elu:
+      return {};
+    case ops::FeatureMapKind::hedgehog:
+      return {{head_width, features / 2}};
+    case ops::FeatureMapKind::poly_mlp:
+      break;
+  }
+  const std::int64_t hidden = phi.hidden > 0 ? phi.hidden : phi.degree * head_width;
+  std::vector<std::pair<std::int64_t, std::int64_t>> layers;
+  for (std::int64_t i = 0; i < phi.layers; ++i)
+    layers.emplace_back(i == 0 ? head_width : hidden, i + 1 == phi.layers ? features : hidden);
+  return layers;
+}
+
+/// Multiply-accumulates of one block's attention, without its projections.
+struct AttentionMacs {
+  double softmax = 0;          ///< scores and weighted values
+  double phi = 0;              ///< both feature maps over all tokens
+  double query = 0;            ///< phi_q S
+  double state_paper = 0;      ///< phi_k^T v, recomputed for every chunk
+  double state_recurrent = 0;  ///< phi_k^T v, every token once
+  double paper() const { return softmax + phi + query + state_paper; }
+  double recurrent() const { return softmax + phi + query + state_recurrent; }
+};
+
+/// Tokens of softmax query-key pairs and of linear keys, the latter summed over chunks and counted once.
+struct Pairs {
+  double softmax = 0, linear_keys = 0, linear_keys_once = 0;
+};
+
+Pairs count_pairs(std::int64_t slices, std::int64_t slice_tokens, const ops::AttentionSpec& spec) {
+  const double n = static_cast<double>(slices * slice_tokens);
+  switch (spec.kind) {
+    case ops::AttentionKind::softmax:
+      return {.softmax = n * n};
+    case ops::AttentionKind::linear:
+      return {.linear_keys = n, .linear_keys_once = n};
+    case ops::AttentionKind::uniform_hybrid: {
+      const double kept = static_cast<double>((slices * slice_tokens + spec.rate - 1) / spec.rate);
+      return {.softmax = n * kept, .linear_keys = n - kept, .linear_keys_once = n - kept};
+    }
+    case ops::AttentionKind::rehyat:
+      break;
+  }
+  Pairs pairs;
+  const double tokens = static_cast<double>(slice_tokens);
+  for (const ops::Chunk& chunk : ops::chunks_of(slices, spec.tc, spec.to)) {
+    const auto queries = static_cast<double>(chunk.queries.size()), keys = static_cast<double>(chunk.window.size());
+    const std::int64_t far = spec.causal ? chunk.window.begin : slices - chunk.window.size();
+    pairs.softmax += queries * tokens * keys * tokens;
+    pairs.linear_keys += static_cast<double>(far) * tokens;
+  }
+  pairs.linear_keys_once = pairs.linear_keys > 0 ? n : 0;
+  return pairs;
+}
+
+AttentionMacs attention_macs(const Dimensions& d, const VideoSize& video, const ops::AttentionSpec& spec,
+                             const ops::FeatureMapConfig& phi) {
+  const std::int64_t slices = video.slices(d), slice_tokens = video.tokens_per_slice(d);
+  const Pairs pairs = count_pairs(slices, slice_tokens, spec);
+  AttentionMacs macs;
+  macs.softmax = 2.0 * static_cast<double>(d.dim) * pairs.softmax;
+  if (spec.kind == ops::AttentionKind::softmax) return macs;
+  const double n = static_cast<double>(slices * slice_tokens), heads = static_cast<double>(d.heads);
+  const double state = heads * static_cast<double>(phi.feature_width(d.head_width()) * d.head_width());
+  for (const auto& [in, out] : phi_layers(d.head_width(), phi)) macs.phi += 2.0 * heads * n * double(in * out);
+  macs.query = n * state;
+  macs.state_paper = pairs.linear_keys * state;
+  macs.state_recurrent = pairs.linear_keys_once * state;
+  return macs;
+}
+
+/// Multiply-accumulates of a block outside its self-attention core: projections, cross-attention and feed-forward.
+double dense_macs(const Dimensions& d, double n) {
+  const double dim = static_cast<double>(d.dim), text = static_cast<double>(d.text_tokens);
+  const double self = 4 * n * dim * dim;
+  const double cross = 2 * n * dim * dim + 2 * text * dim * dim + 2 * n * text * dim;
+  return self + cross + 2 * n * dim * static_cast<double>(d.ffn);
+}
+
+std::int64_t block_parameters(const Dimensions& d) {
+  const std::int64_t attention = 4 * linear_parameters(d.dim, d.dim) + 2 * d.dim;  // with the norms of q and k
+  const std::int64_t ffn = linear_parameters(d.dim, d.ffn) + linear_parameters(d.ffn, d.dim);
+  return 2 * attention + ffn + 2 * d.dim + 6 * d.dim;  // norm2 and the modulation table
+}
+
+std::int64_t patch_volume(const Dimensions& d) {
+  return d.patch[0] * d.patch[1] * d.patch[2];
+}
+
+double outside_macs(const Dimensions& d, double n) {
+  const double dim = static_cast<double>(d.dim), patch = static_cast<double>(d.channels * patch_volume(d));
+  const double text = static_cast<double>(d.text_tokens) * (static_cast<double>(d.text_width) * dim + dim * dim);
+  const double time = static_cast<double>(d.frequency) * dim + dim * dim + 6 * dim * dim;
+  return 2 * n * patch * dim + text + time;
+}
+
+template <typename T>
+nlohmann::ordered_json or_null(const std::optional<T>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
+}  // namespace
+
+void Dimensions::validate() const {
+  for (const auto& [name, value] : {std::pair{"dim", dim},
+                                    {"layers", layers},
+                                    {"heads", heads},
+                                    {"ffn", ffn},
+                                    {"frequency", frequency},
+                                    {"text_width", text_width},
+                                    {"text_tokens", text_tokens},
+                                    {"channels", channels},
+                                    {"patch[0]", patch[0]},
+                                    {"patch[1]", patch[1]},
+                                    {"patch[2]", patch[2]}})
+    if (value < 1) throw UserError(Mistake{cat("model ", name), cat(value), "at least 1", ""});
+  if (dim % heads != 0) throw UserError(Mistake{"model dim", cat(dim), cat("a multiple of the ", heads, " heads"), ""});
+}
+
+std::int64_t VideoSize::tokens_per_slice(const Dimensions& d) const {
+  return height / 8 / d.patch[1] * (width / 8 / d.patch[2]);
+}
+
+void VideoSize::validate(const Dimensions& d) const {
+  if (frames < 1 || frames % 4 != 1)
+    throw UserError(Mistake{"video frames", cat(frames), "a number of the form 4k + 1",
+                            cat("take ", frames < 1 ? 1 : (frames - 1) / 4 * 4 + 1)});
+  const auto require_side = [](const char* name, std::int64_t side, std::int64_t patch) {
+    if (side < 1 || side % (8 * patch) != 0)
+      throw UserError(Mistake{cat("video ", name), cat(side), cat("a multiple of ", 8 * patch), ""});
+  };
+  require_side("height", height, d.patch[1]);
+  require_side("width", width, d.patch[2]);
+  if (latent_frames() % d.patch[0] != 0)
+    throw UserError(Mistake{"video frames", cat(latent_frames(), " latent frames"),
+                            cat("a multiple of the patch's ", d.patch[0]), ""});
+}
+
+std::int64_t phi_parameters(const Dimensions& dimensions, const ops::FeatureMapConfig& phi) {
+  const bool biased = phi.kind == ops::FeatureMapKind::poly_mlp;
+  std::int64_t per_head = 0;
+  for (const auto& [in, out] : phi_layers(dimensions.head_width(), phi)) per_head += in * out + (biased ? out : 0);
+  return 2 * dimensions.heads * per_head;
+}
+
+std::int64_t model_parameters(const Dimensions& d) {
+  const std::int64_t patch = d.channels * patch_volume(d);
+  const std::int64_t time =
+      linear_parameters(d.frequency, d.dim) + linear_parameters(d.dim, d.dim) + linear_parameters(d.dim, 6 * d.dim);
+  const std::int64_t text = linear_parameters(d.text_width, d.dim) + linear_parameters(d.dim, d.dim);
+  const std::int64_t head = linear_parameters(d.dim, patch) + 2 * d.dim;
+  return d.layers * block_parameters(d) + linear_parameters(patch, d.dim) + time + text + head;
+}
+
+BlockChoice softmax_block() {
+  BlockChoice choice;
+  choice.attention.kind = ops::AttentionKind::softmax;
+  return choice;
+}
+
+BlockCost block_cost(const Dimensions& dimensions, const VideoSize& video, const ops::AttentionSpec& spec,
+                     const ops::FeatureMapConfig& phi) {
+  dimensions.validate();
+  video.validate(dimensions);
+  spec.validate();
+  const bool linear_branch = spec.kind != ops::AttentionKind::softmax;
+  if (linear_branch) phi.validate();
+
+  BlockCost cost;
+  cost.kind = ops::to_string(spec.kind);
+  cost.frames = video.frames, cost.height = video.height, cost.width = video.width;
+  if (spec.kind == ops::AttentionKind::rehyat) cost.tc = spec.tc, cost.to = spec.to, cost.causal = spec.causal;
+  if (spec.kind == ops::AttentionKind::uniform_hybrid) cost.rate = spec.rate;
+
+  const AttentionMacs attention = attention_macs(dimensions, video, spec, phi);
+  const double dense = dense_macs(dimensions, static_cast<double>(video.tokens(dimensions)));
+  cost.attention_tflops = 2 * attention.paper() / kTera;
+  cost.block_tflops_paper = 2 * (dense + attention.paper()) / kTera;
+  cost.phi_parameters = linear_branch ? phi_parameters(dimensions, phi) : 0;
+  cost.parameters = block_parameters(dimensions) + cost.phi_parameters;
+  if (spec.recurrent()) {
+    const std::int64_t head_width = dimensions.head_width();
+    cost.block_tflops_recurrent = 2 * (dense + attention.recurrent()) / kTera;
+    cost.state_bytes = dimensions.heads * phi.feature_width(head_width) * (head_width + 1) * kStateBytes;
+    const std::int64_t kept = std::min(spec.to, video.slices(dimensions));
+    cost.ring_bytes = 2 * kept * video.tokens_per_slice(dimensions) * dimensions.dim * kRingBytes;
+  }
+  return cost;
+}
+
+ModelCost model_cost(const Dimensions& dimensions, const VideoSize& video, const std::vector<BlockChoice>& blocks) {
+  if (static_cast<std::int64_t>(blocks.size()) != dimensions.layers)
+    throw UserError(Mistake{"hybrid blocks", cat(blocks.size(), " choices"),
+                            cat("one for each of the ", dimensions.layers, " layers"), ""});
+  const double softmax = block_cost(dimensions, video, softmax_block().attention).block_tflops_paper;
+  ModelCost total;
+  total.outside_tflops = 2 * outside_macs(dimensions, static_cast<double>(video.tokens(dimensions))) / kTera;
+  total.tflops_paper = total.tflops_recurrent = total.outside_tflops;
+  total.tflops_softmax = total.outside_tflops + softmax * static_cast<double>(dimensions.layers);
+  total.parameters = model_parameters(dimensions);
+  total.constant_memory = true;
+  for (const BlockChoice& choice : blocks) {
+    total.blocks.push_back(block_cost(dimensions, video, choice.attention, choice.phi));
+    const BlockCost& block = total.blocks.back();
+    total.tflops_paper += block.block_tflops_paper;
+    total.tflops_recurrent += block.cheapest_tflops();
+    total.phi_parameters += block.phi_parameters;
+    total.state_bytes += block.state_bytes;
+    total.ring_bytes += block.ring_bytes;
+    total.constant_memory = total.constant_memory && choice.attention.recurrent();
+  }
+  total.parameters += total.phi_parameters;
+  return total;
+}
+
+std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, std::int64_t branches) {
+  return (model.state_bytes + model.ring_bytes) * steps * branches;
+}
+
+nlohmann::ordered_json to_json(const BlockCost& cost) {
+  return {{"kind", cost.kind},
+          {"tc", or_null(cost.tc)},
+          {"to", or_null(cost.to)},
+          {"causal", or_null(cost.causal)},
+          {"rate", or_null(cost.rate)},
+          {"frames", cost.frames},
+          {"height", cost.height},
+          {"width", cost.width},
+          {"block_tflops_paper", cost.block_tflops_paper},
+          {"block_tflops_recurrent", or_null(cost.block_tflops_recurrent)},
+          {"attention_tflops", cost.attention_tflops},
+          {"state_bytes", cost.state_bytes},
+          {"ring_bytes", cost.ring_bytes},
+          {"parameters", cost.parameters},
+          {"phi_parameters", cost.phi_parameters}};
+}
+
+nlohmann::ordered_json to_json(const ModelCost& cost) {
+  nlohmann::ordered_json blocks = nlohmann::ordered_json::array();
+  for (const BlockCost& block : cost.blocks) blocks.push_back(to_json(block));
+  return {{"parameters", cost.parameters},           {"phi_parameters", cost.phi_parameters},
+          {"tflops_paper", cost.tflops_paper},       {"tflops_recurrent", cost.tflops_recurrent},
+          {"tflops_softmax", cost.tflops_softmax},   {"outside_tflops", cost.outside_tflops},
+          {"state_bytes", cost.state_bytes},         {"ring_bytes", cost.ring_bytes},
+          {"constant_memory", cost.constant_memory}, {"blocks", std::move(blocks)}};
+}
+
+}  // namespace rehyat::analysis

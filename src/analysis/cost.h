@@ -1,0 +1,98 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/attention_spec.h"
+#include "ops/feature_map.h"
+
+/// What a hybrid video transformer costs, from its dimensions alone: 2 FLOP a multiply-accumulate of the matrix
+/// products, 10^12 of them a TFLOP; norms, activations and softmax are not counted.
+namespace rehyat::analysis {
+
+/// The sizes of a Wan-like transformer; the defaults are Wan2.1 T2V 1.3B.
+struct Dimensions {
+  std::int64_t dim = 1536, layers = 30, heads = 12, ffn = 8960;
+  std::int64_t frequency = 256;                       ///< width of the timestep's sinusoid
+  std::int64_t text_width = 4096, text_tokens = 512;  ///< of the text encoder, padding included
+  std::int64_t channels = 16;                         ///< of the latent, in and out
+  std::array<std::int64_t, 3> patch{1, 2, 2};         ///< time, height, width
+
+  std::int64_t head_width() const { return dim / heads; }
+  /// Throws UserError on sizes that are not positive or do not divide.
+  void validate() const;
+};
+
+/// A video in pixels and frames; the VAE's stride is 4 x 8 x 8 and its first frame stands alone.
+struct VideoSize {
+  std::int64_t frames = 81, height = 480, width = 832;
+
+  std::int64_t latent_frames() const { return 1 + (frames - 1) / 4; }
+  std::int64_t slices(const Dimensions& d) const { return latent_frames() / d.patch[0]; }
+  std::int64_t tokens_per_slice(const Dimensions& d) const;
+  std::int64_t tokens(const Dimensions& d) const { return slices(d) * tokens_per_slice(d); }
+  /// Throws UserError unless frames = 4k + 1 and the latent divides into patches.
+  void validate(const Dimensions& d) const;
+};
+
+/// One transformer block at one video size and batch 1. Of the two conventions, the paper's recomputes the linear state
+/// for every chunk (K = sum of |L(t)|); the recurrent one folds every token in once (K = N).
+struct BlockCost {
+  std::string kind;                          ///< softmax, rehyat, uniform_hybrid or linear
+  std::optional<std::int64_t> tc, to, rate;  ///< where the kind has them
+  std::optional<bool> causal;
+  std::int64_t frames = 0, height = 0, width = 0;
+  double block_tflops_paper = 0;
+  std::optional<double> block_tflops_recurrent;  ///< of kinds that have a recurrent form
+  double attention_tflops = 0;                   ///< softmax rectangles, phi and linear branch; the paper's count
+  std::int64_t state_bytes = 0;                  ///< S and z, float32; 0 without a recurrent form
+  std::int64_t ring_bytes = 0;                   ///< keys and values of the last `to` slices, 2 bytes a number
+  std::int64_t parameters = 0;                   ///< of the block, phi included
+  std::int64_t phi_parameters = 0;
+
+  /// The recurrent count where there is one, else the paper's.
+  double cheapest_tflops() const { return block_tflops_recurrent.value_or(block_tflops_paper); }
+};
+nlohmann::ordered_json to_json(const BlockCost& cost);
+
+/// Throws UserError on sizes or a spec that do not fit.
+BlockCost block_cost(const Dimensions& dimensions, const VideoSize& video, const ops::AttentionSpec& spec,
+                     const ops::FeatureMapConfig& phi = {});
+
+/// Parameters of phi_q and phi_k together for one block.
+std::int64_t phi_parameters(const Dimensions& dimensions, const ops::FeatureMapConfig& phi);
+/// Parameters of the softmax model (1,418,996,800 for the defaults).
+std::int64_t model_parameters(const Dimensions& dimensions);
+
+/// The attention of one block of a hybrid model.
+struct BlockChoice {
+  ops::AttentionSpec attention;
+  ops::FeatureMapConfig phi;
+};
+/// A block that was not converted.
+BlockChoice softmax_block();
+
+/// One forward pass of a whole hybrid model at batch 1.
+struct ModelCost {
+  std::vector<BlockCost> blocks;
+  double outside_tflops = 0;  ///< patch, time and text embeddings and the head
+  double tflops_paper = 0;
+  double tflops_recurrent = 0;  ///< blocks without a recurrent form at the paper's count
+  double tflops_softmax = 0;    ///< the same model with no block converted
+  std::int64_t parameters = 0, phi_parameters = 0;
+  std::int64_t state_bytes = 0, ring_bytes = 0;
+  bool constant_memory = false;  ///< every block is recurrent: chunk by chunk sampling works
+};
+nlohmann::ordered_json to_json(const ModelCost& cost);
+
+/// One choice a layer; throws UserError if their number differs from `layers`.
+ModelCost model_cost(const Dimensions& dimensions, const VideoSize& video, const std::vector<BlockChoice>& blocks);
+
+/// Bytes that chunk-by-chunk sampling holds: one state and ring for each block, denoising step and guidance branch.
+std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, std::int64_t branches);
+
+}  // namespace rehyat::analysis

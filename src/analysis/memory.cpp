@@ -1,0 +1,95 @@
+#include "analysis/memory.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::analysis {
+namespace {
+
+constexpr std::int64_t kMaster = 4;  // float32 weights, gradients and moments
+constexpr std::int64_t kTensorsOfBlock = 16;
+
+std::int64_t phi_numbers(const Dimensions& d, const ops::FeatureMapConfig& phi) {
+  const std::int64_t features = phi.feature_width(d.head_width());
+  const std::int64_t hidden =
+      phi.kind == ops::FeatureMapKind::poly_mlp ? (phi.hidden > 0 ? phi.hidden : phi.degree * d.head_width()) : 0;
+  return 2 * d.heads * (hidden + 2 * features);
+}
+
+/// Numbers a token that one block keeps for its backward pass.
+std::int64_t block_numbers(const Dimensions& d, const BlockChoice& choice) {
+  const bool converted = choice.attention.kind != ops::AttentionKind::softmax;
+  return kTensorsOfBlock * d.dim + 2 * d.ffn + (converted ? phi_numbers(d, choice.phi) : 0);
+}
+
+MemoryEstimate distill_memory(const Dimensions& d, const VideoSize& video, const std::vector<BlockChoice>& blocks,
+                              const TrainingSetup& setup) {
+  std::int64_t trained = 0, numbers = 0;
+  for (const BlockChoice& choice : blocks) {
+    if (choice.attention.kind == ops::AttentionKind::softmax) continue;
+    trained = std::max(trained, phi_parameters(d, choice.phi));
+    numbers = std::max(numbers, 4 * d.dim + phi_numbers(d, choice.phi));
+  }
+  MemoryEstimate estimate;
+  estimate.weights = model_parameters(d) * setup.compute_bytes + trained * kMaster;
+  estimate.gradients = trained * kMaster;
+  estimate.optimizer = 2 * trained * kMaster;
+  estimate.activations = setup.batch * video.tokens(d) * numbers * setup.compute_bytes;
+  return estimate;
+}
+
+}  // namespace
+
+void TrainingSetup::validate() const {
+  if (batch < 1) throw UserError(Mistake{"batch", cat(batch), "at least 1", ""});
+  if (shards < 1) throw UserError(Mistake{"shards", cat(shards), "at least 1", ""});
+  if (compute_bytes != 2 && compute_bytes != 4)
+    throw UserError(Mistake{"bytes of the compute type", cat(compute_bytes), "2 or 4", ""});
+}
+
+MemoryEstimate training_memory(const Dimensions& dimensions, const VideoSize& video,
+                               const std::vector<BlockChoice>& blocks, const TrainingSetup& setup) {
+  setup.validate();
+  const ModelCost cost = model_cost(dimensions, video, blocks);
+  if (setup.distill) return distill_memory(dimensions, video, blocks, setup);
+
+  MemoryEstimate estimate;
+  const std::int64_t copies = kMaster + (setup.compute_bytes < kMaster ? setup.compute_bytes : 0);
+  estimate.weights = cost.parameters * (copies + (setup.ema ? kMaster : 0));
+  estimate.gradients = cost.parameters * kMaster;
+  estimate.optimizer = (2 * cost.parameters * kMaster + setup.shards - 1) / setup.shards;
+  std::int64_t numbers = dimensions.layers * dimensions.dim, widest = 0, all = 0;
+  for (const BlockChoice& choice : blocks) {
+    widest = std::max(widest, block_numbers(dimensions, choice));
+    all += block_numbers(dimensions, choice);
+  }
+  numbers += setup.checkpointing ? widest : all;
+  estimate.activations = setup.batch * video.tokens(dimensions) * numbers * setup.compute_bytes;
+  return estimate;
+}
+
+nlohmann::ordered_json to_json(const MemoryEstimate& estimate) {
+  return {{"weights", estimate.weights},
+          {"gradients", estimate.gradients},
+          {"optimizer", estimate.optimizer},
+          {"activations", estimate.activations},
+          {"total", estimate.total()}};
+}
+
+std::int64_t cache_bytes(const Dimensions& dimensions, const VideoSize& video, const CacheSetup& setup) {
+  dimensions.validate();
+  video.validate(dimensions);
+  const std::int64_t tensor = video.tokens(dimensions) * dimensions.dim * setup.bytes;
+  return tensor * (setup.store_targets ? 2 : 1) * setup.blocks * setup.steps * setup.branches * setup.prompts;
+}
+
+std::int64_t dataset_bytes(const Dimensions& dimensions, const VideoSize& video, std::int64_t clips) {
+  dimensions.validate();
+  video.validate(dimensions);
+  const std::int64_t latent = dimensions.channels * video.latent_frames() * (video.height / 8) * (video.width / 8);
+  return clips * 4 * (latent + dimensions.text_tokens * dimensions.text_width);
+}
+
+}  // namespace rehyat::analysis
