@@ -1,18 +1,28 @@
 # libtorch 2.11.0, from the PyPI wheel. Its own CMake config demands a CUDA toolkit even for CPU use, so the targets are
 # made by hand: rehyat::libtorch (CPU) and, where its CUDA half is complete, rehyat::libtorch_cuda.
 set(REHYAT_LIBTORCH_VERSION 2.11.0)
-set(_candidates ${REHYAT_LIBTORCH} ${PROJECT_SOURCE_DIR}/.deps/libtorch/torch)
-find_program(REHYAT_PYTHON3 python3)
-if(REHYAT_PYTHON3)
-  execute_process(COMMAND ${REHYAT_PYTHON3} -c
-    "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '', end='')"
-    OUTPUT_VARIABLE _python_torch ERROR_QUIET)
-  list(APPEND _candidates ${_python_torch})
+set(_candidates ${REHYAT_LIBTORCH})
+if(NOT REHYAT_LIBTORCH)
+  list(APPEND _candidates ${PROJECT_SOURCE_DIR}/.deps/libtorch/torch)
+  find_program(REHYAT_PYTHON3 python3)
+  if(REHYAT_PYTHON3)
+    execute_process(COMMAND ${REHYAT_PYTHON3} -c
+      "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '', end='')"
+      OUTPUT_VARIABLE _python_torch ERROR_QUIET)
+    list(APPEND _candidates ${_python_torch})
+  endif()
 endif()
-find_path(REHYAT_LIBTORCH_ROOT include/torch/csrc/api/include/torch/torch.h PATHS ${_candidates} NO_DEFAULT_PATH)
+# Looked for anew each time: what setup.sh installed since, or another -DREHYAT_LIBTORCH, has to count.
+set(REHYAT_LIBTORCH_ROOT "")
+foreach(_candidate IN LISTS _candidates)
+  if(NOT REHYAT_LIBTORCH_ROOT AND EXISTS ${_candidate}/include/torch/csrc/api/include/torch/torch.h)
+    set(REHYAT_LIBTORCH_ROOT ${_candidate})
+  endif()
+endforeach()
 if(NOT REHYAT_LIBTORCH_ROOT)
-  message(FATAL_ERROR "libtorch ${REHYAT_LIBTORCH_VERSION} was not found: run scripts/setup.sh, or name the folder that holds "
-                      "its lib/ and include/ with -DREHYAT_LIBTORCH=DIR")
+  string(REPLACE ";" ", " _looked "${_candidates}")
+  message(FATAL_ERROR "libtorch ${REHYAT_LIBTORCH_VERSION} was not found in ${_looked}: run scripts/setup.sh, or name the folder "
+                      "that holds its lib/ and include/ with -DREHYAT_LIBTORCH=DIR")
 endif()
 file(STRINGS ${REHYAT_LIBTORCH_ROOT}/include/torch/headeronly/version.h _major REGEX "TORCH_VERSION_MAJOR [0-9]+")
 file(STRINGS ${REHYAT_LIBTORCH_ROOT}/include/torch/headeronly/version.h _minor REGEX "TORCH_VERSION_MINOR [0-9]+")
