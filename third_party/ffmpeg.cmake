@@ -1,6 +1,6 @@
 # FFmpeg >= 5.1 (libavformat 59): decodes and encodes video.
 if(NOT REHYAT_FFMPEG STREQUAL "OFF" AND PKG_CONFIG_FOUND)
-  pkg_check_modules(REHYAT_TP_FFMPEG QUIET IMPORTED_TARGET GLOBAL libavformat>=59 libavcodec>=59 libavutil>=57 libswscale>=6)
+  pkg_check_modules(REHYAT_TP_FFMPEG QUIET IMPORTED_TARGET libavformat>=59 libavcodec>=59 libavutil>=57 libswscale>=6)
 endif()
 if(TARGET PkgConfig::REHYAT_TP_FFMPEG)
   set(_found TRUE)

@@ -1,6 +1,6 @@
 # SentencePiece >= 0.1.97: the tokenizer of UMT5.
 if(NOT REHYAT_SENTENCEPIECE STREQUAL "OFF" AND PKG_CONFIG_FOUND)
-  pkg_check_modules(REHYAT_TP_SENTENCEPIECE QUIET IMPORTED_TARGET GLOBAL sentencepiece>=0.1.97)
+  pkg_check_modules(REHYAT_TP_SENTENCEPIECE QUIET IMPORTED_TARGET sentencepiece>=0.1.97)
 endif()
 if(TARGET PkgConfig::REHYAT_TP_SENTENCEPIECE)
   set(_found TRUE)

@@ -1,10 +1,11 @@
 # The one place where dependencies are found. Each file pins the oldest version that the code is tested with, defines one
 # imported target in the namespace rehyat:: and sets its line in the summary at the end of configure.
+# Included by the top CMakeLists.txt rather than added as a folder: a language has to be enabled at the top.
 function(rehyat_status dependency text)
   set_property(GLOBAL PROPERTY REHYAT_STATUS_${dependency} "${text}")
 endfunction()
 
-# rehyat_optional(FEATURE FOUND HINT): decides an AUTO/ON/OFF feature and stores REHYAT_HAVE_<FEATURE> in the parent scope.
+# rehyat_optional(FEATURE FOUND HINT): decides an AUTO/ON/OFF feature and stores REHYAT_HAVE_<FEATURE>.
 macro(rehyat_optional feature found hint)
   if(REHYAT_${feature} STREQUAL "OFF" OR NOT ${found})
     if(REHYAT_${feature} STREQUAL "ON")
@@ -29,21 +30,19 @@ function(rehyat_header_only target header package)
   rehyat_status(${target} ${REHYAT_INCLUDE_${id}})
 endfunction()
 
-# What is found here is linked from src/ and tests/, which are not below this folder.
-set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 find_package(PkgConfig QUIET)
 find_package(Threads REQUIRED)
-include(cuda.cmake)
-include(libtorch.cmake)
-include(nccl.cmake)
-include(mpi.cmake)
-include(hdf5.cmake)
-include(yaml-cpp.cmake)
-include(spdlog.cmake)
-include(cli11.cmake)
-include(nlohmann-json.cmake)
-include(xxhash.cmake)
-include(ffmpeg.cmake)
-include(sentencepiece.cmake)
-include(googletest.cmake)
-include(google-benchmark.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/cuda.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/libtorch.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/nccl.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/mpi.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/hdf5.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/yaml-cpp.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/spdlog.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/cli11.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/nlohmann-json.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/xxhash.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/ffmpeg.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/sentencepiece.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/googletest.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/google-benchmark.cmake)
