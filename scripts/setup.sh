@@ -57,7 +57,7 @@ missing_packages() {
 install_packages() {
   local missing as_root=""
   if ! command -v apt-get >/dev/null 2>&1; then
-    say "this is not Debian or Ubuntu; make sure that these packages' counterparts are installed:" $packages
+    say "this is not Debian or Ubuntu; make sure that these packages' counterparts are installed:" "$packages"
     return
   fi
   missing=$(missing_packages)
@@ -79,8 +79,9 @@ install_packages() {
   fi
   say "packages: installing $missing"
   $as_root apt-get update -qq
+  # env, because sudo does not hand the variable on.
   # shellcheck disable=SC2086
-  DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
 install_libtorch() {
@@ -102,6 +103,11 @@ EOT
   if [ "$list_only" = yes ]; then
     say "libtorch missing: $wanted"
     return
+  fi
+  if [ "$(uname -sm)" != "Linux x86_64" ]; then
+    say "libtorch: found $(uname -sm), but packages are pinned for Linux x86_64 only; install torch==$torch_version yourself and" \
+      "configure with -DREHYAT_LIBTORCH=DIR" >&2
+    exit 1
   fi
   say "libtorch: downloading $wanted into $target"
   rm -rf .deps/part.*

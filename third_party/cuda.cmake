@@ -1,9 +1,12 @@
 # CUDA Toolkit >= 12.4 (tested with 13.0): compiles src/ops/cuda wherever nvcc is found.
 include(CheckLanguage)
 if(NOT REHYAT_CUDA STREQUAL "OFF")
-  find_program(REHYAT_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME PATH_SUFFIXES bin PATHS /usr/local/cuda/bin)
-  if(REHYAT_NVCC)
-    set(CMAKE_CUDA_COMPILER ${REHYAT_NVCC} CACHE FILEPATH "nvcc")
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    find_program(REHYAT_NVCC nvcc HINTS ENV CUDA_HOME PATH_SUFFIXES bin PATHS /usr/local/cuda/bin)
+    if(REHYAT_NVCC)
+      # By way of the environment check_language tries the compiler out, so that a broken one is no error under AUTO.
+      set(ENV{CUDACXX} ${REHYAT_NVCC})
+    endif()
   endif()
   set(CMAKE_CUDA_ARCHITECTURES ${REHYAT_CUDA_ARCHITECTURES} CACHE STRING "" FORCE)
   check_language(CUDA)
