@@ -95,3 +95,18 @@ function(rehyat_test name)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "OMP_NUM_THREADS=1")
   endif()
 endfunction()
+
+# Always there, so that scripts can name it; empty where google-benchmark is missing or REHYAT_BENCHMARKS is off.
+add_custom_target(benchmarks)
+
+# rehyat_benchmark(NAME SOURCES ... DEPS ... [TORCH]): one google-benchmark program, built by the target `benchmarks` only.
+function(rehyat_benchmark name)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(bench_${name} EXCLUDE_FROM_ALL ${ARG_SOURCES})
+  rehyat_apply_options(bench_${name})
+  target_link_libraries(bench_${name} PRIVATE ${ARG_DEPS} rehyat::benchmark)
+  if(ARG_TORCH)
+    target_precompile_headers(bench_${name} REUSE_FROM rehyat_pch)
+  endif()
+  add_dependencies(benchmarks bench_${name})
+endfunction()
