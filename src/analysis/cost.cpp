@@ -60,7 +60,8 @@ Pairs count_pairs(std::int64_t slices, std::int64_t slice_tokens, const ops::Att
     case ops::AttentionKind::linear:
       return {.linear_keys = n, .linear_keys_once = n};
     case ops::AttentionKind::uniform_hybrid: {
-      const double kept = static_cast<double>((slices * slice_tokens + spec.rate - 1) / spec.rate);
+      const std::int64_t multiples = (slices * slice_tokens + spec.rate - 1) / spec.rate;  // 0, R, 2R, ...
+      const double kept = static_cast<double>(multiples);
       return {.softmax = n * kept, .linear_keys = n - kept, .linear_keys_once = n - kept};
     }
     case ops::AttentionKind::rehyat:
