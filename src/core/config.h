@@ -47,13 +47,13 @@ struct Limits {
 /// One documented key. The constraint setters are checked after parsing, with the key's position in the message.
 class Field {
  public:
-  Field& above(double bound);                  ///< value > bound
-  Field& at_least(double bound);               ///< value >= bound
-  Field& at_most(double bound);                ///< value <= bound
-  Field& between(double low, double high);     ///< low <= value <= high
+  Field& above(double bound);               ///< value > bound
+  Field& at_least(double bound);            ///< value >= bound
+  Field& at_most(double bound);             ///< value <= bound
+  Field& between(double low, double high);  ///< low <= value <= high
   Field& one_of(std::vector<std::string> names);
-  Field& not_empty();                          ///< string or list
-  Field& required();                           ///< a missing key is an error
+  Field& not_empty();  ///< string or list
+  Field& required();   ///< a missing key is an error
 
   // What follows is filled in by Fields.
   std::string name, type, doc;
@@ -61,11 +61,12 @@ class Field {
   std::vector<std::pair<std::string, std::function<bool()>>> checks;  ///< text of the expectation, test
   std::function<void(const Node&)> parse;
   std::function<nlohmann::ordered_json()> dump;
-  std::function<double()> number;              ///< of a numeric field
-  std::function<std::size_t()> length;         ///< of a string or list field
-  std::function<std::string()> text;           ///< of a string field
-  std::unique_ptr<Fields> children;            ///< of a section
-  std::function<void()> validate;              ///< of a section with a validate()
+  std::function<double()> number;         ///< of a numeric field
+  std::function<std::size_t()> length;    ///< of a string or list field
+  std::function<std::string()> text;      ///< of a string field
+  std::unique_ptr<Fields> children;       ///< of a section
+  std::function<void()> validate;         ///< of a section with a validate()
+  std::function<void(Fields&)> describe;  ///< of an optional section: its fields with their defaults
 };
 
 /// The list of fields of one settings struct, made by its `fields` member.

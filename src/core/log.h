@@ -20,12 +20,20 @@ bool interactive();
 void flush();
 
 template <typename... Args>
-void debug(const Args&... args) { write(Level::debug, cat(args...)); }
+void debug(const Args&... args) {
+  write(Level::debug, cat(args...));
+}
 template <typename... Args>
-void info(const Args&... args) { write(Level::info, cat(args...)); }
+void info(const Args&... args) {
+  write(Level::info, cat(args...));
+}
 template <typename... Args>
-void warn(const Args&... args) { write(Level::warn, cat(args...)); }
+void warn(const Args&... args) {
+  write(Level::warn, cat(args...));
+}
 template <typename... Args>
-void error(const Args&... args) { write(Level::error, cat(args...)); }
+void error(const Args&... args) {
+  write(Level::error, cat(args...));
+}
 
 }  // namespace rehyat::log

@@ -32,7 +32,7 @@ class Rng {
     for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);
   }
 
-  std::uint64_t position() const;          ///< 32-bit words drawn so far
+  std::uint64_t position() const;  ///< 32-bit words drawn so far
   void set_position(std::uint64_t words);
 
  private:

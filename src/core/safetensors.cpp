@@ -1,0 +1,272 @@
+#include "core/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::safetensors {
+namespace {
+
+constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 100'000'000;
+
+struct DTypeName {
+  DType dtype;
+  std::string_view name;
+  std::size_t size;
+};
+constexpr std::array<DTypeName, 10> kDTypes = {{{DType::f64, "F64", 8},
+                                                {DType::f32, "F32", 4},
+                                                {DType::f16, "F16", 2},
+                                                {DType::bf16, "BF16", 2},
+                                                {DType::i64, "I64", 8},
+                                                {DType::i32, "I32", 4},
+                                                {DType::i16, "I16", 2},
+                                                {DType::i8, "I8", 1},
+                                                {DType::u8, "U8", 1},
+                                                {DType::boolean, "BOOL", 1}}};
+
+const DTypeName& entry(DType dtype) {
+  return *std::find_if(kDTypes.begin(), kDTypes.end(), [dtype](const DTypeName& e) { return e.dtype == dtype; });
+}
+
+/// shape x size in bytes; false on overflow.
+bool byte_count(const std::vector<std::int64_t>& shape, std::size_t size, std::uint64_t& bytes) {
+  bytes = size;
+  for (const std::int64_t extent : shape) {
+    if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes)) return false;
+  }
+  return true;
+}
+
+using json = nlohmann::ordered_json;
+
+/// Parses the header and refuses repeated keys, which JSON libraries otherwise settle in silence.
+json parse_header(const std::string& where, std::string_view text) {
+  std::vector<std::set<std::string>> seen;
+  std::string repeated;
+  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > 8) throw UserError({where, "a header nested more than 8 deep", "a safetensors header", ""});
+    if (event == json::parse_event_t::object_start) seen.emplace_back();
+    if (event == json::parse_event_t::object_end && !seen.empty()) seen.pop_back();
+    if (event == json::parse_event_t::key && !seen.empty() && !seen.back().insert(parsed.get<std::string>()).second) {
+      repeated = parsed.get<std::string>();
+    }
+    return true;
+  };
+  json header;
+  try {
+    header = json::parse(text, watch);
+  } catch (const json::exception&) {
+    throw UserError({where, "a header that is not JSON", "a safetensors file", "check that the download is complete"});
+  }
+  require(repeated.empty(),
+          [&] { return cat(where, ": found the key '", repeated, "' twice in the header, expected it once"); });
+  require(header.is_object(),
+          [&] { return cat(where, ": found a header that is no JSON object, expected a safetensors file"); });
+  return header;
+}
+
+std::uint64_t offset_of(const json& value, const std::string& where) {
+  require(value.is_number_unsigned(),
+          [&] { return cat(where, ": found the offset ", value.dump(), ", expected a whole number >= 0"); });
+  return value.get<std::uint64_t>();
+}
+
+TensorInfo parse_tensor(const std::string& path, const std::string& name, const json& value) {
+  const std::string where = path + ": tensor '" + name + "'";
+  TensorInfo info;
+  info.name = name;
+  require(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
+              value.contains("data_offsets"),
+          [&] { return where + ": found other keys than dtype, shape and data_offsets, expected exactly these"; });
+  const json& dtype = value["dtype"];
+  const auto found = std::find_if(kDTypes.begin(), kDTypes.end(), [&](const DTypeName& e) {
+    return dtype.is_string() && dtype.get_ref<const std::string&>() == e.name;
+  });
+  require(found != kDTypes.end(), [&] {
+    return cat(where, ": found the dtype ", dtype.dump(),
+               ", expected F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL");
+  });
+  info.dtype = found->dtype;
+  require(value["shape"].is_array() && value["shape"].size() <= 16, [&] {
+    return cat(where, ": found the shape ", value["shape"].dump(), ", expected a list of at most 16 sizes");
+  });
+  for (const json& extent : value["shape"]) {
+    require(extent.is_number_unsigned() &&
+                extent.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()),
+            [&] { return cat(where, ": found the size ", extent.dump(), ", expected a whole number >= 0"); });
+    info.shape.push_back(extent.get<std::int64_t>());
+  }
+  const json& offsets = value["data_offsets"];
+  require(offsets.is_array() && offsets.size() == 2,
+          [&] { return cat(where, ": found the offsets ", offsets.dump(), ", expected [begin, end]"); });
+  info.begin = offset_of(offsets[0], where);
+  info.end = offset_of(offsets[1], where);
+  std::uint64_t bytes = 0;
+  require(byte_count(info.shape, found->size, bytes),
+          [&] { return cat(where, ": found the shape ", shape_string(info.shape), ", whose bytes overflow 64 bits"); });
+  require(info.begin <= info.end && info.end - info.begin == bytes, [&] {
+    return cat(where, ": found the offsets [", info.begin, ", ", info.end, "], expected ", bytes, " bytes for ",
+               found->name, ' ', shape_string(info.shape));
+  });
+  return info;
+}
+
+}  // namespace
+
+std::size_t size_of(DType dtype) {
+  return entry(dtype).size;
+}
+std::string_view name_of(DType dtype) {
+  return entry(dtype).name;
+}
+
+struct Reader::Mapping {
+  const std::byte* data = nullptr;
+  std::size_t size = 0;
+
+  explicit Mapping(const std::filesystem::path& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+      throw UserError({path.string(), std::strerror(errno), "a safetensors file that can be read", "check the path"});
+    struct stat info = {};
+    const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    if (regular && info.st_size >= static_cast<off_t>(kLengthBytes)) {
+      size = static_cast<std::size_t>(info.st_size);
+      void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+      if (address != MAP_FAILED) data = static_cast<const std::byte*>(address);
+    }
+    ::close(fd);
+    if (!regular) throw UserError({path.string(), "something that is not a regular file", "a safetensors file", ""});
+    if (size == 0)
+      throw UserError({path.string(), cat(info.st_size, " bytes"), "a safetensors file of at least 8 bytes",
+                       "check that the download is complete"});
+    if (data == nullptr)
+      throw UserError({path.string(), "a file that cannot be mapped into memory", "a readable file", ""});
+  }
+  ~Mapping() {
+    if (data != nullptr) ::munmap(const_cast<std::byte*>(data), size);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+};
+
+Reader::Reader(const std::filesystem::path& path) : path_(path), mapping_(std::make_shared<Mapping>(path)) {
+  const std::string where = path.string();
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, mapping_->data, kLengthBytes);  // little-endian, as every machine that we support
+  const std::uint64_t available = mapping_->size - kLengthBytes;
+  require(header_bytes <= kLargestHeader, [&] {
+    return cat(where, ": found a header of ", header_bytes, " bytes, expected at most ", kLargestHeader,
+               "; is this a safetensors file?");
+  });
+  require(header_bytes <= available, [&] {
+    return cat(where, ": found ", available, " bytes after the header's length, expected at least ", header_bytes,
+               "; the file is cut off");
+  });
+  const std::string_view text(reinterpret_cast<const char*>(mapping_->data) + kLengthBytes, header_bytes);
+  const json header = parse_header(where, text);
+  for (const auto& [name, value] : header.items()) {
+    if (name != "__metadata__") {
+      tensors_.push_back(parse_tensor(where, name, value));
+      continue;
+    }
+    require(value.is_object(),
+            [&] { return where + ": found __metadata__ that is no object, expected names and strings"; });
+    for (const auto& [key, item] : value.items()) {
+      require(item.is_string(),
+              [&] { return cat(where, ": found the metadata '", key, "' = ", item.dump(), ", expected a string"); });
+      metadata_[key] = item.get<std::string>();
+    }
+  }
+  std::stable_sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  data_offset_ = kLengthBytes + header_bytes;
+  std::uint64_t next = 0;
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const TensorInfo& info = tensors_[i];
+    require(info.begin == next, [&] {
+      return cat(where, ": tensor '", info.name, "': found its data at ", info.begin, ", expected ", next,
+                 info.begin > next ? " (a hole)" : " (an overlap)");
+    });
+    next = info.end;
+    index_[info.name] = i;
+  }
+  const std::uint64_t data_bytes = mapping_->size - data_offset_;
+  require(data_bytes == next, [&] {
+    return cat(where, ": found ", data_bytes, " bytes of data, expected ", next,
+               data_bytes < next ? "; the file is cut off" : "; something follows the last tensor");
+  });
+}
+
+Reader::~Reader() = default;
+Reader::Reader(Reader&&) noexcept = default;
+
+const TensorInfo* Reader::find(std::string_view name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &tensors_[found->second];
+}
+
+const TensorInfo& Reader::at(std::string_view name) const {
+  const TensorInfo* info = find(name);
+  if (info != nullptr) return *info;
+  std::vector<std::string> names;
+  for (const TensorInfo& tensor : tensors_) names.push_back(tensor.name);
+  const std::string near = nearest(name, names);
+  throw UserError({path_.string(), cat("no tensor '", name, "'"), "one of that name",
+                   near.empty() ? "" : "the nearest is '" + near + "'"});
+}
+
+std::span<const std::byte> Reader::bytes(const TensorInfo& info) const {
+  return {mapping_->data + data_offset_ + info.begin, info.end - info.begin};
+}
+
+std::shared_ptr<const void> Reader::mapping() const {
+  return mapping_;
+}
+
+void write(const std::filesystem::path& path, const std::vector<Item>& items, const Metadata& metadata) {
+  json header = json::object();
+  if (!metadata.empty()) {
+    json plain = json::object();
+    for (const auto& [key, value] : metadata) plain[key] = value;
+    header["__metadata__"] = plain;
+  }
+  std::uint64_t offset = 0;
+  for (const Item& item : items) {
+    std::uint64_t bytes = 0;
+    require(byte_count(item.shape, size_of(item.dtype), bytes) && bytes == item.bytes.size(), [&] {
+      return cat(path.string(), ": tensor '", item.name, "': found ", item.bytes.size(), " bytes, expected those of ",
+                 name_of(item.dtype), ' ', shape_string(item.shape));
+    });
+    require(!header.contains(item.name) && item.name != "__metadata__",
+            [&] { return cat(path.string(), ": found the tensor name '", item.name, "' twice, expected it once"); });
+    header[item.name] = {
+        {"dtype", name_of(item.dtype)}, {"shape", item.shape}, {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // keeps the data aligned for readers that map it
+  const std::uint64_t length = text.size();
+  AtomicFile file(path);
+  file.write(&length, sizeof length);
+  file.write(text);
+  for (const Item& item : items) file.write(item.bytes.data(), item.bytes.size());
+  file.commit();
+}
+
+}  // namespace rehyat::safetensors
