@@ -24,10 +24,10 @@ enum class AttentionKind {
 /// Which attention one block runs, without its feature map.
 struct AttentionSpec {
   AttentionKind kind = AttentionKind::rehyat;
-  std::int64_t tc = 3;      ///< chunk size in latent slices (rehyat)
-  std::int64_t to = 1;      ///< overlap in latent slices (rehyat); may exceed tc
-  bool causal = true;       ///< linear keys only from the past (rehyat)
-  std::int64_t rate = 2;    ///< R of uniform_hybrid
+  std::int64_t tc = 3;    ///< chunk size in latent slices (rehyat)
+  std::int64_t to = 1;    ///< overlap in latent slices (rehyat); may exceed tc
+  bool causal = true;     ///< linear keys only from the past (rehyat)
+  std::int64_t rate = 2;  ///< R of uniform_hybrid
   Normalizer normalizer = Normalizer::joint;
 
   void fields(config::Fields& f);

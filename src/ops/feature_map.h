@@ -17,12 +17,12 @@ enum class NonNegative { softplus, relu, exp, none };
 
 struct FeatureMapConfig {
   FeatureMapKind kind = FeatureMapKind::poly_mlp;
-  std::int64_t layers = 2;   ///< poly_mlp: linear layers
-  std::int64_t degree = 2;   ///< poly_mlp: P, the highest power; slice i of the embedding is raised to the power i
-  std::int64_t hidden = 0;   ///< poly_mlp: hidden width; 0 = P * D
+  std::int64_t layers = 2;  ///< poly_mlp: linear layers
+  std::int64_t degree = 2;  ///< poly_mlp: P, the highest power; slice i of the embedding is raised to the power i
+  std::int64_t hidden = 0;  ///< poly_mlp: hidden width; 0 = P * D
   Activation activation = Activation::gelu;
   NonNegative nonnegative = NonNegative::softplus;
-  bool rope_first = true;    ///< phi acts on q, k after RoPE, which keeps phi >= 0; false is the ablation
+  bool rope_first = true;  ///< phi acts on q, k after RoPE, which keeps phi >= 0; false is the ablation
 
   void fields(config::Fields& f);
   void validate() const;
@@ -32,7 +32,7 @@ struct FeatureMapConfig {
 };
 
 /// One map for all heads of a block: x [B,A,N,D] -> [B,A,N,F], computed in x's dtype, elementwise parts in float32.
-/// Parameters (poly_mlp): "layers.<i>.weight" [A,in,out], "layers.<i>.bias" [A,1,out]; hedgehog: "weight" [A,D,F/2].
+/// Parameters (poly_mlp): "weight_<i>" [A,in,out], "bias_<i>" [A,1,out]; hedgehog: "weight" [A,D,F/2].
 class FeatureMapImpl : public torch::nn::Module {
  public:
   FeatureMapImpl(std::int64_t heads, std::int64_t head_width, const FeatureMapConfig& config);
@@ -40,15 +40,27 @@ class FeatureMapImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x);
   /// Draws the weights from `rng` and sets the output level so that phi_q . phi_k is about `target_product` for a
   /// typical pair (1 for the joint normalizer: an exponent of 0).
+  /// Maps without an output level of their own (hedgehog, elu) get it through the saved buffer `level`.
   void initialize(Rng& rng, double target_product = 1.0);
   const FeatureMapConfig& config() const { return config_; }
   std::int64_t feature_width() const { return config_.feature_width(head_width_); }
 
  private:
+  double expected_product(const torch::Tensor& x);
+  void calibrate_bias(Rng& rng, double target_product);
+  torch::Tensor raw(const torch::Tensor& x) const;
+
   std::int64_t heads_, head_width_;
   FeatureMapConfig config_;
   std::vector<torch::Tensor> weights_, biases_;
+  torch::Tensor level_;
 };
 TORCH_MODULE(FeatureMap);
+
+enum class Normalizer;
+
+/// phi_q . phi_k of a typical pair at the start: with `joint` 1 (an exponent of 0); with `lse` the share of one of
+/// `window_tokens` softmax keys, with `row_max` e^{-c} of a typical row of that many scores.
+double start_product(Normalizer normalizer, std::int64_t window_tokens);
 
 }  // namespace rehyat::ops

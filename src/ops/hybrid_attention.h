@@ -13,8 +13,9 @@
 /// on `joint` with a negative normaliser, and where a denominator is 0.
 namespace rehyat::ops {
 
-/// Slow and literal: builds the whole score matrix, differentiable by autograd, any floating dtype. The judge of the others.
-/// `frozen_max`: for row_max, a fixed c [B,A,N,1] to use in place of the row maximum (finite differences freeze it).
+/// Slow and literal: builds the whole score matrix, differentiable by autograd, any floating dtype. The judge of the
+/// others. `frozen_max`: for row_max, a fixed c [B,A,N,1] to use in place of the row maximum (finite differences freeze
+/// it).
 at::Tensor hybrid_attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                       const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
                                       const AttentionSpec& spec, const at::Tensor& frozen_max = {});
@@ -31,9 +32,9 @@ class RecurrentState {
   RecurrentState() = default;
   explicit RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice);
 
-  /// One chunk: q, k, v [B,A,M,D], phi_q, phi_k [B,A,M,F] with M = slices of the chunk * tokens_per_slice, the chunk having
-  /// at most tc slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves the state as it
-  /// was (a denoising step that is not the last look at a chunk).
+  /// One chunk: q, k, v [B,A,M,D], phi_q, phi_k [B,A,M,F] with M = slices of the chunk * tokens_per_slice, the chunk
+  /// having at most tc slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves the
+  /// state as it was (a denoising step that is not the last look at a chunk).
   at::Tensor step(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                   const at::Tensor& phi_k, bool update = true);
 

@@ -1,0 +1,48 @@
+#include "dist/session.h"
+
+#include <mpi.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::dist {
+namespace {
+
+/// The world size that a launcher announced in the environment; 0 when none did.
+int announced_size() {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"}) {
+    if (const char* value = std::getenv(name)) return std::atoi(value);
+  }
+  return 0;
+}
+
+}  // namespace
+
+MpiSession::MpiSession(int& argc, char**& argv) {
+  int provided = 0;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  world_ = std::make_unique<Communicator>(MPI_Comm_c2f(MPI_COMM_WORLD), false);
+  if (const int announced = announced_size(); announced > 1 && world_->size() == 1) {
+    world_.reset();
+    MPI_Finalize();
+    throw UserError({"MPI", "a world of 1 rank", cat(announced, " as the launcher announced"),
+                     "start the program with the mpirun of the MPI that it was built with"});
+  }
+}
+
+MpiSession::~MpiSession() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  world_.reset();
+  if (finalized == 0) MPI_Finalize();
+}
+
+void MpiSession::end_all(int code) {
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+}  // namespace rehyat::dist

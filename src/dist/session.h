@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+
+#include "dist/communicator.h"
+
+namespace rehyat::dist {
+
+/// Starts and ends MPI; owned by main. A program that was not started by mpirun is a group of one.
+class MpiSession {
+ public:
+  /// Throws UserError when a launcher announced more ranks than MPI sees (another MPI's mpirun).
+  MpiSession(int& argc, char**& argv);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  Communicator& world() { return *world_; }
+  /// Ends the processes of all ranks with this exit code; for a rank that failed while others may wait for it.
+  [[noreturn]] void end_all(int code);
+
+ private:
+  std::unique_ptr<Communicator> world_;
+};
+
+}  // namespace rehyat::dist

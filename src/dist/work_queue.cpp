@@ -1,0 +1,45 @@
+#include "dist/work_queue.h"
+
+#include <mpi.h>
+
+namespace rehyat::dist {
+
+struct WorkQueue::Window {
+  MPI_Win handle = MPI_WIN_NULL;
+  std::int64_t* counter = nullptr;
+  std::int64_t local = 0;  // for a group of one
+};
+
+WorkQueue::WorkQueue(const Communicator& communicator, std::int64_t count)
+    : count_(count), window_(std::make_unique<Window>()) {
+  if (communicator.size() == 1) return;
+  const MPI_Aint bytes = communicator.rank() == 0 ? static_cast<MPI_Aint>(sizeof(std::int64_t)) : 0;
+  MPI_Win_allocate(bytes, sizeof(std::int64_t), MPI_INFO_NULL, MPI_Comm_f2c(communicator.mpi_handle()),
+                   &window_->counter, &window_->handle);
+  if (communicator.rank() == 0) {
+    MPI_Win_lock(MPI_LOCK_EXCLUSIVE, 0, 0, window_->handle);
+    *window_->counter = 0;
+    MPI_Win_unlock(0, window_->handle);
+  }
+  communicator.barrier();
+}
+
+WorkQueue::~WorkQueue() {
+  if (window_->handle != MPI_WIN_NULL) MPI_Win_free(&window_->handle);
+}
+
+std::optional<std::int64_t> WorkQueue::next() {
+  std::int64_t job = 0;
+  if (window_->handle == MPI_WIN_NULL) {
+    job = window_->local++;
+  } else {
+    const std::int64_t one = 1;
+    MPI_Win_lock(MPI_LOCK_SHARED, 0, 0, window_->handle);
+    MPI_Fetch_and_op(&one, &job, MPI_INT64_T, 0, 0, MPI_SUM, window_->handle);
+    MPI_Win_unlock(0, window_->handle);
+  }
+  if (job >= count_) return std::nullopt;
+  return job;
+}
+
+}  // namespace rehyat::dist

@@ -1,0 +1,47 @@
+#include "ops/attention_checks.h"
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::ops {
+namespace {
+
+void check_like(const char* name, const at::Tensor& x, const at::Tensor& q, bool same_width) {
+  const std::string where = cat("[hybrid_attention] ", name, ": ");
+  require(x.defined(), [&] { return where + "found nothing, expected a tensor"; });
+  const auto expected = [&] {
+    auto shape = q.sizes().vec();
+    if (!same_width) shape.back() = -1;
+    return cat(at::toString(q.scalar_type()), ' ', shape_string(shape), " on ", q.device().str());
+  };
+  const bool shape_fits =
+      x.dim() == 4 && x.sizes().slice(0, 3) == q.sizes().slice(0, 3) && (!same_width || x.size(3) == q.size(3));
+  require(shape_fits && x.scalar_type() == q.scalar_type() && x.device() == q.device(), [&] {
+    return cat(where, "found ", at::toString(x.scalar_type()), ' ', shape_string(x.sizes().vec()), " on ",
+               x.device().str(), ", expected ", expected());
+  });
+}
+
+}  // namespace
+
+void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
+                            const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec) {
+  spec.validate();
+  require(q.defined() && q.dim() == 4 && q.is_floating_point(), [&] {
+    return cat("[hybrid_attention] q: found ", q.defined() ? shape_string(q.sizes().vec()) : "nothing",
+               ", expected a floating tensor [B, A, N, D]");
+  });
+  require(slices >= 1 && q.size(2) % slices == 0 && q.size(2) > 0,
+          [&] { return cat("[hybrid_attention] slices: found ", slices, ", expected a divisor of N = ", q.size(2)); });
+  check_like("k", k, q, true);
+  check_like("v", v, q, true);
+  if (spec.kind == AttentionKind::softmax) return;
+  check_like("phi_q", phi_q, q, false);
+  check_like("phi_k", phi_k, q, false);
+  require(phi_q.size(3) == phi_k.size(3), [&] {
+    return cat("[hybrid_attention] phi_k: found feature width ", phi_k.size(3), ", expected ", phi_q.size(3),
+               " as of phi_q");
+  });
+}
+
+}  // namespace rehyat::ops

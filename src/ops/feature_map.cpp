@@ -1,0 +1,184 @@
+#include "ops/feature_map.h"
+
+#include <cmath>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "ops/attention_spec.h"
+#include "tensor/random.h"
+
+namespace rehyat::ops {
+namespace {
+
+constexpr std::int64_t kCalibrationTokens = 256;
+
+torch::Tensor activate(const torch::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::gelu:
+      return torch::gelu(x);
+    case Activation::silu:
+      return torch::silu(x);
+    case Activation::relu:
+      return torch::relu(x);
+  }
+  return x;
+}
+
+torch::Tensor make_nonnegative(const torch::Tensor& x, NonNegative how) {
+  switch (how) {
+    case NonNegative::softplus:
+      return torch::softplus(x);
+    case NonNegative::relu:
+      return torch::relu(x);
+    case NonNegative::exp:
+      return x.exp();
+    case NonNegative::none:
+      return x;
+  }
+  return x;
+}
+
+torch::Tensor widened(const torch::Tensor& x) {
+  return x.scalar_type() == torch::kDouble ? x : x.to(torch::kFloat);
+}
+
+}  // namespace
+
+void FeatureMapConfig::fields(config::Fields& f) {
+  f.choice(
+      "kind", kind,
+      {{"poly_mlp", FeatureMapKind::poly_mlp}, {"hedgehog", FeatureMapKind::hedgehog}, {"elu", FeatureMapKind::elu}},
+      "which feature map");
+  f.add("layers", layers, "poly_mlp: linear layers").between(1, 8);
+  f.add("degree", degree, "poly_mlp: highest power P").between(1, 8);
+  f.add("hidden", hidden, "poly_mlp: hidden width; 0 = degree times the head width").at_least(0);
+  f.choice("activation", activation,
+           {{"gelu", Activation::gelu}, {"silu", Activation::silu}, {"relu", Activation::relu}},
+           "poly_mlp: between the layers");
+  f.choice("nonnegative", nonnegative,
+           {{"softplus", NonNegative::softplus},
+            {"relu", NonNegative::relu},
+            {"exp", NonNegative::exp},
+            {"none", NonNegative::none}},
+           "poly_mlp: what makes the features non-negative");
+  f.add("rope_first", rope_first, "phi acts on q and k after RoPE; false is an ablation");
+}
+
+void FeatureMapConfig::validate() const {
+  require(layers >= 1 && degree >= 1 && hidden >= 0, [&] {
+    return cat("[feature_map] found layers ", layers, ", degree ", degree, ", hidden ", hidden,
+               ", expected layers >= 1, degree >= 1, hidden >= 0");
+  });
+}
+
+std::int64_t FeatureMapConfig::feature_width(std::int64_t head_width) const {
+  switch (kind) {
+    case FeatureMapKind::poly_mlp:
+      return degree * head_width;
+    case FeatureMapKind::hedgehog:
+      return 2 * head_width;
+    case FeatureMapKind::elu:
+      return head_width;
+  }
+  return 0;
+}
+
+FeatureMapImpl::FeatureMapImpl(std::int64_t heads, std::int64_t head_width, const FeatureMapConfig& config)
+    : heads_(heads), head_width_(head_width), config_(config) {
+  config_.validate();
+  if (config_.kind == FeatureMapKind::hedgehog) {
+    weights_.push_back(
+        register_parameter("weight_0", torch::eye(head_width).expand({heads, head_width, head_width}).clone()));
+  } else if (config_.kind == FeatureMapKind::poly_mlp) {
+    const std::int64_t out = feature_width(), hidden = config_.hidden > 0 ? config_.hidden : out;
+    for (std::int64_t i = 0; i < config_.layers; ++i) {
+      const std::int64_t from = i == 0 ? head_width : hidden, to = i + 1 == config_.layers ? out : hidden;
+      weights_.push_back(register_parameter(cat("weight_", i), torch::zeros({heads, from, to})));
+      biases_.push_back(register_parameter(cat("bias_", i), torch::zeros({heads, 1, to})));
+    }
+  }
+  if (config_.kind != FeatureMapKind::poly_mlp) level_ = register_buffer("level", torch::ones({1}));
+}
+
+torch::Tensor FeatureMapImpl::raw(const torch::Tensor& x) const {
+  torch::Tensor h = x;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    h = torch::matmul(h, weights_[i].to(x.scalar_type())) + biases_[i].to(x.scalar_type());
+    if (i + 1 < weights_.size()) h = activate(h, config_.activation);
+  }
+  return widened(h);
+}
+
+torch::Tensor FeatureMapImpl::forward(const torch::Tensor& x) {
+  require(x.dim() == 4 && x.size(1) == heads_ && x.size(3) == head_width_, [&] {
+    return cat("[feature_map] x: found ", shape_string(x.sizes().vec()), ", expected [B, ", heads_, ", N, ",
+               head_width_, "]");
+  });
+  if (config_.kind == FeatureMapKind::elu)
+    return ((1 + torch::elu(widened(x))) * level_.to(widened(x).scalar_type())).to(x.scalar_type());
+  if (config_.kind == FeatureMapKind::hedgehog) {
+    const torch::Tensor h = widened(torch::matmul(x, weights_[0].to(x.scalar_type())));
+    return (torch::softmax(torch::cat({h, -h}, -1), -1) * level_.to(h.scalar_type())).to(x.scalar_type());
+  }
+  const torch::Tensor e = make_nonnegative(raw(x), config_.nonnegative);
+  std::vector<torch::Tensor> powers;
+  torch::Tensor slice;
+  for (std::int64_t i = 0; i < config_.degree; ++i) {
+    slice = e.narrow(-1, i * head_width_, head_width_);
+    powers.push_back(i == 0 ? slice : slice.pow(i + 1));
+  }
+  return torch::cat(powers, -1).to(x.scalar_type());
+}
+
+/// phi_q . phi_k that two maps with features like these can expect: independent but for the mean of each slice.
+double FeatureMapImpl::expected_product(const torch::Tensor& x) {
+  const torch::Tensor slices = forward(x).unflatten(-1, {-1, head_width_}).mean(std::vector<std::int64_t>{0, 1, 2, 4});
+  return slices.square().sum().item<double>() * static_cast<double>(head_width_);
+}
+
+void FeatureMapImpl::calibrate_bias(Rng& rng, double target_product) {
+  // With one shift of the last bias the product grows monotonically (for even powers from 0 on): bisect it.
+  const torch::Tensor x =
+      randn(rng, {1, heads_, kCalibrationTokens, head_width_}).to(weights_[0].device(), weights_[0].scalar_type());
+  double low = config_.nonnegative == NonNegative::none || config_.nonnegative == NonNegative::relu ? 0 : -40,
+         high = 40;
+  for (int i = 0; i < 48; ++i) {
+    const double middle = (low + high) / 2;
+    biases_.back().fill_(middle);
+    (expected_product(x) < target_product ? low : high) = middle;
+  }
+}
+
+void FeatureMapImpl::initialize(Rng& rng, double target_product) {
+  const torch::NoGradGuard no_grad;
+  require(target_product > 0,
+          [&] { return cat("[feature_map] target product: found ", target_product, ", expected > 0"); });
+  if (config_.kind == FeatureMapKind::poly_mlp) {
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      const double spread = 1 / std::sqrt(static_cast<double>(weights_[i].size(1)));
+      weights_[i].copy_(randn(rng, weights_[i].sizes()) * spread);
+      biases_[i].zero_();
+    }
+    calibrate_bias(rng, target_product);
+    return;
+  }
+  level_.fill_(1);
+  const torch::Tensor x = randn(rng, {1, heads_, kCalibrationTokens, head_width_}).to(level_.device());
+  level_.fill_(std::sqrt(target_product / expected_product(x)));
+}
+
+double start_product(Normalizer normalizer, std::int64_t window_tokens) {
+  const double tokens = static_cast<double>(std::max<std::int64_t>(window_tokens, 2));
+  switch (normalizer) {
+    case Normalizer::joint:
+      return 1;
+    case Normalizer::lse:
+      return 1 / tokens;
+    // Scores of unit variance: their maximum is about sqrt(2 ln K), their exponential's mean e^{1/2}.
+    case Normalizer::row_max:
+      return std::exp(0.5 - std::sqrt(2 * std::log(tokens)));
+  }
+  return 1;
+}
+
+}  // namespace rehyat::ops

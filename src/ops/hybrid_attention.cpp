@@ -1,0 +1,354 @@
+#include "ops/hybrid_attention.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "ops/attention_checks.h"
+#include "ops/blend.h"
+#include "ops/linear_state.h"
+#include "ops/softmax_rectangle.h"
+
+namespace rehyat::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+/// Queries [q_begin, q_begin + q_count) see the softmax keys [k_begin, k_begin + k_count) and, linearly, the slices
+/// before `before` and from `after` on.
+struct Part {
+  std::int64_t q_begin, q_count, k_begin, k_count, before, after;
+};
+
+/// The parts of one attention. `linear_slices` is the number of slices that the linear keys are cut into.
+struct Plan {
+  std::vector<Part> parts;
+  std::int64_t linear_slices = 1;
+  bool softmax = true;
+  Normalizer normalizer = Normalizer::joint;
+  bool linear(const Part& part) const { return part.before > 0 || part.after < linear_slices; }
+};
+
+/// Equal rectangles that follow each other at a constant stride: they run as one batch.
+struct Group {
+  std::size_t first, count;
+};
+
+std::vector<Group> groups_of(const Plan& plan) {
+  std::vector<Group> groups;
+  for (std::size_t i = 0; i < plan.parts.size(); ++i) {
+    const Part& part = plan.parts[i];
+    if (!groups.empty()) {
+      Group& group = groups.back();
+      const Part& first = plan.parts[group.first];
+      const auto steps = static_cast<std::int64_t>(group.count);
+      const bool same = part.q_count == first.q_count && part.k_count == first.k_count;
+      const std::int64_t stride = plan.parts[group.first + (group.count > 1 ? 1 : 0)].k_begin - first.k_begin;
+      const std::int64_t wanted = group.count > 1 ? first.k_begin + steps * stride : part.k_begin;
+      if (same && part.k_begin == wanted) {
+        ++group.count;
+        continue;
+      }
+    }
+    groups.push_back({i, 1});
+  }
+  return groups;
+}
+
+/// Rows of x [A,N,D] (one sample) as a batch [count,A,rows,D] that may overlap; nothing is copied.
+at::Tensor rectangles(const at::Tensor& x, std::int64_t begin, std::int64_t rows, std::int64_t stride,
+                      std::int64_t count) {
+  return x.as_strided({count, x.size(0), rows, x.size(2)},
+                      {stride * x.stride(1), x.stride(0), x.stride(1), x.stride(2)},
+                      x.storage_offset() + begin * x.stride(1));
+}
+
+struct GroupView {
+  std::int64_t q_begin, q_rows, q_stride, k_begin, k_rows, k_stride, count;
+  at::Tensor queries(const at::Tensor& x) const { return rectangles(x, q_begin, q_rows, q_stride, count); }
+  at::Tensor keys(const at::Tensor& x) const { return rectangles(x, k_begin, k_rows, k_stride, count); }
+  /// The same for one value a query, x [A,N].
+  at::Tensor query_values(const at::Tensor& x) const { return queries(x.unsqueeze(-1)).squeeze(-1); }
+};
+
+GroupView view_of(const Plan& plan, const Group& group) {
+  const Part& first = plan.parts[group.first];
+  const Part& next = plan.parts[group.first + (group.count > 1 ? 1 : 0)];
+  return {first.q_begin,
+          first.q_count,
+          next.q_begin - first.q_begin,
+          first.k_begin,
+          first.k_count,
+          next.k_begin - first.k_begin,
+          static_cast<std::int64_t>(group.count)};
+}
+
+at::ScalarType wide(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+struct SoftmaxBranch {
+  at::Tensor o, lse, row_max;
+};
+
+SoftmaxBranch run_softmax(const Plan& plan, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  const auto rows = q.sizes().slice(0, 3);
+  SoftmaxBranch out{at::empty_like(q, at::MemoryFormat::Contiguous), at::empty(rows, q.options().dtype(wide(q))), {}};
+  const bool needs_max = plan.normalizer == Normalizer::row_max;
+  if (needs_max) out.row_max = at::empty_like(out.lse);
+  for (const Group& group : groups_of(plan)) {
+    const GroupView view = view_of(plan, group);
+    for (std::int64_t b = 0; b < q.size(0); ++b) {
+      const at::Tensor queries = view.queries(q[b]), keys = view.keys(k[b]);
+      const RectangleOutput result = softmax_rectangle(queries, keys, view.keys(v[b]));
+      view.queries(out.o[b]).copy_(result.o);
+      view.query_values(out.lse[b]).copy_(result.lse);
+      if (needs_max) view.query_values(out.row_max[b]).copy_(softmax_row_max(queries, keys));
+    }
+  }
+  return out;
+}
+
+/// S and z that each part sees, [B,A,parts,F,D+1].
+at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v) {
+  const at::Tensor states = slice_states(phi_k, v, plan.linear_slices);
+  const at::Tensor before = prefix_states(states);
+  std::vector<at::Tensor> seen;
+  at::Tensor after;
+  for (const Part& part : plan.parts) {
+    at::Tensor state = before.select(2, part.before);
+    if (part.after < plan.linear_slices) {
+      if (!after.defined()) after = suffix_states(states);
+      state = state + after.select(2, part.after);
+    }
+    seen.push_back(state);
+  }
+  return at::stack(seen, 2);
+}
+
+at::Tensor state_for(const at::Tensor& states, std::size_t part, at::ScalarType type) {
+  return states.select(2, static_cast<std::int64_t>(part)).to(type);
+}
+
+/// exp(-log_z / 2), kept where float32 holds its square: beyond it the true gradient cannot be represented.
+at::Tensor half_weight(const at::Tensor& log_z) {
+  const double bound = log_z.scalar_type() == at::kDouble ? 350.0 : 43.0;
+  return (log_z * -0.5).clamp_max(bound).exp();
+}
+
+struct Forward {
+  at::Tensor y, o, log_l, log_z, scale, states;
+};
+
+Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear) {
+  const auto type = wide(q);
+  const std::int64_t width = q.size(3);
+  Forward out;
+  SoftmaxBranch softmax;
+  if (plan.softmax) softmax = run_softmax(plan, q, k, v);
+  out.y = at::empty_like(q, at::MemoryFormat::Contiguous);
+  out.log_l = at::empty(q.sizes().slice(0, 3), q.options().dtype(type));
+  // joint: Z has no factor taken out, so that both branches share one logarithm.
+  const bool shared = plan.softmax && plan.normalizer == Normalizer::joint;
+  if (shared) out.log_z = out.log_l;
+  if (!shared) out.scale = at::ones_like(out.log_l);
+  if (!plan.softmax || plan.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
+  if (plan.softmax && plan.normalizer == Normalizer::lse) out.o = softmax.o;
+  out.states = part_states(plan, phi_k, v_linear);
+  for (std::size_t i = 0; i < plan.parts.size(); ++i) {
+    const Part& part = plan.parts[i];
+    const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
+    if (!plan.linear(part)) {
+      rows(out.y).copy_(rows(softmax.o));
+      rows(out.log_l).copy_(rows(softmax.lse));
+      continue;
+    }
+    const at::Tensor queries = rows(phi_q);
+    const at::Tensor both = matmul_wide(queries, state_for(out.states, i, queries.scalar_type()));
+    const at::Tensor a = both.narrow(-1, 0, width), n = both.select(-1, width);
+    if (!plan.softmax) {
+      rows(out.y).copy_(linear_only(a, n));
+      rows(out.log_z).copy_(n.abs().log());
+      rows(out.scale).copy_(n.sign());
+      continue;
+    }
+    const at::Tensor c = softmax.row_max.defined() ? rows(softmax.row_max) : at::Tensor();
+    const Blended blended = blend(rows(softmax.o).to(type), rows(softmax.lse), a, n, c, plan.normalizer);
+    rows(out.y).copy_(blended.y);
+    rows(out.log_l).copy_(blended.log_l);
+    if (plan.normalizer == Normalizer::row_max) rows(out.log_z).copy_(blended.log_z);
+    if (blended.scale.defined()) rows(out.scale).copy_(blended.scale);
+  }
+  return out;
+}
+
+struct Gradients {
+  at::Tensor q, k, v, phi_q, phi_k, v_linear;
+};
+
+/// The softmax branch: one call of the library's backward with the hybrid's own output and log-denominator.
+void softmax_backward(const Plan& plan, const Forward& saved, const at::Tensor& dy, const at::Tensor& q,
+                      const at::Tensor& k, const at::Tensor& v, Gradients& grads) {
+  const bool by_lse = plan.normalizer == Normalizer::lse;
+  const at::Tensor& out = by_lse ? saved.o : saved.y;
+  at::Tensor g = dy;
+  // lse: w dy; row_max: sign(Z) dy.
+  if (saved.scale.defined()) g = (dy * saved.scale.unsqueeze(-1)).to(dy.scalar_type());
+  grads.q = at::empty_like(q, at::MemoryFormat::Contiguous);
+  const auto type = wide(q);  // overlapping rectangles add up
+  grads.k = at::zeros(k.sizes(), k.options().dtype(type));
+  grads.v = at::zeros(v.sizes(), v.options().dtype(type));
+  for (const Group& group : groups_of(plan)) {
+    const GroupView view = view_of(plan, group);
+    for (std::int64_t b = 0; b < q.size(0); ++b) {
+      const auto [dq, dk, dv] =
+          softmax_rectangle_backward(view.queries(g[b]), view.queries(q[b]), view.keys(k[b]), view.keys(v[b]),
+                                     view.queries(out[b]), view.query_values(saved.log_l[b]));
+      view.queries(grads.q[b]).copy_(dq);
+      for (std::int64_t i = 0; i < view.count; ++i) {
+        const std::int64_t begin = view.k_begin + i * view.k_stride;
+        grads.k[b].narrow(1, begin, view.k_rows) += dk[i];
+        grads.v[b].narrow(1, begin, view.k_rows) += dv[i];
+      }
+    }
+  }
+  grads.k = grads.k.to(k.scalar_type());
+  grads.v = grads.v.to(v.scalar_type());
+}
+
+/// dS and dz of each part put where its sums begin and end, then summed back onto the slices that they came from.
+at::Tensor slice_gradients(const Plan& plan, const at::Tensor& to_before, const at::Tensor& to_after) {
+  // Slice s is in the prefix of every part with before > s, and in the suffix of every part with after <= s.
+  at::Tensor grads = suffix_states(to_before.narrow(2, 1, plan.linear_slices)).narrow(2, 0, plan.linear_slices);
+  if (to_after.defined()) grads = grads + to_after.narrow(2, 0, plan.linear_slices).cumsum(2);
+  return grads;
+}
+
+void linear_backward(const Plan& plan, const Forward& saved, const at::Tensor& dy, const at::Tensor& phi_q,
+                     const at::Tensor& phi_k, const at::Tensor& v, bool need_queries, bool need_keys,
+                     Gradients& grads) {
+  const auto type = wide(dy);
+  const std::int64_t width = dy.size(3), batch = v.size(0), heads = v.size(1);
+  const at::Tensor g = dy.to(type);
+  const at::Tensor delta = (g * saved.y.to(type)).sum(-1, true);
+  at::Tensor both = at::cat({g, -delta}, -1);  // [dy | -Delta], still without w
+  const at::Tensor half = saved.log_z.defined() ? half_weight(saved.log_z).unsqueeze(-1) : at::Tensor();
+  // w = 1/Z: for lse it is small and plain; elsewhere its square root goes to either factor, so that neither overflows.
+  if (saved.scale.defined()) both = both * saved.scale.unsqueeze(-1);
+  if (half.defined()) both = both * half;
+  if (need_queries) grads.phi_q = at::zeros_like(phi_q, at::MemoryFormat::Contiguous);
+  const auto shape = std::vector<std::int64_t>{batch, heads, plan.linear_slices + 1, phi_q.size(3), width + 1};
+  at::Tensor to_before, to_after;
+  if (need_keys) to_before = at::zeros(shape, g.options());
+  for (std::size_t i = 0; i < plan.parts.size(); ++i) {
+    const Part& part = plan.parts[i];
+    if (!plan.linear(part)) continue;
+    const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
+    const at::Tensor gb = rows(both);
+    if (need_queries) {
+      at::Tensor d = at::matmul(gb, saved.states.select(2, static_cast<std::int64_t>(i)).transpose(-1, -2));
+      if (half.defined()) d = d * rows(half);
+      rows(grads.phi_q).copy_(d);
+    }
+    if (need_keys) {
+      at::Tensor queries = rows(phi_q).to(type);
+      if (half.defined()) queries = queries * rows(half);
+      const at::Tensor d = at::matmul(queries.transpose(-1, -2), gb);
+      to_before.select(2, part.before) += d;
+      if (part.after < plan.linear_slices) {
+        if (!to_after.defined()) to_after = at::zeros(shape, g.options());
+        to_after.select(2, part.after) += d;
+      }
+    }
+  }
+  if (!need_keys) return;
+  const at::Tensor d_states = slice_gradients(plan, to_before, to_after);  // [B,A,slices,F,D+1]
+  const std::vector<std::int64_t> cut = {batch, heads, plan.linear_slices, v.size(2) / plan.linear_slices, -1};
+  const auto narrow = phi_k.scalar_type();
+  const at::Tensor d_cast = d_states.to(narrow);
+  grads.phi_k = matmul_wide(with_ones(v).view(cut), d_cast.transpose(-1, -2)).reshape(phi_k.sizes()).to(narrow);
+  grads.v_linear = matmul_wide(phi_k.reshape(cut), d_cast.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
+}
+
+struct PlanHolder : torch::CustomClassHolder {
+  Plan plan;
+  explicit PlanHolder(Plan p) : plan(std::move(p)) {}
+};
+
+/// Inputs: q, k, v of the softmax branch (k, v empty without one), phi_q, phi_k, v of the linear branch.
+class HybridFunction : public torch::autograd::Function<HybridFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
+                            const std::shared_ptr<Plan>& plan) {
+    const Forward result = run_forward(*plan, q, k, v, phi_q, phi_k, v_linear);
+    ctx->saved_data["plan"] = c10::IValue::make_capsule(c10::make_intrusive<PlanHolder>(*plan));
+    ctx->save_for_backward(
+        {q, k, v, phi_q, phi_k, v_linear, result.y, result.o, result.log_l, result.log_z, result.scale, result.states});
+    return result.y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list upstream) {
+    const auto saved = ctx->get_saved_variables();
+    const auto holder = ctx->saved_data["plan"].toCapsule();
+    const Plan& plan = static_cast<const PlanHolder&>(*holder).plan;
+    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &phi_q = saved[3], &phi_k = saved[4],
+                     &v_linear = saved[5];
+    const Forward result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
+    const at::Tensor dy = upstream[0].contiguous();
+    Gradients grads;
+    if (plan.softmax && (ctx->needs_input_grad(0) || ctx->needs_input_grad(1) || ctx->needs_input_grad(2))) {
+      softmax_backward(plan, result, dy, q, k, v, grads);
+    } else if (ctx->needs_input_grad(0)) {
+      grads.q = at::zeros_like(q);
+    }
+    const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
+    if (queries || keys) linear_backward(plan, result, dy, phi_q, phi_k, v_linear, queries, keys, grads);
+    return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable()};
+  }
+};
+
+Plan rehyat_plan(std::int64_t slices, std::int64_t hw, const AttentionSpec& spec) {
+  Plan plan;
+  plan.linear_slices = slices;
+  plan.normalizer = spec.normalizer;
+  for (const Chunk& chunk : chunks_of(slices, spec.tc, spec.to)) {
+    plan.parts.push_back({chunk.queries.begin * hw, chunk.queries.size() * hw, chunk.window.begin * hw,
+                          chunk.window.size() * hw, chunk.window.begin, spec.causal ? slices : chunk.window.end});
+  }
+  return plan;
+}
+
+}  // namespace
+
+at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
+                            const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec) {
+  check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
+  if (spec.kind == AttentionKind::softmax) return at::scaled_dot_product_attention(q, k, v);
+  const std::int64_t tokens = q.size(2);
+  auto plan = std::make_shared<Plan>();
+  plan->normalizer = spec.normalizer;
+  if (spec.kind == AttentionKind::rehyat) {
+    *plan = rehyat_plan(slices, tokens / slices, spec);
+    return HybridFunction::apply(q, k, v, phi_q, phi_k, v, plan);
+  }
+  if (spec.kind == AttentionKind::linear) {
+    plan->softmax = false;
+    plan->parts = {{0, tokens, 0, 0, 1, 1}};
+    const at::Tensor none = at::empty({0}, q.options());
+    return HybridFunction::apply(q, none, none, phi_q, phi_k, v, plan);
+  }
+  // uniform_hybrid: the softmax keys are gathered, which makes their part one dense rectangle too.
+  const at::Tensor index = at::arange(tokens, q.options().dtype(at::kLong));
+  const at::Tensor kept = index.remainder(spec.rate).eq(0);
+  const at::Tensor near = index.masked_select(kept), far = index.masked_select(kept.logical_not());
+  plan->parts = {{0, tokens, 0, near.numel(), far.numel() > 0 ? 1 : 0, 1}};
+  return HybridFunction::apply(q, k.index_select(2, near), v.index_select(2, near), phi_q, phi_k.index_select(2, far),
+                               v.index_select(2, far), plan);
+}
+
+}  // namespace rehyat::ops

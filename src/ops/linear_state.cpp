@@ -1,0 +1,48 @@
+#include "ops/linear_state.h"
+
+namespace rehyat::ops {
+
+at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b) {
+  const auto type = a.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const bool halves =
+      a.scalar_type() == b.scalar_type() && (a.scalar_type() == at::kBFloat16 || a.scalar_type() == at::kHalf);
+  if (a.is_cuda() && halves) {
+    // Half operands, float32 result: the accumulator is not rounded.
+    auto shape = a.sizes().vec();
+    shape.back() = b.size(-1);
+    return at::bmm(a.reshape({-1, a.size(-2), a.size(-1)}), b.reshape({-1, b.size(-2), b.size(-1)}), at::kFloat)
+        .view(shape);
+  }
+  return at::matmul(a.to(type), b.to(type));
+}
+
+at::Tensor with_ones(const at::Tensor& v) {
+  auto shape = v.sizes().vec();
+  shape.back() = 1;
+  return at::cat({v, at::ones(shape, v.options())}, -1);
+}
+
+at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices) {
+  const std::int64_t batch = v.size(0), heads = v.size(1), hw = v.size(2) / slices;
+  const at::Tensor keys = phi_k.reshape({batch, heads, slices, hw, phi_k.size(3)});
+  const at::Tensor values = with_ones(v).view({batch, heads, slices, hw, v.size(3) + 1});
+  return matmul_wide(keys.transpose(-1, -2), values);
+}
+
+namespace {
+
+at::Tensor zero_slice(const at::Tensor& states) {
+  return at::zeros_like(states.narrow(2, 0, 1));
+}
+
+}  // namespace
+
+at::Tensor prefix_states(const at::Tensor& states) {
+  return at::cat({zero_slice(states), states.cumsum(2)}, 2);
+}
+
+at::Tensor suffix_states(const at::Tensor& states) {
+  return at::cat({states.flip(2).cumsum(2).flip(2), zero_slice(states)}, 2);
+}
+
+}  // namespace rehyat::ops

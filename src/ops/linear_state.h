@@ -1,0 +1,21 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace rehyat::ops {
+
+/// a b with the result in float32 (float64 for float64), whatever the operands' type; batched as at::matmul.
+at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b);
+
+/// [v | 1]: z becomes one more column of S, so that one product gives both.
+at::Tensor with_ones(const at::Tensor& v);
+
+/// phi_k' [v | 1] over each slice: phi_k [B,A,N,F], v [B,A,N,D] -> [B,A,slices,F,D+1], float32 or float64.
+at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices);
+
+/// Sums over slices before each position, exclusive: [B,A,slices+1,...]; entry t holds slices 0 ... t-1.
+at::Tensor prefix_states(const at::Tensor& states);
+/// Entry t holds slices t ... slices-1; entry `slices` is 0.
+at::Tensor suffix_states(const at::Tensor& states);
+
+}  // namespace rehyat::ops

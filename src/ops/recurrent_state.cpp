@@ -1,0 +1,111 @@
+#include "core/error.h"
+#include "core/strings.h"
+#include "ops/attention_checks.h"
+#include "ops/blend.h"
+#include "ops/hybrid_attention.h"
+#include "ops/linear_state.h"
+#include "ops/softmax_rectangle.h"
+
+namespace rehyat::ops {
+namespace {
+
+at::Tensor after(const at::Tensor& ring, const at::Tensor& chunk) {
+  return ring.defined() ? at::cat({ring, chunk}, 2) : chunk;
+}
+
+std::int64_t bytes_of(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
+}
+
+}  // namespace
+
+RecurrentState::RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice)
+    : spec_(spec), tokens_per_slice_(tokens_per_slice) {
+  require(spec.recurrent(), [&] {
+    return cat("[recurrent_state] found ", to_string(spec),
+               ", expected causal rehyat attention, the only kind with a recurrent form");
+  });
+  require(tokens_per_slice >= 1,
+          [&] { return cat("[recurrent_state] tokens_per_slice: found ", tokens_per_slice, ", expected at least 1"); });
+}
+
+at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
+                                const at::Tensor& phi_k, bool update) {
+  const at::NoGradGuard no_grad;
+  require(tokens_per_slice_ > 0,
+          [] { return "[recurrent_state] found a state without settings, expected one made for an attention"; });
+  const std::int64_t count = q.size(2) / tokens_per_slice_;
+  require(q.size(2) % tokens_per_slice_ == 0 && count >= 1 && count <= spec_.tc, [&] {
+    return cat("[recurrent_state] q: found ", q.size(2), " tokens, expected 1 to ", spec_.tc, " slices of ",
+               tokens_per_slice_);
+  });
+  check_attention_inputs(q, k, v, phi_q, phi_k, count, spec_);
+  const auto type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const std::int64_t width = q.size(3), features = phi_k.size(3);
+  if (!s_.defined()) {
+    s_ = at::zeros({q.size(0), q.size(1), features, width}, q.options().dtype(type));
+    z_ = at::zeros({q.size(0), q.size(1), features}, q.options().dtype(type));
+  }
+  require(s_.size(0) == q.size(0) && s_.size(1) == q.size(1) && s_.size(2) == features && s_.size(3) == width, [&] {
+    return cat("[recurrent_state] found a chunk ", shape_string(q.sizes().vec()),
+               ", expected the batch, heads and widths of the chunks before");
+  });
+  const at::Tensor keys = after(ring_k_, k), values = after(ring_v_, v), features_k = after(ring_phi_k_, phi_k);
+  const RectangleOutput softmax = softmax_rectangle(q, keys, values);
+  const std::int64_t ring_slices = ring_k_.defined() ? ring_k_.size(2) / tokens_per_slice_ : 0;
+  at::Tensor y = softmax.o;
+  if (slices_seen_ > ring_slices) {
+    const at::Tensor both = matmul_wide(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1).to(phi_q.scalar_type()));
+    const at::Tensor c = spec_.normalizer == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
+    y = blend(softmax.o.to(type), softmax.lse, both.narrow(-1, 0, width), both.select(-1, width), c, spec_.normalizer)
+            .y.to(q.scalar_type());
+  }
+  if (!update) return y;
+  // What leaves the ring enters the sums (the intended form of Eqs. 17-18).
+  const std::int64_t held = ring_slices + count,
+                     leaving = std::max<std::int64_t>(held - spec_.to, 0) * tokens_per_slice_;
+  if (leaving > 0) {
+    const at::Tensor grown = slice_states(features_k.narrow(2, 0, leaving), values.narrow(2, 0, leaving), 1).squeeze(2);
+    s_ += grown.narrow(-1, 0, width);
+    z_ += grown.select(-1, width);
+  }
+  const auto kept = [&](const at::Tensor& x) {
+    const at::Tensor rest = x.narrow(2, leaving, x.size(2) - leaving);
+    return rest.size(2) > 0 ? rest.clone() : at::Tensor();  // a clone: a view would keep the whole chunk alive
+  };
+  ring_k_ = kept(keys);
+  ring_v_ = kept(values);
+  ring_phi_k_ = kept(features_k);
+  slices_seen_ += count;
+  return y;
+}
+
+std::int64_t RecurrentState::state_bytes() const {
+  return bytes_of(s_) + bytes_of(z_);
+}
+std::int64_t RecurrentState::ring_bytes() const {
+  return bytes_of(ring_k_) + bytes_of(ring_v_) + bytes_of(ring_phi_k_);
+}
+
+void RecurrentState::reset() {
+  s_ = z_ = ring_k_ = ring_v_ = ring_phi_k_ = at::Tensor();
+  slices_seen_ = 0;
+}
+
+at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                      const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
+                                      const AttentionSpec& spec) {
+  check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
+  const std::int64_t hw = q.size(2) / slices;
+  RecurrentState state(spec, hw);
+  std::vector<at::Tensor> outputs;
+  for (const Chunk& chunk : chunks_of(slices, spec.tc, spec.to)) {
+    const auto rows = [&](const at::Tensor& x) {
+      return x.narrow(2, chunk.queries.begin * hw, chunk.queries.size() * hw);
+    };
+    outputs.push_back(state.step(rows(q), rows(k), rows(v), rows(phi_q), rows(phi_k)));
+  }
+  return at::cat(outputs, 2);
+}
+
+}  // namespace rehyat::ops

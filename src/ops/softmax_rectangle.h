@@ -1,0 +1,30 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <tuple>
+
+/// The dense rectangle of softmax attention that every fast form is made of.
+namespace rehyat::ops {
+
+struct RectangleOutput {
+  at::Tensor o;    ///< [B,A,M,D], q's dtype
+  at::Tensor lse;  ///< [B,A,M], natural log, float32 (float64 for float64)
+};
+
+/// Softmax attention of q [B,A,M,D] over k, v [B,A,K,D], scores scaled by 1/sqrt(D). k and v may be overlapping views;
+/// only the last dimension must be contiguous. On GPUs half types use cuDNN, on CPUs libtorch's flash kernel;
+/// everything else a plain form that works on blocks of queries.
+RectangleOutput softmax_rectangle(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
+
+/// Gradients for P = exp(s - lse): dv = P'dy, ds = P o (dy v' - rowsum(dy o out)), and dq, dk from ds. With out = o
+/// this is the plain backward; hybrid attention passes its own output and log-denominator, which makes it the gradient
+/// of the softmax branch under the joint normaliser.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> softmax_rectangle_backward(const at::Tensor& dy, const at::Tensor& q,
+                                                                          const at::Tensor& k, const at::Tensor& v,
+                                                                          const at::Tensor& out, const at::Tensor& lse);
+
+/// max_j s_ij of each query, [B,A,M] in the dtype of lse.
+at::Tensor softmax_row_max(const at::Tensor& q, const at::Tensor& k);
+
+}  // namespace rehyat::ops

@@ -1,0 +1,112 @@
+#include <gtest/gtest.h>
+
+#include "ops/attention_case.h"
+
+namespace rehyat::ops {
+namespace {
+
+const std::vector<std::pair<std::int64_t, std::int64_t>> kSizes = {
+    {1, 3}, {2, 1}, {7, 3}, {8, 5}, {11, 2}};  // slices, HW
+
+TEST(AttentionForms, ChunkedEqualsReferenceInFloat64) {
+  for (const auto& [slices, hw] : kSizes) {
+    const Inputs in = random_inputs(slices, hw, 1);
+    for (const AttentionSpec& spec : grid_of_specs()) {
+      if (spec.kind == AttentionKind::uniform_hybrid && slices * hw < spec.rate) continue;
+      EXPECT_LE(largest_difference(run_fast(in, spec), run_reference(in, spec)), 1e-12)
+          << to_string(spec) << " T=" << slices << " HW=" << hw;
+    }
+  }
+}
+
+TEST(AttentionForms, RecurrentEqualsChunkedInFloat64) {
+  for (const auto& [slices, hw] : kSizes) {
+    const Inputs in = random_inputs(slices, hw, 2);
+    for (const AttentionSpec& spec : grid_of_specs()) {
+      if (!spec.recurrent()) continue;
+      const at::Tensor y = hybrid_attention_recurrent(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec);
+      EXPECT_LE(largest_difference(y, run_fast(in, spec)), 1e-12) << to_string(spec) << " T=" << slices;
+    }
+  }
+}
+
+TEST(AttentionForms, NarrowTypesStayWithinRounding) {
+  for (const auto& [type, tolerance] :
+       std::vector<std::pair<at::ScalarType, double>>{{at::kFloat, 2e-6}, {at::kBFloat16, 3e-2}}) {
+    Inputs in = random_inputs(7, 6, 3, type);
+    Inputs exact = in;
+    for (at::Tensor* x : exact.all()) *x = x->to(at::kDouble);
+    for (const AttentionSpec& spec : grid_of_specs()) {
+      const at::Tensor y = run_fast(in, spec);
+      EXPECT_EQ(y.scalar_type(), type);
+      EXPECT_LE(largest_difference(y, run_reference(exact, spec)), tolerance) << to_string(spec);
+    }
+  }
+}
+
+TEST(AttentionForms, StateKeepsItsSize) {
+  const AttentionSpec spec{AttentionKind::rehyat, 2, 3, true, 2, Normalizer::joint};
+  const std::int64_t hw = 4;
+  RecurrentState state(spec, hw);
+  std::int64_t state_bytes = 0, ring_bytes = 0;
+  for (int chunk = 0; chunk < 40; ++chunk) {
+    const Inputs in = random_inputs(2, hw, static_cast<std::uint64_t>(chunk), at::kFloat);
+    state.step(in.q, in.k, in.v, in.phi_q, in.phi_k);
+    if (chunk == 3) {
+      state_bytes = state.state_bytes();
+      ring_bytes = state.ring_bytes();
+      EXPECT_EQ(state_bytes, 2 * 2 * 6 * (4 + 1) * 4);
+      EXPECT_EQ(ring_bytes, 2 * 2 * 3 * hw * (4 + 4 + 6) * 4);
+    }
+    if (chunk > 3) {
+      EXPECT_EQ(state.state_bytes(), state_bytes);
+      EXPECT_EQ(state.ring_bytes(), ring_bytes);
+    }
+  }
+  EXPECT_EQ(state.slices_seen(), 80);
+}
+
+TEST(AttentionForms, LookingDoesNotChangeTheState) {
+  const AttentionSpec spec{AttentionKind::rehyat, 2, 1, true, 2, Normalizer::joint};
+  const Inputs in = random_inputs(2, 3, 5);
+  RecurrentState state(spec, 3);
+  state.step(in.q, in.k, in.v, in.phi_q, in.phi_k);
+  const at::Tensor first = state.step(in.q, in.k, in.v, in.phi_q, in.phi_k, false);
+  const at::Tensor second = state.step(in.q, in.k, in.v, in.phi_q, in.phi_k, false);
+  EXPECT_TRUE(at::equal(first, second));
+  EXPECT_EQ(state.slices_seen(), 2);
+}
+
+TEST(AttentionForms, NoLinearMassGivesTheSoftmaxBranchExactly) {
+  for (const Normalizer normalizer : {Normalizer::joint, Normalizer::row_max, Normalizer::lse}) {
+    Inputs in = random_inputs(6, 4, 6);
+    in.phi_q.zero_();
+    const AttentionSpec spec{AttentionKind::rehyat, 2, 1, true, 2, normalizer};
+    const at::Tensor y = run_fast(in, spec);
+    EXPECT_TRUE(at::isfinite(y).all().item<bool>());
+    Inputs other = in;
+    other.phi_k = in.phi_k * 7;  // must not matter
+    EXPECT_TRUE(at::equal(y, run_fast(other, spec)));
+    EXPECT_LE(largest_difference(y, run_reference(in, spec)), 1e-12);
+  }
+}
+
+TEST(AttentionForms, ExtremeLogitsStayFinite) {
+  for (const double logits : {100.0, 1000.0}) {
+    for (const AttentionSpec& spec : grid_of_specs()) {
+      Inputs in = random_inputs(6, 3, 7, at::kFloat, 1, logits);
+      for (at::Tensor* x : in.all()) x->requires_grad_();
+      const at::Tensor y = run_fast(in, spec);
+      y.backward(in.dy);
+      EXPECT_TRUE(at::isfinite(y).all().item<bool>()) << to_string(spec);
+      for (at::Tensor* x : in.all()) {
+        if (x->grad().defined()) {
+          EXPECT_TRUE(at::isfinite(x->grad()).all().item<bool>()) << to_string(spec);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rehyat::ops

@@ -1,0 +1,106 @@
+#include <gtest/gtest.h>
+
+#include "ops/attention_case.h"
+
+namespace rehyat::ops {
+namespace {
+
+std::vector<at::Tensor> gradients(Inputs in, const std::function<at::Tensor(const Inputs&)>& run) {
+  for (at::Tensor* x : in.all()) *x = x->clone().requires_grad_();
+  run(in).backward(in.dy);
+  std::vector<at::Tensor> grads;
+  for (at::Tensor* x : in.all()) grads.push_back(x->grad().defined() ? x->grad() : at::zeros_like(*x));
+  return grads;
+}
+
+const std::vector<std::string> kNames = {"q", "k", "v", "phi_q", "phi_k"};
+
+TEST(AttentionGradients, EqualAutogradThroughTheReference) {
+  for (const auto& [slices, hw] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 2}, {7, 3}, {8, 2}}) {
+    const Inputs in = random_inputs(slices, hw, 11);
+    for (const AttentionSpec& spec : grid_of_specs()) {
+      if (spec.kind == AttentionKind::uniform_hybrid && slices * hw < spec.rate) continue;
+      const auto fast = gradients(in, [&](const Inputs& x) { return run_fast(x, spec); });
+      const auto exact = gradients(in, [&](const Inputs& x) { return run_reference(x, spec); });
+      for (std::size_t i = 0; i < fast.size(); ++i) {
+        EXPECT_LE(largest_difference(fast[i], exact[i]), 1e-10)
+            << to_string(spec) << " d" << kNames[i] << " T=" << slices;
+      }
+    }
+  }
+}
+
+TEST(AttentionGradients, NegativeDenominators) {
+  for (const Normalizer normalizer : {Normalizer::row_max, Normalizer::lse}) {
+    Inputs in = random_inputs(6, 2, 12);
+    in.phi_q = in.phi_q * -1.5;
+    const AttentionSpec spec{AttentionKind::rehyat, 2, 1, true, 2, normalizer};
+    const auto fast = gradients(in, [&](const Inputs& x) { return run_fast(x, spec); });
+    const auto exact = gradients(in, [&](const Inputs& x) { return run_reference(x, spec); });
+    for (std::size_t i = 0; i < fast.size(); ++i) {
+      const double scale = exact[i].abs().max().item<double>();
+      EXPECT_LE(largest_difference(fast[i], exact[i]) / scale, 1e-10) << to_string(spec) << " d" << kNames[i];
+    }
+  }
+}
+
+/// Central differences of sum(y * dy) at a few places of each input; row_max with c frozen at the unperturbed inputs.
+TEST(AttentionGradients, EqualFiniteDifferences) {
+  constexpr double step = 1e-5;
+  for (const AttentionSpec& spec : grid_of_specs()) {
+    const Inputs in = random_inputs(5, 2, 13, at::kDouble, 1);
+    const auto fast = gradients(in, [&](const Inputs& x) { return run_fast(x, spec); });
+    at::Tensor frozen;
+    if (spec.normalizer == Normalizer::row_max) {
+      // c of the unperturbed scores, by the reference's own definition of the softmax keys.
+      Inputs ones = in;
+      const at::Tensor s = at::matmul(in.q, in.k.transpose(-1, -2)) / 2.0;
+      at::Tensor c = at::empty({1, 2, s.size(2), 1}, at::kDouble);
+      for (std::int64_t i = 0; i < s.size(2); ++i) {
+        at::Tensor row = s.select(2, i);
+        if (spec.kind == AttentionKind::uniform_hybrid) {
+          row = row.slice(-1, 0, row.size(-1), spec.rate);
+        } else {
+          const Chunk chunk = chunks_of(in.slices, spec.tc, spec.to)[static_cast<std::size_t>(i / 2 / spec.tc)];
+          row = row.narrow(-1, chunk.window.begin * 2, chunk.window.size() * 2);
+        }
+        c.select(2, i).copy_(row.amax(-1, true));
+      }
+      frozen = c;
+    }
+    const auto value = [&](const Inputs& x) { return (run_reference(x, spec, frozen) * x.dy).sum().item<double>(); };
+    Rng rng(14, "test.places");
+    for (std::size_t i = 0; i < kNames.size(); ++i) {
+      for (int place = 0; place < 3; ++place) {
+        Inputs moved = in;
+        at::Tensor& x = *moved.all()[i];
+        x = x.clone();
+        const auto at = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(x.numel())));
+        double* data = x.data_ptr<double>();
+        const double kept = data[at];
+        data[at] = kept + step;
+        const double up = value(moved);
+        data[at] = kept - step;
+        const double down = value(moved);
+        const double expected = fast[i].contiguous().data_ptr<double>()[at];
+        EXPECT_NEAR((up - down) / (2 * step), expected, 1e-6 * std::max(1.0, std::abs(expected)))
+            << to_string(spec) << " d" << kNames[i];
+      }
+    }
+  }
+}
+
+TEST(AttentionGradients, OnlyWhatIsAskedFor) {
+  const AttentionSpec spec{AttentionKind::rehyat, 3, 1, true, 2, Normalizer::joint};
+  Inputs in = random_inputs(7, 3, 15);
+  const auto all = gradients(in, [&](const Inputs& x) { return run_fast(x, spec); });
+  in.phi_q.requires_grad_();
+  in.phi_k.requires_grad_();
+  run_fast(in, spec).backward(in.dy);
+  EXPECT_FALSE(in.q.grad().defined());
+  EXPECT_LE(largest_difference(in.phi_q.grad(), all[3]), 1e-14);
+  EXPECT_LE(largest_difference(in.phi_k.grad(), all[4]), 1e-14);
+}
+
+}  // namespace
+}  // namespace rehyat::ops
