@@ -1,0 +1,170 @@
+#include "train/loop.h"
+
+#include <chrono>
+#include <cmath>
+#include <iomanip>
+#include <memory>
+#include <sstream>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/progress.h"
+#include "core/signals.h"
+#include "core/strings.h"
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/reduce.h"
+
+namespace rehyat::train {
+namespace {
+
+using json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+/// Everything that lives from the first step to the last.
+class Loop {
+ public:
+  Loop(Task& task, const TrainConfig& config, const Training& training, const dist::Communicator& world)
+      : task_(task),
+        config_(config),
+        training_(training),
+        world_(world),
+        parameters_(task.parameters()),
+        optimizer_(parameters_, config),
+        checkpoints_(training.folder / "checkpoints", training.fingerprint) {
+    require(!parameters_.empty(),
+            [&] { return cat(training.title, ": found no parameter to train, expected at least one"); });
+    if (config_.ema_decay) ema_ = std::make_unique<Ema>(parameters_, *config_.ema_decay);
+  }
+
+  json run() {
+    world_.together([&] { make_folder(training_.folder); });
+    resume();
+    if (world_.rank() == 0) metrics_ = std::make_unique<Metrics>(training_.folder, step_);
+    Progress progress(training_.title, config_.iterations, "steps", step_);
+    while (step_ < config_.iterations) {
+      const json line = one_step();
+      ++step_;
+      if (!training_.quiet) progress.advance(1, note_);
+      if (metrics_) metrics_->write(line, "train");
+      if (training_.on_step) training_.on_step(step_);
+      const bool last = step_ == config_.iterations;
+      if (config_.validate_every > 0 && step_ % config_.validate_every == 0 && !last) validate();
+      const bool stop = world_.any(stop_requested());
+      if (last || stop || (config_.checkpoint_every > 0 && step_ % config_.checkpoint_every == 0)) save();
+      if (stop && !last)
+        throw Stopped(cat(training_.title, " stopped after step ", step_, " of ", config_.iterations,
+                          "; start the same command again to go on"));
+    }
+    if (ema_) ema_->apply();
+    validate();
+    if (!training_.quiet) progress.finish(note_);
+    last_validation_["loss"] = last_loss_;
+    return last_validation_;
+  }
+
+ private:
+  json one_step() {
+    const auto start = Clock::now();
+    // 1. Gradients of this rank's share.
+    for (const NamedParameter& p : parameters_) p.tensor.mutable_grad().reset();
+    at::Tensor loss = at::zeros({}, parameters_.front().tensor.options().dtype(at::kDouble));
+    for (std::int64_t micro = 0; micro < task_.micro_batches(); ++micro) {
+      const at::Tensor part = task_.loss(step_, micro);
+      part.backward();
+      loss += part.detach();
+    }
+    // 2. The sum over ranks.
+    reduce_gradients(parameters_, loss, world_);
+    // 3. All ranks hold the same numbers now, so that all stop together, before the update.
+    const at::Tensor norm = gradient_norm(parameters_);
+    last_loss_ = loss.item<double>();
+    const double size = norm.item<double>();
+    require(std::isfinite(last_loss_) && std::isfinite(size), [&] {
+      return cat(training_.title, ", step ", step_ + 1, ": found loss ", last_loss_, " and gradient norm ", size,
+                 ", expected finite numbers; the weights were left as they were; try a smaller lr, or resume from an "
+                 "earlier checkpoint");
+    });
+    // 4. Clip and update.
+    if (config_.clip_norm > 0 && size > config_.clip_norm) scale_gradients(parameters_, config_.clip_norm / size);
+    const double lr = config_.lr_at(step_);
+    optimizer_.step(lr);
+    if (ema_) ema_->update();
+    // 5. Say so.
+    const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    const double speed = static_cast<double>(task_.samples_per_step()) / ms * 1000;
+    std::ostringstream note;
+    note << "loss " << std::setprecision(5) << last_loss_ << ", norm " << std::setprecision(3) << size << ", lr " << lr
+         << ", " << static_cast<int>(ms) << " ms, " << speed << " samples/s";
+    note_ = note.str();
+    if (!training_.quiet && !log::interactive() && (step_ + 1) % config_.log_every == 0)
+      log::debug(training_.title, ", step ", step_ + 1, ": ", note_);
+    return {{"step", step_}, {"loss", last_loss_}, {"grad_norm", size},
+            {"lr", lr},      {"ms", ms},           {"samples_per_s", speed}};
+  }
+
+  void validate() {
+    last_validation_ = task_.validate();
+    if (last_validation_.empty()) return;
+    json line = {{"step", step_ - 1}};
+    line.update(last_validation_);
+    if (metrics_ && step_ > 0) metrics_->write(line, "validation");
+    if (!training_.quiet) log::info(training_.title, ", step ", step_, ": validation ", last_validation_.dump());
+  }
+
+  NamedTensors weights() const {
+    NamedTensors out;
+    for (const NamedParameter& p : parameters_) out.emplace_back(p.name, p.tensor.detach());
+    return out;
+  }
+
+  void save() {
+    world_.together([&] {
+      if (world_.rank() != 0) return;
+      Checkpoint checkpoint;
+      checkpoint.step = step_;
+      checkpoint.state = {{"loss", last_loss_}};
+      checkpoint.parts = {{"weights", weights()}, {"optimizer", optimizer_.state()}};
+      if (ema_) checkpoint.parts.emplace_back("ema", ema_->state());
+      checkpoints_.save(checkpoint, config_.keep_checkpoints);
+    });
+  }
+
+  void resume() {
+    world_.together([&] {
+      const auto found = checkpoints_.newest();
+      if (!found) return;
+      const std::string where = cat(training_.folder.string(), ", checkpoint of step ", found->step);
+      copy_named(found->part("weights"), weights(), where);
+      optimizer_.load(found->part("optimizer"), where);
+      if (ema_) ema_->load(found->part("ema"), where);
+      last_loss_ = found->state.value("loss", 0.0);
+      step_ = found->step;
+      if (!training_.quiet) log::info(training_.title, ": resuming after step ", step_, " of ", config_.iterations);
+    });
+  }
+
+  Task& task_;
+  const TrainConfig& config_;
+  const Training& training_;
+  const dist::Communicator& world_;
+  std::vector<NamedParameter> parameters_;
+  AdamW optimizer_;
+  std::unique_ptr<Ema> ema_;
+  CheckpointFolder checkpoints_;
+  std::unique_ptr<Metrics> metrics_;
+  std::int64_t step_ = 0;
+  double last_loss_ = 0;
+  std::string note_;
+  json last_validation_ = json::object();
+};
+
+}  // namespace
+
+json train(Task& task, const TrainConfig& config, const Training& training, const dist::Communicator& world) {
+  return Loop(task, config, training, world).run();
+}
+
+}  // namespace rehyat::train

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "dist/communicator.h"
+#include "train/config.h"
+#include "train/task.h"
+
+namespace rehyat::train {
+
+struct Training {
+  std::string title;             ///< of log lines and progress
+  std::filesystem::path folder;  ///< checkpoints/, metrics.jsonl, TensorBoard events
+  std::string fingerprint;       ///< of everything that decides the result; a foreign checkpoint is refused
+  bool quiet = false;            ///< no progress of its own (many small trainings under one bar)
+  std::function<void(std::int64_t)> on_step;  ///< after each step, with the number of steps done
+};
+
+/// Trains `task`, resuming from the newest checkpoint. Returns the last validation with "loss" of the last step.
+/// Collective over `world`. Throws UserError on a non-finite loss or gradient, on all ranks, before the update; Stopped
+/// after a checkpoint when a stop was asked for.
+nlohmann::ordered_json train(Task& task, const TrainConfig& config, const Training& training,
+                             const dist::Communicator& world);
+
+}  // namespace rehyat::train

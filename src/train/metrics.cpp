@@ -1,0 +1,151 @@
+#include "train/metrics.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <sstream>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::train {
+namespace {
+
+std::array<std::uint32_t, 256> make_crc_table() {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? 0x82F63B78U : 0U);
+    table[i] = value;
+  }
+  return table;
+}
+
+void put_varint(std::string& out, std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+  out.push_back(static_cast<char>(value));
+}
+template <typename T>
+void put_raw(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+// Protobuf fields: number and wire type (0 varint, 1 64 bits, 2 bytes, 5 32 bits).
+void put_int(std::string& out, int field, std::uint64_t value) {
+  put_varint(out, static_cast<std::uint64_t>(field) << 3);
+  put_varint(out, value);
+}
+void put_double(std::string& out, int field, double value) {
+  put_varint(out, static_cast<std::uint64_t>(field) << 3 | 1);
+  put_raw(out, value);
+}
+void put_bytes(std::string& out, int field, const std::string& value) {
+  put_varint(out, static_cast<std::uint64_t>(field) << 3 | 2);
+  put_varint(out, value.size());
+  out += value;
+}
+void put_float(std::string& out, int field, float value) {
+  put_varint(out, static_cast<std::uint64_t>(field) << 3 | 5);
+  put_raw(out, value);
+}
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::FILE* open_for(const std::filesystem::path& path, const char* mode) {
+  std::FILE* file = std::fopen(path.c_str(), mode);
+  if (file == nullptr) throw UserError({path.string(), std::strerror(errno), "a file that can be written", ""});
+  return file;
+}
+
+}  // namespace
+
+std::uint32_t crc32c(const std::string& data) {
+  static const auto table = make_crc_table();
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (const char c : data) crc = (crc >> 8) ^ table[(crc ^ static_cast<unsigned char>(c)) & 0xFF];
+  return crc ^ 0xFFFFFFFFU;
+}
+
+std::uint32_t masked_crc32c(const std::string& data) {
+  const std::uint32_t crc = crc32c(data);
+  return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
+}
+
+EventFile::EventFile(const std::filesystem::path& folder, std::int64_t purge_from) {
+  const auto stamp = static_cast<long long>(now());
+  file_ = open_for(folder / cat("events.out.tfevents.", stamp, ".rehyat.", ::getpid(), '.', purge_from), "wb");
+  std::string version;
+  put_double(version, 1, now());
+  put_bytes(version, 3, "brain.Event:2");
+  record(version);
+  if (purge_from > 0) {
+    std::string start, session;
+    put_int(session, 1, 1);  // SessionLog.START
+    put_double(start, 1, now());
+    put_int(start, 2, static_cast<std::uint64_t>(purge_from));
+    put_bytes(start, 7, session);
+    record(start);
+  }
+}
+
+EventFile::~EventFile() {
+  std::fclose(file_);
+}
+
+void EventFile::scalar(const std::string& tag, double value, std::int64_t step) {
+  std::string item, summary, event;
+  put_bytes(item, 1, tag);
+  put_float(item, 2, static_cast<float>(value));
+  put_bytes(summary, 1, item);
+  put_double(event, 1, now());
+  put_int(event, 2, static_cast<std::uint64_t>(step));
+  put_bytes(event, 5, summary);
+  record(event);
+}
+
+void EventFile::record(const std::string& event) {
+  std::string length, out;
+  put_raw(length, static_cast<std::uint64_t>(event.size()));
+  out = length;
+  put_raw(out, masked_crc32c(length));
+  out += event;
+  put_raw(out, masked_crc32c(event));
+  std::fwrite(out.data(), 1, out.size(), file_);
+  std::fflush(file_);
+}
+
+Metrics::Metrics(const std::filesystem::path& folder, std::int64_t first_step) {
+  const std::filesystem::path path = folder / "metrics.jsonl";
+  std::string kept;
+  if (first_step > 0 && std::filesystem::exists(path)) {
+    std::istringstream lines(read_file(path));
+    for (std::string line; std::getline(lines, line);) {
+      const auto values = nlohmann::ordered_json::parse(line, nullptr, false);  // a killed run may leave half a line
+      if (values.is_object() && values.value("step", first_step) < first_step) kept += line + "\n";
+    }
+  }
+  write_file_atomic(path, kept);
+  file_ = open_for(path, "ab");
+  events_ = std::make_unique<EventFile>(folder, first_step);
+}
+
+Metrics::~Metrics() {
+  if (file_ != nullptr) std::fclose(file_);
+}
+
+void Metrics::write(const nlohmann::ordered_json& values, const std::string& group) {
+  const std::string line = values.dump() + "\n";
+  std::fwrite(line.data(), 1, line.size(), file_);
+  std::fflush(file_);
+  const auto step = values.at("step").get<std::int64_t>();
+  for (const auto& [key, value] : values.items()) {
+    if (key != "step" && value.is_number()) events_->scalar(group + "/" + key, value.get<double>(), step);
+  }
+}
+
+}  // namespace rehyat::train

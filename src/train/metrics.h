@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace rehyat::train {
+
+/// Scalars as a TensorBoard event file (TFRecords of Event protobufs, encoded by hand: three message types).
+class EventFile {
+ public:
+  /// `purge_from`: TensorBoard drops what earlier files of the folder say from this step on.
+  EventFile(const std::filesystem::path& folder, std::int64_t purge_from);
+  ~EventFile();
+  EventFile(const EventFile&) = delete;
+  EventFile& operator=(const EventFile&) = delete;
+  void scalar(const std::string& tag, double value, std::int64_t step);
+
+ private:
+  void record(const std::string& event);
+  std::FILE* file_ = nullptr;
+};
+
+/// CRC-32C of the data, and the masked form of TFRecords.
+std::uint32_t crc32c(const std::string& data);
+std::uint32_t masked_crc32c(const std::string& data);
+
+/// metrics.jsonl, one object a line in the order of the steps, plus the event file. A resumed run drops the lines of
+/// steps that it will take again.
+class Metrics {
+ public:
+  Metrics(const std::filesystem::path& folder, std::int64_t first_step);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+  /// `values` needs a key "step".
+  void write(const nlohmann::ordered_json& values, const std::string& group);
+
+ private:
+  std::FILE* file_ = nullptr;
+  std::unique_ptr<EventFile> events_;
+};
+
+}  // namespace rehyat::train

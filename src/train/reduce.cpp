@@ -1,0 +1,60 @@
+#include "train/reduce.h"
+
+namespace rehyat::train {
+namespace {
+
+constexpr std::int64_t kBucketBytes = 25'000'000;
+
+void reduce_bucket(const std::vector<at::Tensor>& gradients, const dist::Communicator& world) {
+  std::vector<at::Tensor> flat;
+  for (const at::Tensor& g : gradients) flat.push_back(g.reshape({-1}));
+  at::Tensor bucket = at::cat(flat);
+  world.all_reduce_sum(bucket);
+  std::int64_t at = 0;
+  for (const at::Tensor& g : gradients) {
+    at::Tensor target = g;
+    target.copy_(bucket.narrow(0, at, g.numel()).view_as(g));
+    at += g.numel();
+  }
+}
+
+}  // namespace
+
+void reduce_gradients(const std::vector<NamedParameter>& parameters, at::Tensor& loss,
+                      const dist::Communicator& world) {
+  const at::NoGradGuard no_grad;
+  for (const NamedParameter& p : parameters) {
+    if (!p.tensor.grad().defined()) p.tensor.mutable_grad() = at::zeros_like(p.tensor);
+  }
+  if (world.size() == 1) return;
+  std::vector<at::Tensor> bucket;
+  std::int64_t bytes = 0;
+  for (const NamedParameter& p : parameters) {
+    bucket.push_back(p.tensor.grad());
+    bytes += static_cast<std::int64_t>(p.tensor.grad().nbytes());
+    if (bytes < kBucketBytes) continue;
+    reduce_bucket(bucket, world);
+    bucket.clear();
+    bytes = 0;
+  }
+  if (!bucket.empty()) reduce_bucket(bucket, world);
+  world.all_reduce_sum(loss);
+}
+
+at::Tensor gradient_norm(const std::vector<NamedParameter>& parameters) {
+  const at::NoGradGuard no_grad;
+  at::Tensor total = at::zeros({}, parameters.front().tensor.options().dtype(at::kDouble));
+  for (const NamedParameter& p : parameters) {
+    if (p.tensor.grad().defined()) total += p.tensor.grad().norm().to(at::kDouble).square();
+  }
+  return total.sqrt();
+}
+
+void scale_gradients(const std::vector<NamedParameter>& parameters, double factor) {
+  const at::NoGradGuard no_grad;
+  for (const NamedParameter& p : parameters) {
+    if (p.tensor.grad().defined()) p.tensor.mutable_grad() *= factor;
+  }
+}
+
+}  // namespace rehyat::train
