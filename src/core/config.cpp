@@ -275,6 +275,10 @@ Field& Fields::add(std::string name, std::optional<std::string>& value, std::str
   return tie(make(std::move(name), "text or null", std::move(doc)), value);
 }
 
+Field& Fields::add(std::string name, std::optional<std::vector<std::int64_t>>& value, std::string doc) {
+  return tie(make(std::move(name), "a list of whole numbers or null", std::move(doc)), value);
+}
+
 Field& Fields::bytes(std::string name, std::int64_t& value, std::string doc) {
   Field& field = tie(make(std::move(name), "a size such as 500GB", std::move(doc)), value);
   field.parse = [&value](const Node& node) {

@@ -101,9 +101,9 @@ void Communicator::barrier() const {
 }
 
 void Communicator::check_same(const at::Tensor& tensor, const char* what) const {
-  require(tensor.is_contiguous(),
-          [&] { return cat("[", what, "] found a tensor that is not contiguous, expected a contiguous one"); });
-  const std::string mine = cat(at::toString(tensor.scalar_type()), ' ', shape_string(tensor.sizes().vec()));
+  // Whatever differs is exchanged before anybody throws: a rank that left early would keep the others waiting.
+  const std::string mine = cat(at::toString(tensor.scalar_type()), ' ', shape_string(tensor.sizes().vec()), " on ",
+                               tensor.is_cuda() ? "GPU" : "CPU", tensor.is_contiguous() ? "" : ", not contiguous");
   const std::vector<std::string> all = all_gather(mine);
   for (int r = 0; r < size_; ++r) {
     require(all[static_cast<std::size_t>(r)] == all[0], [&] {
@@ -111,6 +111,8 @@ void Communicator::check_same(const at::Tensor& tensor, const char* what) const 
                  " as on rank 0");
     });
   }
+  require(tensor.is_contiguous(),
+          [&] { return cat("[", what, "] found a tensor that is not contiguous, expected a contiguous one"); });
 }
 
 NcclGroup& Communicator::nccl(at::Device device) const {

@@ -1,0 +1,29 @@
+#include "core/error.h"
+#include "core/strings.h"
+#include "data/video.h"
+
+namespace rehyat::data {
+namespace {
+
+[[noreturn]] void refuse(const std::string& where) {
+  throw UserError(Mistake{where, "a build without FFmpeg", "one with it, to read or write pictures and videos",
+                          "install libavformat-dev, libavcodec-dev, libavutil-dev and libswscale-dev and build with "
+                          "-DREHYAT_FFMPEG=ON"});
+}
+
+}  // namespace
+
+VideoInfo probe_video(const std::filesystem::path& path) {
+  refuse(path.string());
+}
+at::Tensor decode_clip(const std::filesystem::path& path, double, std::int64_t, std::int64_t, std::int64_t) {
+  refuse(path.string());
+}
+void write_video(const std::filesystem::path& path, const at::Tensor&, double) {
+  refuse(path.string());
+}
+std::string encode_png(const at::Tensor&) {
+  refuse("PNG picture");
+}
+
+}  // namespace rehyat::data

@@ -1,0 +1,120 @@
+#include "models/attention/self_attention.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::models {
+namespace {
+
+at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {
+  return x.unflatten(-1, {heads, -1}).transpose(1, 2).contiguous();
+}
+at::Tensor merge_heads(const at::Tensor& y) {
+  return y.transpose(1, 2).flatten(2);
+}
+
+/// The output projection is called to_out.0 in the published files.
+Dense register_output(torch::nn::Module& owner, std::int64_t dim) {
+  Folder folder;
+  Dense dense = folder->register_module("0", Dense(dim, dim));
+  owner.register_module("to_out", folder);
+  return dense;
+}
+
+}  // namespace
+
+void BlockAttention::fields(config::Fields& f) {
+  spec.fields(f);
+  f.section("phi", phi, "feature map of the linear branch");
+}
+
+SelfAttentionImpl::SelfAttentionImpl(std::int64_t dim, std::int64_t heads, double eps) : dim_(dim), heads_(heads) {
+  to_q_ = register_module("to_q", Dense(dim, dim));
+  to_k_ = register_module("to_k", Dense(dim, dim));
+  to_v_ = register_module("to_v", Dense(dim, dim));
+  to_out_ = register_output(*this, dim);
+  norm_q_ = register_module("norm_q", RmsNorm(dim, eps));
+  norm_k_ = register_module("norm_k", RmsNorm(dim, eps));
+}
+
+Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope) const {
+  const at::Tensor q = split_heads(norm_q_->forward(to_q_->forward(x)), heads_);
+  const at::Tensor k = split_heads(norm_k_->forward(to_k_->forward(x)), heads_);
+  const at::Tensor v = split_heads(to_v_->forward(x), heads_);
+  Heads out{ops::apply_rope(q, rope), ops::apply_rope(k, rope), v, q, k};
+  if (attention_.phi.rope_first) {
+    out.phi_q_input = out.q;
+    out.phi_k_input = out.k;
+  }
+  return out;
+}
+
+at::Tensor SelfAttentionImpl::merge(const at::Tensor& y) const {
+  return merge_heads(y);
+}
+
+at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form) {
+  const ops::AttentionSpec& spec = attention_.spec;
+  at::Tensor features_q, features_k;
+  if (spec.kind != ops::AttentionKind::softmax) {
+    features_q = phi_q_->forward(h.phi_q_input);
+    features_k = phi_k_->forward(h.phi_k_input);
+  }
+  if (form == AttentionForm::reference)
+    return merge(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
+  if (form == AttentionForm::recurrent && spec.recurrent()) {
+    return merge(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
+  }
+  return merge(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec));
+}
+
+at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {
+  return merge(state.step(h.q, h.k, h.v, phi_q_->forward(h.phi_q_input), phi_k_->forward(h.phi_k_input), update));
+}
+
+at::Tensor SelfAttentionImpl::project(const at::Tensor& x) const {
+  return to_out_->forward(x);
+}
+
+void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block,
+                                std::int64_t window_tokens) {
+  attention.spec.validate();
+  attention_ = attention;
+  if (phi_q_) {
+    unregister_module("phi_q");
+    unregister_module("phi_k");
+    phi_q_ = phi_k_ = nullptr;
+  }
+  if (attention.spec.kind == ops::AttentionKind::softmax) return;
+  const auto device = to_q_->weight.device();
+  const double target = ops::start_product(attention.spec.normalizer, window_tokens);
+  const auto make = [&](std::uint64_t which) {
+    ops::FeatureMap map(heads_, head_width(), attention.phi);
+    Rng rng(seed, "phi.init", {static_cast<std::uint64_t>(block), which});
+    map->initialize(rng, target);
+    map->to(device);
+    return map;
+  };
+  phi_q_ = register_module("phi_q", make(0));
+  phi_k_ = register_module("phi_k", make(1));
+}
+
+CrossAttentionImpl::CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps) : heads_(heads) {
+  to_q_ = register_module("to_q", Dense(dim, dim));
+  to_k_ = register_module("to_k", Dense(dim, dim));
+  to_v_ = register_module("to_v", Dense(dim, dim));
+  to_out_ = register_output(*this, dim);
+  norm_q_ = register_module("norm_q", RmsNorm(dim, eps));
+  norm_k_ = register_module("norm_k", RmsNorm(dim, eps));
+}
+
+at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& text) {
+  const at::Tensor q = split_heads(norm_q_->forward(to_q_->forward(x)), heads_);
+  const at::Tensor k = split_heads(norm_k_->forward(to_k_->forward(text)), heads_);
+  const at::Tensor v = split_heads(to_v_->forward(text), heads_);
+  return to_out_->forward(merge_heads(at::scaled_dot_product_attention(q, k, v)));
+}
+
+}  // namespace rehyat::models

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <optional>
+
+#include "models/dense.h"
+#include "ops/feature_map.h"
+#include "ops/hybrid_attention.h"
+#include "ops/rope.h"
+
+namespace rehyat::models {
+
+/// Which form of the same function is computed.
+enum class AttentionForm { parallel, reference, recurrent };
+
+/// A block's attention as data: which kind, with which feature map.
+struct BlockAttention {
+  ops::AttentionSpec spec{.kind = ops::AttentionKind::softmax};
+  ops::FeatureMapConfig phi;
+
+  void fields(config::Fields& f);
+  bool operator==(const BlockAttention&) const = default;
+};
+
+/// q, k, v [B,A,N,D] after RMSNorm and RoPE, and what the feature maps see (the same, or before RoPE for the ablation).
+struct Heads {
+  at::Tensor q, k, v, phi_q_input, phi_k_input;
+};
+
+/// Self-attention of a Wan block: projections, RMSNorm over all heads, RoPE, and exactly one attention.
+/// Shapes: B batch, N tokens, A heads, D head width, dim = A*D.
+class SelfAttentionImpl : public torch::nn::Module {
+ public:
+  SelfAttentionImpl(std::int64_t dim, std::int64_t heads, double eps);
+
+  /// x [B,N,dim] (normalised and modulated) -> q, k, v.
+  Heads heads(const at::Tensor& x, const ops::RopeTables& rope) const;
+  /// -> [B,N,dim], before the output projection.
+  at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form);
+  /// The same for one chunk with the state of the chunks before.
+  at::Tensor attend_chunk(const Heads& heads, ops::RecurrentState& state, bool update);
+  /// [B,N,dim] -> [B,N,dim].
+  at::Tensor project(const at::Tensor& x) const;
+
+  /// Makes this the given attention; new feature maps are drawn from (seed, block). `window_tokens` of softmax keys set
+  /// the start of the normalizers that need it.
+  void convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block, std::int64_t window_tokens);
+  const BlockAttention& attention() const { return attention_; }
+  ops::FeatureMap phi_q() const { return phi_q_; }
+  ops::FeatureMap phi_k() const { return phi_k_; }
+  std::int64_t head_count() const { return heads_; }
+  std::int64_t head_width() const { return dim_ / heads_; }
+
+ private:
+  at::Tensor merge(const at::Tensor& y) const;
+
+  std::int64_t dim_, heads_;
+  BlockAttention attention_;
+  Dense to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
+  RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
+  ops::FeatureMap phi_q_{nullptr}, phi_k_{nullptr};
+};
+TORCH_MODULE(SelfAttention);
+
+/// Attention of the video tokens to the text: all slots, no mask, no RoPE.
+class CrossAttentionImpl : public torch::nn::Module {
+ public:
+  CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps);
+  /// x [B,N,dim], text [B,L,dim] -> [B,N,dim].
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& text);
+
+ private:
+  std::int64_t heads_;
+  Dense to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
+  RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
+};
+TORCH_MODULE(CrossAttention);
+
+}  // namespace rehyat::models

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <memory>
+#include <string>
+
+namespace rehyat::models {
+
+/// A linear layer whose float32 weights are used in the type of its input: matrix products run in the compute type over
+/// float32 masters.
+class DenseImpl : public torch::nn::Module {
+ public:
+  DenseImpl(std::int64_t in, std::int64_t out);
+  /// [..., in] -> [..., out] in x's type.
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+  torch::Tensor weight, bias;
+};
+TORCH_MODULE(Dense);
+
+/// x / rms(x) * weight over the last dimension, in float32, returned in x's type.
+class RmsNormImpl : public torch::nn::Module {
+ public:
+  RmsNormImpl(std::int64_t width, double eps);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+  torch::Tensor weight;
+
+ private:
+  double eps_;
+};
+TORCH_MODULE(RmsNorm);
+
+/// A folder of modules: lets parameters have the dotted names of the published files.
+class FolderImpl : public torch::nn::Module {};
+TORCH_MODULE(Folder);
+
+}  // namespace rehyat::models

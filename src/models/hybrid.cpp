@@ -1,0 +1,118 @@
+#include "models/hybrid.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::models {
+
+using json = nlohmann::ordered_json;
+
+void BlockChoice::fields(config::Fields& f) {
+  f.add("list", list, "block numbers; wins over the pattern");
+  f.choice("pattern", pattern,
+           {{"all", BlockPattern::all},
+            {"none", BlockPattern::none},
+            {"first", BlockPattern::first},
+            {"last", BlockPattern::last},
+            {"interleaved", BlockPattern::interleaved},
+            {"every", BlockPattern::every}},
+           "which blocks");
+  f.add("count", count, "first, last, interleaved: how many blocks").at_least(0);
+  f.add("step", step, "every: blocks 0, step, 2 step, ...").at_least(1);
+  f.shorthand("list");
+}
+
+std::vector<std::int64_t> BlockChoice::resolve(std::int64_t layers) const {
+  std::vector<std::int64_t> blocks = list.value_or(std::vector<std::int64_t>{});
+  if (!list) {
+    const bool counted =
+        pattern == BlockPattern::first || pattern == BlockPattern::last || pattern == BlockPattern::interleaved;
+    require(!counted || (count >= 1 && count <= layers),
+            [&] { return cat("hybrid.blocks.count: found ", count, ", expected 1 to ", layers, " blocks"); });
+    for (std::int64_t i = 0; i < layers; ++i) {
+      const bool in = pattern == BlockPattern::all || (pattern == BlockPattern::first && i < count) ||
+                      (pattern == BlockPattern::last && i >= layers - count) ||
+                      // Spread evenly: block i is in where i*count/layers moves on.
+                      (pattern == BlockPattern::interleaved && (i + 1) * count / layers > i * count / layers) ||
+                      (pattern == BlockPattern::every && i % step == 0);
+      if (in) blocks.push_back(i);
+    }
+  }
+  std::sort(blocks.begin(), blocks.end());
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    require(blocks[i] >= 0 && blocks[i] < layers,
+            [&] { return cat("hybrid.blocks: found block ", blocks[i], ", expected 0 to ", layers - 1); });
+    require(i == 0 || blocks[i] != blocks[i - 1],
+            [&] { return cat("hybrid.blocks: found block ", blocks[i], " twice, expected it once"); });
+  }
+  return blocks;
+}
+
+void HybridConfig::fields(config::Fields& f) {
+  f.section("blocks", blocks, "which blocks are converted: a list, or a pattern");
+  f.section("attention", attention, "what they are converted to");
+}
+
+BlockMap resolve(const HybridConfig& config, std::int64_t layers) {
+  BlockMap blocks;
+  if (config.attention.spec.kind == ops::AttentionKind::softmax) return blocks;
+  for (const std::int64_t block : config.blocks.resolve(layers)) blocks[block] = config.attention;
+  return blocks;
+}
+
+std::int64_t window_tokens(const ops::AttentionSpec& spec, std::int64_t slices, std::int64_t tokens_per_slice) {
+  switch (spec.kind) {
+    case ops::AttentionKind::rehyat:
+      return std::min(spec.tc + spec.to, slices) * tokens_per_slice;
+    case ops::AttentionKind::uniform_hybrid:
+      return std::max<std::int64_t>(slices * tokens_per_slice / spec.rate, 1);
+    default:
+      return slices * tokens_per_slice;
+  }
+}
+
+void convert(WanTransformer& model, const BlockMap& blocks, std::uint64_t seed,
+             const std::array<std::int64_t, 3>& latent) {
+  const std::int64_t patch = model->config().patch, per_slice = (latent[1] / patch) * (latent[2] / patch);
+  for (const auto& [block, attention] : blocks) {
+    require(block >= 0 && block < model->block_count(),
+            [&] { return cat("[convert] found block ", block, ", expected 0 to ", model->block_count() - 1); });
+    model->attention(block)->convert(attention, seed, block, window_tokens(attention.spec, latent[0], per_slice));
+  }
+}
+
+json to_json(const BlockMap& blocks) {
+  json out = json::array();
+  for (const auto& [block, attention] : blocks)
+    out.push_back({{"block", block}, {"attention", config::to_json(attention)}});
+  return out;
+}
+
+BlockMap block_map_from_json(const json& list, const std::string& where) {
+  BlockMap out;
+  require(list.is_array(), [&] { return where + ": found no list of blocks, expected one"; });
+  for (const json& item : list) {
+    require(
+        item.is_object() && item.contains("block") && item["block"].is_number_integer() && item.contains("attention"),
+        [&] { return where + ": found an entry without block and attention, expected both"; });
+    const bool fresh =
+        out.emplace(item["block"].get<std::int64_t>(), config::from_json<BlockAttention>(item["attention"], where))
+            .second;
+    require(fresh, [&] { return cat(where, ": found block ", item["block"].dump(), " twice, expected it once"); });
+  }
+  return out;
+}
+
+BlockMap block_map_of(const WanTransformer& model) {
+  BlockMap out;
+  for (std::int64_t i = 0; i < model->block_count(); ++i) {
+    const BlockAttention& attention = model->attention(i)->attention();
+    if (attention.spec.kind != ops::AttentionKind::softmax) out[i] = attention;
+  }
+  return out;
+}
+
+}  // namespace rehyat::models

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "models/wan/transformer.h"
+
+/// Conversion of a softmax transformer into a hybrid one.
+namespace rehyat::models {
+
+enum class BlockPattern { all, none, first, last, interleaved, every };
+
+/// Which blocks are converted: a list, or a pattern.
+struct BlockChoice {
+  std::optional<std::vector<std::int64_t>> list;
+  BlockPattern pattern = BlockPattern::all;
+  std::int64_t count = 0;  ///< first, last, interleaved: how many
+  std::int64_t step = 2;   ///< every: blocks 0, step, 2 step, ...
+
+  void fields(config::Fields& f);
+  /// Ascending block numbers; throws UserError on numbers that the model lacks or that are repeated.
+  std::vector<std::int64_t> resolve(std::int64_t layers) const;
+};
+
+/// The `hybrid` section.
+struct HybridConfig {
+  BlockChoice blocks;
+  BlockAttention attention{.spec = {}, .phi = {}};
+
+  void fields(config::Fields& f);
+};
+
+using BlockMap = std::map<std::int64_t, BlockAttention>;
+
+BlockMap resolve(const HybridConfig& config, std::int64_t layers);
+
+/// Converts the named blocks, keeping the teacher's weights; the feature maps of a block depend on (seed, block) alone.
+/// The latent's size sets the start of the normalizers that need a window's size.
+void convert(WanTransformer& model, const BlockMap& blocks, std::uint64_t seed,
+             const std::array<std::int64_t, 3>& latent);
+
+/// Softmax keys of a query in the middle of a video.
+std::int64_t window_tokens(const ops::AttentionSpec& spec, std::int64_t slices, std::int64_t tokens_per_slice);
+
+nlohmann::ordered_json to_json(const BlockMap& blocks);
+BlockMap block_map_from_json(const nlohmann::ordered_json& json, const std::string& where);
+/// The converted blocks of a model.
+BlockMap block_map_of(const WanTransformer& model);
+
+}  // namespace rehyat::models

@@ -1,0 +1,49 @@
+#include "models/wan/block.h"
+
+#include <torch/torch.h>
+
+namespace rehyat::models {
+
+BlockImpl::BlockImpl(const WanConfig& config, std::int64_t index) : index_(index), eps_(config.eps) {
+  table_ = register_parameter("scale_shift_table", torch::zeros({1, 6, config.dim}));
+  attn1_ = register_module("attn1", SelfAttention(config.dim, config.heads, config.eps));
+  attn2_ = register_module("attn2", CrossAttention(config.dim, config.heads, config.eps));
+  Folder norm2;
+  norm2_weight_ = norm2->register_parameter("weight", torch::ones({config.dim}));
+  norm2_bias_ = norm2->register_parameter("bias", torch::zeros({config.dim}));
+  register_module("norm2", norm2);
+  // The published names: ffn.net.0.proj and ffn.net.2.
+  Folder ffn, net, first;
+  ffn_in_ = first->register_module("proj", Dense(config.dim, config.ffn_dim));
+  net->register_module("0", first);
+  ffn_out_ = net->register_module("2", Dense(config.ffn_dim, config.dim));
+  ffn->register_module("net", net);
+  register_module("ffn", ffn);
+}
+
+at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& text, const at::Tensor& modulation,
+                              const ops::RopeTables& rope, std::int64_t slices, const ForwardOptions& options) {
+  const auto type = x.scalar_type();
+  const auto parts =
+      (table_.to(type) + modulation).chunk(6, 1);  // shift, scale, gate of attention; then of the feed-forward
+  const auto normed = [&](const at::Tensor& h) { return at::layer_norm(h, {h.size(-1)}, {}, {}, eps_); };
+
+  const at::Tensor input = (normed(x) * (1 + parts[1]) + parts[0]).to(options.compute);
+  const Heads heads = attn1_->heads(input, rope);
+  const at::Tensor attended =
+      options.states != nullptr
+          ? attn1_->attend_chunk(heads, options.states->at(static_cast<std::size_t>(index_)), options.update_states)
+          : attn1_->attend(heads, slices, options.form);
+  if (options.tap) options.tap(index_, input, attended);
+  at::Tensor h = x + attn1_->project(attended).to(type) * parts[2];
+
+  const at::Tensor query =
+      at::layer_norm(h, {h.size(-1)}, norm2_weight_.to(type), norm2_bias_.to(type), eps_).to(options.compute);
+  h = h + attn2_->forward(query, text).to(type);
+
+  const at::Tensor inner = (normed(h) * (1 + parts[4]) + parts[3]).to(options.compute);
+  const at::Tensor out = ffn_out_->forward(at::gelu(ffn_in_->forward(inner), "tanh"));
+  return h + out.to(type) * parts[5];
+}
+
+}  // namespace rehyat::models

@@ -1,0 +1,171 @@
+#include "models/wan/transformer.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "tensor/random.h"
+
+namespace rehyat::models {
+namespace {
+
+/// [B] -> [B, width]: cosines first, frequencies 10000^{-2i/width}, float32 as in diffusers.
+at::Tensor sinusoid(const at::Tensor& timestep, std::int64_t width, at::ScalarType type) {
+  const std::int64_t half = width / 2;
+  const at::Tensor exponent = at::arange(half, at::TensorOptions().dtype(at::kFloat).device(timestep.device())) *
+                              (-std::log(10000.0) / static_cast<double>(half));
+  const at::Tensor angle = timestep.to(at::kFloat).unsqueeze(1) * exponent.exp().unsqueeze(0);
+  return at::cat({angle.cos(), angle.sin()}, 1).to(type);
+}
+
+bool is_phi(const std::string& name) {
+  return name.find(".phi_q.") != std::string::npos || name.find(".phi_k.") != std::string::npos;
+}
+
+}  // namespace
+
+WanTransformerImpl::WanTransformerImpl(const WanConfig& config) : config_(config) {
+  config.validate();
+  Folder patch, embedder, time, text, all;
+  patch_weight_ = patch->register_parameter(
+      "weight", torch::empty({config.dim, config.in_channels, 1, config.patch, config.patch}));
+  patch_bias_ = patch->register_parameter("bias", torch::zeros({config.dim}));
+  register_module("patch_embedding", patch);
+  time_1_ = time->register_module("linear_1", Dense(config.freq_dim, config.dim));
+  time_2_ = time->register_module("linear_2", Dense(config.dim, config.dim));
+  embedder->register_module("time_embedder", time);
+  time_proj_ = embedder->register_module("time_proj", Dense(config.dim, 6 * config.dim));
+  text_1_ = text->register_module("linear_1", Dense(config.text_dim, config.dim));
+  text_2_ = text->register_module("linear_2", Dense(config.dim, config.dim));
+  embedder->register_module("text_embedder", text);
+  register_module("condition_embedder", embedder);
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    blocks_.emplace_back(config, i);
+    all->register_module(std::to_string(i), blocks_.back());
+  }
+  register_module("blocks", all);
+  proj_out_ = register_module("proj_out", Dense(config.dim, config.out_channels * config.patch * config.patch));
+  table_ = register_parameter("scale_shift_table", torch::zeros({1, 2, config.dim}));
+}
+
+void WanTransformerImpl::check(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text) const {
+  require(latents.dim() == 5 && latents.size(1) == config_.in_channels, [&] {
+    return cat("[wan] latents: found ", shape_string(latents.sizes().vec()), ", expected [B, ", config_.in_channels,
+               ", T, H, W]");
+  });
+  require(latents.size(3) % config_.patch == 0 && latents.size(4) % config_.patch == 0, [&] {
+    return cat("[wan] latents: found ", latents.size(3), " x ", latents.size(4),
+               ", expected height and width divisible by ", config_.patch, "; use a video size divisible by ",
+               8 * config_.patch);
+  });
+  require(timestep.dim() == 1 && timestep.size(0) == latents.size(0), [&] {
+    return cat("[wan] timestep: found ", shape_string(timestep.sizes().vec()), ", expected [", latents.size(0), "]");
+  });
+  require(text.dim() == 3 && text.size(0) == latents.size(0) && text.size(2) == config_.text_dim, [&] {
+    return cat("[wan] text: found ", shape_string(text.sizes().vec()), ", expected [", latents.size(0), ", L, ",
+               config_.text_dim, "]");
+  });
+}
+
+at::Tensor WanTransformerImpl::embed_patches(const at::Tensor& latents, at::ScalarType compute) const {
+  // A convolution whose stride is its kernel is a product over patches; inputs in the order (C, pt, ph, pw).
+  const std::int64_t p = config_.patch;
+  const at::Tensor patches =
+      latents.unflatten(4, {-1, p}).unflatten(3, {-1, p}).permute({0, 2, 3, 5, 1, 4, 6}).flatten(4).flatten(1, 3);
+  return at::linear(patches.to(compute), patch_weight_.flatten(1).to(compute), patch_bias_.to(compute));
+}
+
+at::Tensor WanTransformerImpl::unpatch(const at::Tensor& x, const std::array<std::int64_t, 3>& grid) const {
+  // Outputs in the order (pt, ph, pw, C).
+  const std::int64_t p = config_.patch;
+  return x.view({x.size(0), grid[0], grid[1], grid[2], p, p, config_.out_channels})
+      .permute({0, 6, 1, 2, 4, 3, 5})
+      .reshape({x.size(0), config_.out_channels, grid[0], grid[1] * p, grid[2] * p});
+}
+
+ops::RopeTables WanTransformerImpl::rope(const std::array<std::int64_t, 3>& latent, std::int64_t first_slice) const {
+  const auto type = patch_weight_.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  return ops::rope_tables(config_.head_width(), {latent[0], latent[1] / config_.patch, latent[2] / config_.patch}, type,
+                          patch_weight_.device(), first_slice);
+}
+
+at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text,
+                                       const ForwardOptions& asked) {
+  check(latents, timestep, text);
+  const auto type = patch_weight_.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  ForwardOptions options = asked;
+  if (type == at::kDouble) options.compute = at::kDouble;
+  const std::array<std::int64_t, 3> size = {latents.size(2), latents.size(3), latents.size(4)};
+  const std::array<std::int64_t, 3> grid = {size[0], size[1] / config_.patch, size[2] / config_.patch};
+
+  at::Tensor x = embed_patches(latents, options.compute).to(type);
+  const at::Tensor time = time_2_->forward(at::silu(time_1_->forward(sinusoid(timestep, config_.freq_dim, type))));
+  const at::Tensor modulation = time_proj_->forward(at::silu(time)).unflatten(1, {6, -1});
+  const at::Tensor words = text_2_->forward(at::gelu(text_1_->forward(text.to(options.compute)), "tanh"));
+  const ops::RopeTables tables = rope(size, options.first_slice);
+  for (const Block& block : blocks_)
+    x = const_cast<Block&>(block)->forward(x, words, modulation, tables, grid[0], options);
+
+  const auto ends = (table_.to(type) + time.unsqueeze(1)).chunk(2, 1);  // shift, scale
+  x = at::layer_norm(x, {config_.dim}, {}, {}, config_.eps) * (1 + ends[1]) + ends[0];
+  return unpatch(proj_out_->forward(x), grid);
+}
+
+void WanTransformerImpl::initialize(std::uint64_t seed) {
+  const torch::NoGradGuard no_grad;
+  for (auto& item : named_parameters()) {
+    const std::string& name = item.key();
+    at::Tensor& p = item.value();
+    if (is_phi(name)) continue;
+    Rng rng(seed, "model.init." + name);
+    if (name.find("scale_shift_table") != std::string::npos) {
+      p.copy_(randn(rng, p.sizes()) / std::sqrt(static_cast<double>(config_.dim)));
+    } else if (p.dim() >= 2) {
+      // Xavier; the output starts near 0, so that training starts from the mean.
+      const double fan = static_cast<double>(p.size(0) + p.numel() / p.size(0));
+      const double bound = std::sqrt(6 / fan) * (name == "proj_out.weight" ? 0.02 : 1.0);
+      p.copy_((rand(rng, p.sizes()) * 2 - 1) * bound);
+    } else if (name.find("norm") != std::string::npos && name.ends_with("weight")) {
+      p.fill_(1);
+    } else {
+      p.zero_();
+    }
+  }
+}
+
+bool WanTransformerImpl::fully_recurrent() const {
+  return std::all_of(blocks_.begin(), blocks_.end(),
+                     [](const Block& b) { return b->self_attention()->attention().spec.recurrent(); });
+}
+
+std::vector<ops::RecurrentState> WanTransformerImpl::make_states(std::int64_t height, std::int64_t width) const {
+  std::vector<ops::RecurrentState> states;
+  for (std::int64_t i = 0; i < block_count(); ++i) {
+    const ops::AttentionSpec& spec = attention(i)->attention().spec;
+    require(spec.recurrent(), [&] {
+      return cat("[wan] block ", i, ": found ", ops::to_string(spec),
+                 ", expected causal rehyat attention in every block for chunk-by-chunk sampling");
+    });
+    states.emplace_back(spec, (height / config_.patch) * (width / config_.patch));
+  }
+  return states;
+}
+
+NamedTensors WanTransformerImpl::tensors(Which which) const {
+  NamedTensors out;
+  const auto add = [&](const auto& items) {
+    for (const auto& item : items) {
+      if (which == Which::all || (which == Which::phi) == is_phi(item.key()))
+        out.emplace_back(item.key(), item.value());
+    }
+  };
+  add(named_parameters());
+  add(named_buffers());
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return out;
+}
+
+}  // namespace rehyat::models
