@@ -241,7 +241,7 @@ class Scaler {
   at::Tensor scaled(const AVFrame& frame, std::int64_t h, std::int64_t w) {
     const auto format = static_cast<AVPixelFormat>(frame.format);
     const bool shrinks = w < frame.width || h < frame.height;
-    const int flags = (shrinks ? SWS_AREA : SWS_BICUBIC) | SWS_ACCURATE_RND | SWS_FULL_CHROMA_INT | SWS_FULL_CHROMA_INP;
+    const int flags = (shrinks ? SWS_AREA : SWS_BICUBIC) | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP;
     context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height, format, static_cast<int>(w),
                                         static_cast<int>(h), AV_PIX_FMT_RGB24, flags, nullptr, nullptr, nullptr));
     if (!context_) input_.broken("a pixel format that cannot be converted to RGB");

@@ -1,0 +1,181 @@
+#include "data/captions.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string_view>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat::data {
+namespace {
+
+constexpr std::uint64_t kMaxCaption = 1 << 16;  // bytes
+
+struct Entry {
+  std::string where, file, caption;
+};
+
+[[noreturn]] void refuse(const std::string& where, const std::string& found, const std::string& expected,
+                         const std::string& hint = "") {
+  throw UserError(Mistake{where, found, expected, hint});
+}
+
+/// A list that Windows wrote may begin with a byte order mark.
+std::string_view without_mark(std::string_view text) {
+  return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
+}
+
+const std::string& text_of(const nlohmann::json& line, const char* key, const std::string& where) {
+  const auto found = line.find(key);
+  if (found == line.end()) refuse(where, cat("no \"", key, "\""), R"({"file": "…", "caption": "…"})");
+  if (!found->is_string()) refuse(where, cat("\"", key, "\" of type ", found->type_name()), "a string");
+  return found->get_ref<const std::string&>();
+}
+
+std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
+  const std::string text = read_file(path);
+  std::vector<Entry> entries;
+  std::size_t number = 0;
+  for (const std::string& line : split(without_mark(text), '\n')) {
+    const std::string where = cat(path.string(), ":", ++number);
+    if (trim(line).empty()) continue;
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object()) refuse(where, "a line that is not a JSON object", R"({"file": "…", "caption": "…"})");
+    entries.push_back({where, text_of(json, "file", where), text_of(json, "caption", where)});
+  }
+  return entries;
+}
+
+/// CSV as in RFC 4180: fields may be quoted, quotes in them doubled, and line ends in them kept.
+class CsvReader {
+ public:
+  CsvReader(std::string_view text, std::string name) : text_(text), name_(std::move(name)) {}
+
+  std::string where() const { return cat(name_, ":", row_line_); }
+
+  /// The next row that is not empty; false at the end.
+  bool next(std::vector<std::string>& row) {
+    while (position_ < text_.size()) {
+      row.clear();
+      row_line_ = line_;
+      do row.push_back(field());
+      while (take(','));
+      take('\r');
+      if (position_ < text_.size() && !take('\n'))
+        refuse(where(), "text after a quoted field", "a comma or a new line");
+      ++line_;
+      if (row.size() > 1 || !trim(row[0]).empty()) return true;
+    }
+    return false;
+  }
+
+ private:
+  bool take(char wanted) {
+    if (position_ >= text_.size() || text_[position_] != wanted) return false;
+    ++position_;
+    return true;
+  }
+
+  std::string field() {
+    std::string out;
+    if (!take('"')) {
+      const std::size_t end = std::min(text_.find_first_of(",\r\n", position_), text_.size());
+      out = text_.substr(position_, end - position_);
+      position_ = end;
+      return out;
+    }
+    for (;;) {
+      if (position_ >= text_.size()) refuse(where(), "a quote that is never closed", "a closing quote");
+      const char c = text_[position_++];
+      if (c == '"' && !take('"')) return out;
+      if (c == '\n') ++line_;
+      out += c;
+    }
+  }
+
+  std::string_view text_;
+  std::string name_;
+  std::size_t position_ = 0, line_ = 1, row_line_ = 1;
+};
+
+std::vector<Entry> read_csv(const std::filesystem::path& path) {
+  const std::string text = read_file(path);
+  CsvReader reader(without_mark(text), path.string());
+  std::vector<std::string> row;
+  if (!reader.next(row)) refuse(path.string(), "an empty file", "a header with the columns file and caption");
+  const auto column = [&](const std::string& name) {
+    for (std::size_t i = 0; i < row.size(); ++i)
+      if (trim(row[i]) == name) return i;
+    refuse(reader.where(), cat("the columns ", join(row, ",")), cat("a header with the column ", name));
+  };
+  const std::size_t file = column("file"), caption = column("caption"), columns = row.size();
+  std::vector<Entry> entries;
+  while (reader.next(row)) {
+    if (row.size() != columns)
+      refuse(reader.where(), cat(row.size(), " fields"), cat(columns, " as in the header"),
+             "quote a caption that has a comma in it");
+    entries.push_back({reader.where(), row[file], row[caption]});
+  }
+  return entries;
+}
+
+std::vector<Entry> read_beside(const std::filesystem::path& videos, const std::vector<std::string>& clips) {
+  std::vector<Entry> entries;
+  for (const std::string& clip : clips) {
+    std::filesystem::path text = videos / clip;
+    text.replace_extension(".txt");
+    if (std::filesystem::exists(text))
+      entries.push_back({text.string(), clip, std::string(without_mark(read_file(text, kMaxCaption)))});
+  }
+  return entries;
+}
+
+std::vector<Entry> read_entries(const CaptionSource& source, const std::vector<std::string>& clips) {
+  if (source.metadata.empty()) return read_beside(source.videos, clips);
+  const std::string extension = source.metadata.extension().string();
+  if (extension == ".jsonl") return read_jsonl(source.metadata);
+  if (extension == ".csv") return read_csv(source.metadata);
+  refuse(source.metadata.string(), cat("the extension \"", extension, "\""), ".jsonl or .csv");
+}
+
+}  // namespace
+
+Captions Captions::load(const CaptionSource& source, const std::vector<std::string>& clips) {
+  Captions result;
+  const std::set<std::string> known(clips.begin(), clips.end());
+  std::map<std::string, std::string> named_at;
+  for (const Entry& entry : read_entries(source, clips)) {
+    const std::string clip = std::filesystem::path(std::string(trim(entry.file))).lexically_normal().generic_string();
+    if (!known.contains(clip)) {
+      const std::string near = nearest(clip, clips);
+      refuse(entry.where, cat("the clip \"", entry.file, "\""), cat("a video in ", source.videos.string()),
+             near.empty() ? "paths are relative to that folder" : cat("did you mean \"", near, "\"?"));
+    }
+    const auto [first, added] = named_at.emplace(clip, entry.where);
+    if (!added)
+      refuse(entry.where, cat("a second caption of \"", clip, "\""), "one", cat("the first is ", first->second));
+    if (entry.caption.size() > kMaxCaption)
+      refuse(entry.where, cat("a caption of ", entry.caption.size(), " bytes"), cat("at most ", kMaxCaption));
+    const std::string_view caption = trim(entry.caption);
+    if (!caption.empty()) result.captions_.emplace(clip, caption);
+  }
+  for (const std::string& clip : known) {
+    if (result.captions_.contains(clip)) continue;
+    if (!source.allow_missing)
+      refuse(source.metadata.empty() ? (source.videos / clip).string() : source.metadata.string(),
+             cat("no caption of \"", clip, "\""), "one a clip", "add it, or allow clips without captions");
+    result.captions_.emplace(clip, "");
+    ++result.missing_;
+  }
+  return result;
+}
+
+const std::string& Captions::at(const std::string& clip) const {
+  const auto found = captions_.find(clip);
+  if (found == captions_.end()) refuse(clip, "no caption", "a clip whose captions were loaded");
+  return found->second;
+}
+
+}  // namespace rehyat::data

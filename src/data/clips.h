@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace rehyat::data {
+
+/// Paths of all videos under a folder, relative to it, with '/' between folders, sorted by bytes. A video is a file
+/// with a known extension (mp4 mkv mov avi webm m4v mpg mpeg ogv wmv flv 3gp ts gif, in any case); names that begin
+/// with a dot are left out. Throws UserError when the folder is missing or holds no video.
+std::vector<std::string> list_videos(const std::filesystem::path& folder);
+
+/// The clips that could not be used, and why: a JSONL file with one {"file": …, "reason": …} a line, sorted by file.
+class Quarantine {
+ public:
+  /// Continues the list of an earlier run when the file exists; throws UserError with file:line when it is damaged.
+  explicit Quarantine(std::filesystem::path path);
+
+  /// Notes a clip; a later reason replaces an earlier one.
+  void add(const std::string& clip, const std::string& reason);
+  /// A clip that was mended leaves the list.
+  void remove(const std::string& clip);
+  bool contains(const std::string& clip) const { return reasons_.contains(clip); }
+  std::size_t size() const { return reasons_.size(); }
+  const std::map<std::string, std::string>& reasons() const { return reasons_; }
+
+  /// Writes the whole list, whole or not at all.
+  void save() const;
+  /// Throws UserError when more than `share` (0 to 1) of `total` clips are in the list, or all of them.
+  void require_share(std::size_t total, double share) const;
+
+ private:
+  std::filesystem::path path_;
+  std::map<std::string, std::string> reasons_;
+};
+
+}  // namespace rehyat::data
