@@ -1,0 +1,235 @@
+#include "report/sections.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/strings.h"
+#include "report/svg_chart.h"
+
+namespace rehyat::report {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+struct Column {
+  std::string name;
+  bool is_number = false;
+};
+
+void open_table(Markup& page, const std::vector<Column>& columns, const std::string& style = "table") {
+  page.open("div", {{"class", "scroll"}}).open("table", {{"class", style}}).open("thead").open("tr");
+  for (const Column& column : columns) {
+    page.element("th", {{"scope", "col"}, {"class", column.is_number ? "n" : "t"}}, column.name);
+  }
+  page.close().close().open("tbody");
+}
+
+void close_table(Markup& page) {
+  page.close().close().close();
+}
+
+void number_cell(Markup& page, const std::string& text, bool best = false) {
+  page.element("td", {{"class", best ? "n best" : "n"}}, text);
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  return bytes > 0 ? human_bytes(bytes) : bytes == 0 ? "0" : "–";
+}
+
+std::string seconds_text(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) return "–";
+  return seconds < 60 ? fixed(seconds, 1) + " s" : human_seconds(seconds);
+}
+
+/// A cell with a bar that fills `share` of it.
+void meter_cell(Markup& page, double share, const std::string& colour, const std::string& tooltip) {
+  page.open("td", {{"class", "meter"}});
+  if (std::isfinite(share)) {
+    page.open("svg", {{"viewBox", "0 0 100 10"}, {"preserveAspectRatio", "none"}, {"aria-hidden", "true"}});
+    page.open("rect", {{"width", fixed(100 * std::clamp(share, 0.0, 1.0), 2)}, {"height", "10"}, {"class", colour}});
+    page.element("title", {}, tooltip).close().close();
+  }
+  page.close();
+}
+
+void errors_chart(Markup& page, const std::vector<BlockError>& errors) {
+  BarChart chart{"Relative error of each block's attention", "block", "relative error", {}, {}};
+  chart.bars = {{"window only", {}}, {"untrained", {}}, {"distilled", {}}};
+  double low = std::numeric_limits<double>::infinity(), high = 0;
+  for (const BlockError& error : errors) {
+    chart.categories.push_back(cat(error.block));
+    const double values[] = {error.window_only, error.untrained, error.distilled};
+    for (std::size_t i = 0; i < 3; ++i) {
+      chart.bars[i].values.push_back(values[i]);
+      if (values[i] > 0 && std::isfinite(values[i])) low = std::min(low, values[i]), high = std::max(high, values[i]);
+    }
+  }
+  if (high <= 30 * low) return bar_chart(page, chart);
+  // Bars have to begin at zero, where the small errors could not be told from none: points on a logarithmic axis.
+  Chart lines{chart.title, chart.x_label, chart.y_label, true, {}};
+  for (const BarChart::Bars& bars : chart.bars) {
+    Series& series = lines.series.emplace_back(Series{bars.name, {}});
+    for (std::size_t i = 0; i < errors.size(); ++i) {
+      series.points.emplace_back(static_cast<double>(errors[i].block), bars.values[i]);
+    }
+  }
+  line_chart(page, lines);
+}
+
+void clip_figure(Markup& page, const Clip& clip) {
+  page.open("figure", {{"class", "clip"}}).element("figcaption", {}, clip.label);
+  if (!clip.mp4.empty()) {
+    page.element("video", {{"autoplay", ""},
+                           {"loop", ""},
+                           {"muted", ""},
+                           {"playsinline", ""},
+                           {"aria-label", clip.label},
+                           {"src", "data:video/mp4;base64," + base64(clip.mp4)}});
+  } else if (clip.png_frames.empty()) {
+    page.element("p", {{"class", "note"}}, "No video was kept.");
+  }
+  if (!clip.png_frames.empty()) page.open("div", {{"class", "strip"}, {"tabindex", "0"}});
+  for (std::size_t i = 0; i < clip.png_frames.size(); ++i) {
+    page.empty("img", {{"alt", cat(clip.label, ", frame ", i + 1, " of ", clip.png_frames.size())},
+                       {"title", cat("frame ", i + 1)},
+                       {"src", "data:image/png;base64," + base64(clip.png_frames[i])}});
+  }
+  if (!clip.png_frames.empty()) page.close();
+  page.close();
+}
+
+}  // namespace
+
+void checks_section(Markup& page, const ReportData& data) {
+  open_table(page, {{"Result"}, {"Statement"}, {"Measured"}, {"Asked for"}}, "checks");
+  for (const Check& check : data.checks) {
+    const bool passed = check.state == Check::State::passed, missed = check.state == Check::State::missed;
+    const std::string style = passed ? "passed" : missed ? "missed" : "info";
+    const char* word = passed ? "✓ passed" : missed ? "✗ missed" : "• for information";
+    page.open("tr").element("td", {{"class", "state " + style}}, word);
+    page.element("td", {}, check.statement);
+    page.element("td", {{"data-name", "measured"}}, check.measured);
+    page.element("td", {{"data-name", "asked for"}}, check.expected.empty() ? "–" : check.expected).close();
+  }
+  close_table(page);
+}
+
+void losses_section(Markup& page, const ReportData& data) {
+  double best = std::numeric_limits<double>::infinity(), worst = 0;
+  for (const LossRow& row : data.losses) {
+    if (std::isfinite(row.loss)) best = std::min(best, row.loss), worst = std::max(worst, row.loss);
+  }
+  open_table(page, {{"Model"}, {"Loss", true}, {"Above the best", true}, {"From zero"}, {"Note"}});
+  for (const LossRow& row : data.losses) {
+    const bool is_best = row.loss == best;
+    page.open("tr").element("td", {}, row.model);
+    number_cell(page, number(row.loss, 5), is_best);
+    const double above = best > 0 ? 100 * (row.loss / best - 1) : kNaN;
+    number_cell(page, is_best ? "best" : std::isfinite(above) ? "+" + fixed(above, 1) + " %" : "–", is_best);
+    meter_cell(page, worst > 0 ? row.loss / worst : kNaN, "dot s0", number(row.loss, 5));
+    page.element("td", {}, row.note).close();
+  }
+  close_table(page);
+}
+
+void errors_section(Markup& page, const ReportData& data) {
+  errors_chart(page, data.errors);
+  page.open("details").element("summary", {}, "The numbers, block by block");
+  open_table(page, {{"Block", true},
+                    {"Attention"},
+                    {"Window only", true},
+                    {"Untrained", true},
+                    {"Distilled", true},
+                    {"Distilled / window only", true}});
+  for (const BlockError& error : data.errors) {
+    page.open("tr");
+    number_cell(page, cat(error.block));
+    page.element("td", {}, error.attention);
+    number_cell(page, number(error.window_only));
+    number_cell(page, number(error.untrained));
+    number_cell(page, number(error.distilled), true);
+    number_cell(page, error.window_only > 0 ? number(error.distilled / error.window_only, 3) : "–");
+    page.close();
+  }
+  close_table(page);
+  page.close();
+}
+
+void charts_section(Markup& page, const ReportData& data) {
+  page.open("div", {{"class", "charts"}});
+  for (const Chart& chart : data.charts) line_chart(page, chart);
+  page.close();
+}
+
+void comparisons_section(Markup& page, const ReportData& data) {
+  for (const Comparison& comparison : data.comparisons) {
+    page.open("article", {{"class", "comparison"}}).element("h3", {}, "“" + comparison.prompt + "”");
+    page.element("small", {}, cat("seed ", comparison.seed)).open("div", {{"class", "clips"}});
+    for (const Clip& clip : comparison.clips) clip_figure(page, clip);
+    page.close().close();
+  }
+}
+
+void costs_section(Markup& page, const ReportData& data) {
+  open_table(page, {{"Attention"},
+                    {"TFLOP, paper's count", true},
+                    {"of which attention", true},
+                    {"TFLOP, recurrent", true},
+                    {"State", true},
+                    {"Window of keys and values", true}});
+  for (const CostRow& row : data.costs) {
+    page.open("tr").element("td", {}, row.label);
+    number_cell(page, number(row.paper_tflops));
+    number_cell(page, number(row.attention_tflops));
+    number_cell(page, number(row.recurrent_tflops));
+    number_cell(page, bytes_text(row.state_bytes));
+    number_cell(page, bytes_text(row.ring_bytes));
+    page.close();
+  }
+  close_table(page);
+}
+
+void stages_section(Markup& page, const ReportData& data) {
+  double budget = 0, spent = 0, longest = 0;
+  for (const Stage& stage : data.stages) {
+    const bool has_budget = std::isfinite(stage.budget_seconds) && stage.budget_seconds > 0;
+    if (has_budget) budget += stage.budget_seconds;
+    if (std::isfinite(stage.seconds)) spent += stage.seconds, longest = std::max(longest, stage.seconds);
+  }
+  open_table(page, {{"Part"}, {"Took", true}, {"Budget", true}, {""}});
+  for (const Stage& stage : data.stages) {
+    const bool has_budget = std::isfinite(stage.budget_seconds) && stage.budget_seconds > 0;
+    const bool over = has_budget && stage.seconds > stage.budget_seconds;
+    page.open("tr").element("td", {}, stage.name);
+    page.element("td", {{"class", over ? "n missed" : "n"}}, seconds_text(stage.seconds) + (over ? " (over)" : ""));
+    number_cell(page, has_budget ? seconds_text(stage.budget_seconds) : "–");
+    meter_cell(page, longest > 0 ? stage.seconds / longest : kNaN, over ? "dot s-over" : "dot s0",
+               seconds_text(stage.seconds));
+    page.close();
+  }
+  page.close().open("tfoot").open("tr").element("td", {}, "Together");
+  number_cell(page, seconds_text(spent));
+  number_cell(page, budget > 0 ? seconds_text(budget) : "–");
+  page.element("td", {}).close();
+  close_table(page);
+}
+
+void commands_section(Markup& page, const ReportData& data) {
+  page.open("pre", {{"tabindex", "0"}}).element("code", {}, join(data.commands, "\n")).close();
+}
+
+void config_section(Markup& page, const ReportData& data) {
+  page.open("details").element("summary", {}, "Show the configuration");
+  page.open("pre", {{"tabindex", "0"}}).element("code", {}, data.config_yaml).close().close();
+}
+
+void environment_section(Markup& page, const ReportData& data) {
+  page.open("div", {{"class", "scroll"}}).open("table").open("tbody");
+  for (const auto& [name, value] : data.environment) {
+    page.open("tr").element("th", {{"scope", "row"}}, name).element("td", {}, value).close();
+  }
+  page.close().close().close();
+}
+
+}  // namespace rehyat::report

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "report/markup.h"
+#include "report/report.h"
+
+/// One function a section of the page; each writes the body below the headline and expects data that are not empty.
+namespace rehyat::report {
+
+void checks_section(Markup& page, const ReportData& data);
+void losses_section(Markup& page, const ReportData& data);
+void errors_section(Markup& page, const ReportData& data);
+void charts_section(Markup& page, const ReportData& data);
+void comparisons_section(Markup& page, const ReportData& data);
+void costs_section(Markup& page, const ReportData& data);
+void stages_section(Markup& page, const ReportData& data);
+void commands_section(Markup& page, const ReportData& data);
+void config_section(Markup& page, const ReportData& data);
+void environment_section(Markup& page, const ReportData& data);
+
+}  // namespace rehyat::report
