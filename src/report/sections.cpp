@@ -89,7 +89,9 @@ void clip_figure(Markup& page, const Clip& clip) {
   } else if (clip.png_frames.empty()) {
     page.element("p", {{"class", "note"}}, "No video was kept.");
   }
-  if (!clip.png_frames.empty()) page.open("div", {{"class", "strip"}, {"tabindex", "0"}});
+  if (!clip.png_frames.empty()) {
+    page.open("div", {{"class", clip.mp4.empty() ? "strip large" : "strip"}, {"tabindex", "0"}});
+  }
   for (std::size_t i = 0; i < clip.png_frames.size(); ++i) {
     page.empty("img", {{"alt", cat(clip.label, ", frame ", i + 1, " of ", clip.png_frames.size())},
                        {"title", cat("frame ", i + 1)},
@@ -148,7 +150,7 @@ void errors_section(Markup& page, const ReportData& data) {
     page.element("td", {}, error.attention);
     number_cell(page, number(error.window_only));
     number_cell(page, number(error.untrained));
-    number_cell(page, number(error.distilled), true);
+    number_cell(page, number(error.distilled), error.distilled < std::min(error.window_only, error.untrained));
     number_cell(page, error.window_only > 0 ? number(error.distilled / error.window_only, 3) : "–");
     page.close();
   }
@@ -165,7 +167,9 @@ void charts_section(Markup& page, const ReportData& data) {
 void comparisons_section(Markup& page, const ReportData& data) {
   for (const Comparison& comparison : data.comparisons) {
     page.open("article", {{"class", "comparison"}}).element("h3", {}, "“" + comparison.prompt + "”");
-    page.element("small", {}, cat("seed ", comparison.seed)).open("div", {{"class", "clips"}});
+    page.element("small", {}, cat("seed ", comparison.seed));
+    const std::size_t columns = std::clamp<std::size_t>(comparison.clips.size(), 1, 6);
+    page.open("div", {{"class", "clips"}, {"style", cat("--columns: ", columns)}});
     for (const Clip& clip : comparison.clips) clip_figure(page, clip);
     page.close().close();
   }

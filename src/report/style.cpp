@@ -19,7 +19,7 @@ header { padding-top: 28px; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; }
 h2 { font-size: 1.3rem; margin: 44px 0 0; }
 h3 { font-size: 1rem; margin: 0 0 2px; overflow-wrap: anywhere; }
-p { margin: 4px 0 12px; max-width: 70ch; }
+p { margin: 4px 0 12px; max-width: 80ch; }
 a { color: var(--link); }
 .subtitle { font-size: 1.1rem; margin-bottom: 4px; }
 .note, .facts, small { color: var(--soft); }
@@ -57,14 +57,14 @@ svg text { font-size: 13px; fill: var(--soft); font-family: inherit; }
 .s4 { --c: var(--s4); } .s5 { --c: var(--s5); } .s6 { --c: var(--s6); } .s-over { --c: var(--bad); }
 .line { stroke: var(--c); } .dot { fill: var(--c); }
 .comparison { background: var(--panel); border-radius: 10px; padding: 14px; margin-bottom: 16px; }
-.clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 150px), 1fr)); gap: 14px;
+.clips { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 256px)); gap: 14px;
   margin-top: 10px; }
 .clip { min-width: 0; }
 .clip figcaption { font-size: .92rem; font-weight: 600; overflow-wrap: anywhere; }
-.clip video, .clip .still { display: block; width: 100%; max-width: 320px; border-radius: 6px; background: #000; }
+.clip video { display: block; width: 100%; border-radius: 6px; background: #000; }
 .clip video, .clip img { image-rendering: pixelated; }
-.strip { display: flex; overflow-x: auto; gap: 2px; margin-top: 6px; max-width: 320px; padding-bottom: 4px; }
-.strip img { flex: none; width: 48px; height: auto; display: block; }
+.strip { display: flex; flex-wrap: wrap; gap: 2px; margin-top: 6px; max-height: 260px; overflow-y: auto; }
+.strip img { flex: none; width: calc(20% - 2px); height: auto; display: block; } .large img { width: calc(33% - 2px); }
 pre { background: var(--panel); border-radius: 10px; padding: 12px; overflow-x: auto; margin: 8px 0;
   font: .88rem/1.5 ui-monospace, monospace; }
 summary { cursor: pointer; color: var(--link); padding: 4px 0; }

@@ -50,7 +50,7 @@ Axis make_axis(std::vector<double> ticks, double pixel_low, double pixel_high, b
 }
 
 struct Frame {
-  double width = 460, height = 280, left = 54, right = 14, top = 26, bottom = 44;
+  double width = 460, height = 280, left = 54, right = 22, top = 26, bottom = 44;
 };
 
 struct Range {
@@ -210,18 +210,18 @@ std::vector<double> nice_ticks(double low, double high, int count) {
 
 std::vector<double> log_ticks(double low, double high) {
   const int first = static_cast<int>(std::floor(std::log10(low) + 1e-9));
-  const int last = std::max(first + 1, static_cast<int>(std::ceil(std::log10(high) - 1e-9)));
+  const int last = static_cast<int>(std::ceil(std::log10(high) - 1e-9));
   std::vector<double> ticks;
-  if (last - first <= 2) {
-    for (int e = first; e <= last; ++e) {
-      for (const double lead : {1.0, 2.0, 5.0}) ticks.push_back(lead * std::pow(10.0, e));
-    }
-    while (ticks.size() > 2 && ticks[1] <= low) ticks.erase(ticks.begin());
-    while (ticks.size() > 2 && ticks[ticks.size() - 2] >= high) ticks.pop_back();
+  if (std::log10(high / low) > 2.5) {
+    const int stride = (last - first + 6) / 7;
+    for (int e = first; e < last + stride; e += stride) ticks.push_back(std::pow(10.0, e));
     return ticks;
   }
-  const int stride = (last - first + 6) / 7;
-  for (int e = first; e < last + stride; e += stride) ticks.push_back(std::pow(10.0, e));
+  for (int e = first; e <= last + 1; ++e) {
+    for (const double lead : {1.0, 2.0, 5.0}) ticks.push_back(lead * std::pow(10.0, e));
+  }
+  while (ticks.size() > 2 && ticks[1] <= low * (1 + 1e-9)) ticks.erase(ticks.begin());
+  while (ticks.size() > 2 && ticks[ticks.size() - 2] >= high * (1 - 1e-9)) ticks.pop_back();
   return ticks;
 }
 
