@@ -151,14 +151,14 @@ TEST_F(Video, RefusesDamage) {
   // MP4 keeps its index at the end, so that half a file has none.
   expect_refused([&] { decode_clip(file("half.mp4", bytes.substr(0, bytes.size() / 2)), 16, 0, 32, 32); },
                  {"half.mp4"});
-  // AVI says at its start how many frames there are.
+  // An AVI file is read up to where it was cut.
   std::vector<std::int64_t> every(40);
   for (std::size_t i = 0; i < every.size(); ++i) every[i] = static_cast<std::int64_t>(i);
   make_clip(folder_ / "whole.avi", noise, {every, {}, 1});
   EXPECT_NO_THROW(decode_clip(folder_ / "whole.avi", 100, 0, 32, 32));
   const std::string avi = read_file(folder_ / "whole.avi");
   expect_refused([&] { decode_clip(file("cut.avi", avi.substr(0, avi.size() / 2)), 100, 0, 32, 32); },
-                 {"cut.avi", "cut short"});
+                 {"cut.avi", "damaged"});
 }
 
 TEST_F(Video, RefusesBadArguments) {
