@@ -13,14 +13,18 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 struct Column {
+  enum class Kind { text, number, meter };
   std::string name;
-  bool is_number = false;
+  Kind kind = Kind::text;
 };
+constexpr Column::Kind kNumber = Column::Kind::number;
+constexpr Column::Kind kMeter = Column::Kind::meter;
 
 void open_table(Markup& page, const std::vector<Column>& columns, const std::string& style = "table") {
   page.open("div", {{"class", "scroll"}}).open("table", {{"class", style}}).open("thead").open("tr");
   for (const Column& column : columns) {
-    page.element("th", {{"scope", "col"}, {"class", column.is_number ? "n" : "t"}}, column.name);
+    const char* kind = column.kind == kNumber ? "n" : column.kind == kMeter ? "meter" : "t";
+    page.element("th", {{"scope", "col"}, {"class", kind}}, column.name);
   }
   page.close().close().open("tbody");
 }
@@ -122,7 +126,7 @@ void losses_section(Markup& page, const ReportData& data) {
   for (const LossRow& row : data.losses) {
     if (std::isfinite(row.loss)) best = std::min(best, row.loss), worst = std::max(worst, row.loss);
   }
-  open_table(page, {{"Model"}, {"Loss", true}, {"Above the best", true}, {"From zero"}, {"Note"}});
+  open_table(page, {{"Model"}, {"Loss", kNumber}, {"Above the best", kNumber}, {"From zero", kMeter}, {"Note"}});
   for (const LossRow& row : data.losses) {
     const bool is_best = row.loss == best;
     page.open("tr").element("td", {}, row.model);
@@ -138,12 +142,12 @@ void losses_section(Markup& page, const ReportData& data) {
 void errors_section(Markup& page, const ReportData& data) {
   errors_chart(page, data.errors);
   page.open("details").element("summary", {}, "The numbers, block by block");
-  open_table(page, {{"Block", true},
+  open_table(page, {{"Block", kNumber},
                     {"Attention"},
-                    {"Window only", true},
-                    {"Untrained", true},
-                    {"Distilled", true},
-                    {"Distilled / window only", true}});
+                    {"Window only", kNumber},
+                    {"Untrained", kNumber},
+                    {"Distilled", kNumber},
+                    {"Distilled / window only", kNumber}});
   for (const BlockError& error : data.errors) {
     page.open("tr");
     number_cell(page, cat(error.block));
@@ -177,11 +181,11 @@ void comparisons_section(Markup& page, const ReportData& data) {
 
 void costs_section(Markup& page, const ReportData& data) {
   open_table(page, {{"Attention"},
-                    {"TFLOP, paper's count", true},
-                    {"of which attention", true},
-                    {"TFLOP, recurrent", true},
-                    {"State", true},
-                    {"Window of keys and values", true}});
+                    {"TFLOP, paper's count", kNumber},
+                    {"of which attention", kNumber},
+                    {"TFLOP, recurrent", kNumber},
+                    {"State", kNumber},
+                    {"Window of keys and values", kNumber}});
   for (const CostRow& row : data.costs) {
     page.open("tr").element("td", {}, row.label);
     number_cell(page, number(row.paper_tflops));
@@ -201,7 +205,7 @@ void stages_section(Markup& page, const ReportData& data) {
     if (has_budget) budget += stage.budget_seconds;
     if (std::isfinite(stage.seconds)) spent += stage.seconds, longest = std::max(longest, stage.seconds);
   }
-  open_table(page, {{"Part"}, {"Took", true}, {"Budget", true}, {""}});
+  open_table(page, {{"Part"}, {"Took", kNumber}, {"Budget", kNumber}, {"", kMeter}});
   for (const Stage& stage : data.stages) {
     const bool has_budget = std::isfinite(stage.budget_seconds) && stage.budget_seconds > 0;
     const bool over = has_budget && stage.seconds > stage.budget_seconds;
@@ -215,7 +219,7 @@ void stages_section(Markup& page, const ReportData& data) {
   page.close().open("tfoot").open("tr").element("td", {}, "Together");
   number_cell(page, seconds_text(spent));
   number_cell(page, budget > 0 ? seconds_text(budget) : "–");
-  page.element("td", {}).close();
+  page.element("td", {{"class", "meter"}}).close();
   close_table(page);
 }
 

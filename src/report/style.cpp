@@ -34,8 +34,9 @@ nav { display: flex; flex-wrap: wrap; gap: 4px 16px; padding: 10px 0; border-bot
 table { border-collapse: collapse; width: 100%; font-size: .95rem; }
 th, td { text-align: left; padding: 7px 14px 7px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th.n { white-space: normal; }
 .best { font-weight: 700; }
 .meter { width: 30%; min-width: 90px; }
 .meter svg { display: block; width: 100%; height: 12px; margin-top: 6px; background: var(--panel); }
@@ -69,8 +70,11 @@ pre { background: var(--panel); border-radius: 10px; padding: 12px; overflow-x: 
   font: .88rem/1.5 ui-monospace, monospace; }
 summary { cursor: pointer; color: var(--link); padding: 4px 0; }
 @media (max-width: 600px) { h1 { font-size: 1.5rem; } .clips { grid-template-columns: 1fr 1fr; }
+  .chart:not(.wide) svg text { font-size: 17px; } td { min-width: 6em; } td.n { min-width: 0; }
+  .meter { display: none; }
   .checks thead { display: none; } .checks, .checks tbody, .checks tr, .checks td { display: block; }
-  .checks tr { border-bottom: 1px solid var(--rule); padding: 8px 0; } .checks td { border: 0; padding: 1px 0; }
+  .checks tr { border-bottom: 1px solid var(--rule); padding: 8px 0; } .checks td { border: 0; padding: 1px 0;
+  overflow-wrap: anywhere; }
   .checks td[data-name]::before { content: attr(data-name) ": "; color: var(--soft); } }
 main { padding-bottom: 40px; }
 @media print { nav { display: none; } .chart, .comparison, tr { break-inside: avoid; } }

@@ -50,7 +50,7 @@ Axis make_axis(std::vector<double> ticks, double pixel_low, double pixel_high, b
 }
 
 struct Frame {
-  double width = 460, height = 280, left = 54, right = 22, top = 26, bottom = 44;
+  double width = 460, height = 280, left = 54, right = 22, top = 32, bottom = 44;
 };
 
 struct Range {
@@ -85,7 +85,7 @@ void y_axis(Markup& page, const Frame& frame, const Axis& axis, const std::strin
     svg_line(page, frame.left, y, frame.width - frame.right, y, "grid");
     svg_text(page, frame.left - 6, y + 4.5, "end", axis.label(tick));
   }
-  svg_text(page, 2, 14, "start", label);
+  svg_text(page, 2, 15, "start", label);
 }
 
 void x_label(Markup& page, const Frame& frame, const std::string& label) {
@@ -185,7 +185,7 @@ void nothing_to_draw(Markup& page) {
 
 void x_ticks(Markup& page, const Frame& frame, const Axis& x) {
   for (const double tick : x.ticks) {
-    svg_text(page, x.pixel(tick), frame.height - frame.bottom + 18, "middle", x.label(tick));
+    svg_text(page, x.pixel(tick), frame.height - frame.bottom + 20, "middle", x.label(tick));
   }
 }
 
@@ -299,7 +299,7 @@ void bar_chart(Markup& page, const BarChart& chart) {
   for (std::size_t c = 0; c < chart.categories.size(); ++c) {
     const double left = frame.left + slot * static_cast<double>(c);
     if (c % every == 0) {
-      svg_text(page, left + slot / 2, frame.height - frame.bottom + 18, "middle", chart.categories[c]);
+      svg_text(page, left + slot / 2, frame.height - frame.bottom + 20, "middle", chart.categories[c]);
     }
     for (std::size_t b = 0; b < chart.bars.size(); ++b) {
       if (c >= chart.bars[b].values.size() || !drawable(chart.bars[b].values[c], false)) continue;
