@@ -197,6 +197,9 @@ void Communicator::together(const std::function<void()>& work) const {
     mine = std::current_exception();
     message = error.what();
     if (message.empty()) message = "an error without a message";
+  } catch (...) {
+    mine = std::current_exception();
+    message = "an error of an unknown kind";
   }
   if (size_ == 1) {
     if (mine) std::rethrow_exception(mine);

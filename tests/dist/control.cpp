@@ -1,0 +1,157 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+#include "core/error.h"
+#include "core/expect_error.h"
+#include "core/strings.h"
+#include "dist/mpi_test_main.h"
+#include "dist/work_queue.h"
+
+namespace rehyat {
+namespace {
+
+using testing::expect_error;
+using testing::world;
+
+std::string text_of(int rank) {
+  return std::string(static_cast<std::size_t>(rank) * 1000, static_cast<char>('a' + rank)) + '\0' + "end";
+}
+
+TEST(World, RanksAreNumberedAndLocalRanksLieWithin) {
+  EXPECT_GE(world().rank(), 0);
+  EXPECT_LT(world().rank(), world().size());
+  EXPECT_LE(world().local_size(), world().size());
+  EXPECT_LT(world().local_rank(), world().local_size());
+}
+
+TEST(AGroupOfOne, NeedsNoMpiRankBesideIt) {
+  const dist::Communicator alone;
+  EXPECT_EQ(alone.size(), 1);
+  at::Tensor value = at::full({2}, 3.0);
+  alone.all_reduce_sum(value);
+  alone.broadcast(value, 0);
+  alone.barrier();
+  EXPECT_EQ(value[1].item<double>(), 3.0);
+  EXPECT_EQ(alone.all_gather(std::string("x")), std::vector<std::string>{"x"});
+  EXPECT_EQ(alone.all_gather(2.5), std::vector<double>{2.5});
+  EXPECT_FALSE(alone.any(false));
+  EXPECT_EQ(alone.split(3).size(), 1);
+}
+
+TEST(Text, GatherKeepsTheOrderOfTheRanksAndEveryByte) {
+  const auto all = world().all_gather(text_of(world().rank()));
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(world().size()));
+  for (int r = 0; r < world().size(); ++r) EXPECT_EQ(all[static_cast<std::size_t>(r)], text_of(r));
+  const auto mostly_empty = world().all_gather(std::string(world().rank() == 0 ? "only" : ""));
+  EXPECT_EQ(mostly_empty.front(), "only");
+  EXPECT_EQ(mostly_empty.back(), world().size() > 1 ? "" : "only");
+}
+
+TEST(Text, BroadcastGivesTheRootsText) {
+  for (int root = 0; root < world().size(); ++root) {
+    EXPECT_EQ(world().broadcast(text_of(world().rank()), root), text_of(root));
+    EXPECT_EQ(world().broadcast(world().rank() == root ? std::string() : std::string("mine"), root), "");
+  }
+}
+
+TEST(Numbers, GatherAndAny) {
+  const auto all = world().all_gather(world().rank() + 0.5);
+  for (std::size_t r = 0; r < all.size(); ++r) EXPECT_EQ(all[r], static_cast<double>(r) + 0.5);
+  EXPECT_FALSE(world().any(false));
+  EXPECT_TRUE(world().any(true));
+  for (int r = 0; r < world().size(); ++r) EXPECT_TRUE(world().any(world().rank() == r));
+}
+
+TEST(Split, RanksOfOneColourFormAGroupInTheirOrder) {
+  const int colour = world().rank() % 2;
+  const dist::Communicator part = world().split(colour);
+  EXPECT_EQ(part.size(), (world().size() + 1 - colour) / 2);
+  EXPECT_EQ(part.rank(), world().rank() / 2);
+  at::Tensor mine = at::full({3}, static_cast<double>(world().rank()), at::kDouble);
+  part.all_reduce_sum(mine);
+  double expected = 0;
+  for (int r = colour; r < world().size(); r += 2) expected += r;
+  EXPECT_EQ(mine[2].item<double>(), expected);
+  // A group of its own for every rank, and one that was moved.
+  dist::Communicator single = world().split(world().rank());
+  EXPECT_EQ(single.size(), 1);
+  const dist::Communicator moved = std::move(single);
+  EXPECT_EQ(moved.size(), 1);
+}
+
+TEST(Together, RunsOnEveryRank) {
+  int calls = 0;
+  world().together([&] { ++calls; });
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(Together, AFailureOnOneRankEndsAllAndNamesIt) {
+  for (int failing = 0; failing < world().size(); ++failing) {
+    const auto work = [&] {
+      if (world().rank() == failing) throw UsageError("the disk of this rank is full");
+    };
+    if (world().rank() == failing) {
+      expect_error<UsageError>([&] { world().together(work); }, {"the disk of this rank is full"});
+    } else {
+      expect_error<UserError>([&] { world().together(work); },
+                              {cat("rank ", failing, " failed"), "the disk of this rank is full"});
+    }
+  }
+  EXPECT_TRUE(world().any(true));  // nobody is left waiting in another call
+}
+
+TEST(Together, ErrorsOfAnyKindAreShared) {
+  const auto nameless = [] {
+    if (world().rank() == 0) throw std::runtime_error("");
+  };
+  const auto no_exception = [] {
+    if (world().rank() == 0) throw 7;
+  };
+  if (world().rank() == 0) {
+    EXPECT_THROW(world().together(nameless), std::runtime_error);
+    EXPECT_THROW(world().together(no_exception), int);
+  } else {
+    expect_error<UserError>([&] { world().together(nameless); }, {"rank 0 failed"});
+    expect_error<UserError>([&] { world().together(no_exception); }, {"rank 0 failed"});
+  }
+  EXPECT_TRUE(world().any(true));
+}
+
+std::string jobs_of(dist::WorkQueue& queue) {
+  std::string taken;
+  while (const auto job = queue.next()) {
+    taken += cat(*job, ' ');
+    // Uneven work: rank 0 is the slowest.
+    std::this_thread::sleep_for(std::chrono::microseconds(world().rank() == 0 ? 300 : 50));
+  }
+  return taken;
+}
+
+TEST(WorkQueue, HandsOutEachJobOnce) {
+  for (const std::int64_t count : {0, 1, 3, 200}) {
+    dist::WorkQueue queue(world(), count);
+    std::vector<std::int64_t> taken;
+    const auto all = world().all_gather(jobs_of(queue));
+    for (const std::string& text : all) {
+      std::istringstream in(text);
+      std::int64_t last = -1;
+      for (std::int64_t job = 0; in >> job; last = job) {
+        EXPECT_GT(job, last) << "in order on each rank";
+        taken.push_back(job);
+      }
+    }
+    std::sort(taken.begin(), taken.end());
+    std::vector<std::int64_t> expected(static_cast<std::size_t>(count));
+    std::iota(expected.begin(), expected.end(), 0);
+    EXPECT_EQ(taken, expected);
+    EXPECT_FALSE(queue.next().has_value());
+  }
+}
+
+}  // namespace
+}  // namespace rehyat

@@ -1,0 +1,75 @@
+#include "dist/mpi_test_main.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "dist/session.h"
+
+namespace rehyat::testing {
+namespace {
+
+const dist::Communicator* current_world = nullptr;
+
+/// What ranks other than 0 print: failures only, each with its rank.
+class FailurePrinter : public ::testing::EmptyTestEventListener {
+ public:
+  explicit FailurePrinter(int rank) : rank_(rank) {}
+
+ private:
+  void OnTestPartResult(const ::testing::TestPartResult& result) override {
+    if (!result.failed()) return;
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    std::cerr << "[rank " << rank_ << "] " << (test == nullptr ? "" : test->name()) << ": "
+              << (result.file_name() == nullptr ? "" : result.file_name()) << ':' << result.line_number() << ": "
+              << result.message() << std::endl;
+  }
+
+  int rank_;
+};
+
+/// Whether the world has the size of --expected-ranks=N; a launcher of another MPI starts N worlds of one rank, whose
+/// tests would all pass.
+bool has_expected_size(int argc, char** argv, const dist::Communicator& world) {
+  const std::string prefix = "--expected-ranks=";
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool known = argument.rfind(prefix, 0) == 0;
+    const int expected = known ? std::atoi(argument.c_str() + prefix.size()) : 0;
+    if (known && expected == world.size()) continue;
+    if (world.rank() == 0) {
+      std::cerr << "found " << (known ? std::to_string(world.size()) + " ranks" : "the argument " + argument)
+                << ", expected " << (known ? std::to_string(expected) : "--expected-ranks=N") << std::endl;
+    }
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const dist::Communicator& world() {
+  return *current_world;
+}
+
+int run(int argc, char** argv) {
+  dist::MpiSession session(argc, argv);
+  ::testing::InitGoogleTest(&argc, argv);
+  current_world = &session.world();
+  if (!has_expected_size(argc, argv, world())) return 1;
+  if (world().rank() != 0) {
+    auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
+    delete listeners.Release(listeners.default_result_printer());
+    listeners.Append(new FailurePrinter(world().rank()));
+  }
+  return world().any(RUN_ALL_TESTS() != 0) ? 1 : 0;
+}
+
+}  // namespace rehyat::testing
+
+int main(int argc, char** argv) {
+  return rehyat::testing::run(argc, argv);
+}
