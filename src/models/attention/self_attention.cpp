@@ -101,6 +101,14 @@ void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t s
   phi_k_ = register_module("phi_k", make(1));
 }
 
+void SelfAttentionImpl::set_spec(const ops::AttentionSpec& spec) {
+  spec.validate();
+  require(spec.kind != ops::AttentionKind::softmax && attention_.spec.kind != ops::AttentionKind::softmax, [] {
+    return "[set_spec] found softmax attention, expected a kind with feature maps on both sides; use convert";
+  });
+  attention_.spec = spec;
+}
+
 CrossAttentionImpl::CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps) : heads_(heads) {
   to_q_ = register_module("to_q", Dense(dim, dim));
   to_k_ = register_module("to_k", Dense(dim, dim));

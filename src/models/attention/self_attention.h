@@ -47,6 +47,8 @@ class SelfAttentionImpl : public torch::nn::Module {
   /// Makes this the given attention; new feature maps are drawn from (seed, block). `window_tokens` of softmax keys set
   /// the start of the normalizers that need it.
   void convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block, std::int64_t window_tokens);
+  /// Another pattern for the same feature maps (chunk size, overlap, normalizer); kind softmax is refused.
+  void set_spec(const ops::AttentionSpec& spec);
   const BlockAttention& attention() const { return attention_; }
   ops::FeatureMap phi_q() const { return phi_q_; }
   ops::FeatureMap phi_k() const { return phi_k_; }

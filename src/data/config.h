@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "core/config.h"
+
+namespace rehyat::data {
+
+/// The `data` section: which videos become which latents.
+struct DataConfig {
+  std::filesystem::path videos;                 ///< a folder, searched recursively
+  std::filesystem::path captions;               ///< JSONL or CSV; empty: a .txt beside each video
+  bool allow_missing_captions = false;          ///< such clips get the empty prompt
+  std::vector<std::int64_t> size = {480, 832};  ///< height, width
+  std::int64_t frames = 81;                     ///< 4k + 1
+  double fps = 16;
+  std::int64_t stride = 0;        ///< frames between the starts of windows; 0 = the window's length
+  std::int64_t max_windows = 0;   ///< of one clip; 0 = all
+  bool flip = false;              ///< also store each window mirrored
+  double validation_share = 0.1;  ///< of the clips
+  double max_bad_share = 0.1;     ///< more unusable clips than this are an error
+  std::int64_t clips_per_shard = 16;
+
+  void fields(config::Fields& f);
+  void validate() const;
+  std::int64_t window_stride() const { return stride > 0 ? stride : frames; }
+};
+
+}  // namespace rehyat::data

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/hdf5_file.h"
+#include "data/manifest.h"
+#include "data/split.h"
+
+namespace rehyat::data {
+
+struct LatentSample {
+  at::Tensor latents;  ///< [16,T,H/8,W/8] float32
+  at::Tensor text;     ///< [L,D] float32
+  std::string caption, clip;
+};
+
+/// Reads what `prepare` wrote.
+class LatentDataset {
+ public:
+  /// Throws UserError when the folder is not complete, was made from something else, or a file has another size.
+  LatentDataset(std::filesystem::path folder, const Identity& identity);
+
+  std::int64_t size(Split split) const;
+  /// The i-th sample of a split, checksums verified.
+  LatentSample get(Split split, std::int64_t i) const;
+  /// Embedding of the empty prompt, [L,D].
+  const at::Tensor& empty_text() const { return text_.front(); }
+  /// Captions of a split in the order of their first use, each once.
+  std::vector<std::string> captions(Split split) const;
+
+ private:
+  struct Entry {
+    std::size_t shard;
+    std::int64_t index;
+    std::string clip;
+    std::size_t caption;
+  };
+  const std::vector<Entry>& entries(Split split) const { return split == Split::train ? train_ : validation_; }
+
+  std::filesystem::path folder_;
+  std::vector<Hdf5Reader> shards_;
+  std::vector<at::Tensor> text_;
+  std::vector<std::string> captions_;
+  std::vector<Entry> train_, validation_;
+};
+
+}  // namespace rehyat::data

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "data/activation_cache.h"
+#include "dist/communicator.h"
+#include "distill/config.h"
+#include "models/hybrid.h"
+
+namespace rehyat::distill {
+
+/// Held-out errors of one block: sum|student - teacher| / sum|teacher|, mean over points.
+struct BlockResult {
+  std::int64_t block = 0;
+  double window_only = 0;  ///< the linear branch off
+  double untrained = 0;    ///< phi as it starts
+  double distilled = 0;
+  double seconds = 0;
+};
+
+/// Distils the feature maps of each block as a job of its own, shared out over the ranks. The files
+/// phi-00012.safetensors in `folder` depend on (teacher, cache, settings, seed, block) alone, not on the number of
+/// ranks. Finished blocks are kept by a run that is started again; a block that fails is reported at the end, and the
+/// others are kept. Collective.
+std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
+                                 const data::ActivationCache& cache, const DistillConfig& config, std::uint64_t seed,
+                                 const std::string& fingerprint, const std::filesystem::path& folder,
+                                 const dist::Communicator& world);
+
+/// Puts the distilled maps into a model whose blocks were converted alike.
+void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,
+                       const std::filesystem::path& folder);
+
+}  // namespace rehyat::distill

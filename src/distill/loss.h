@@ -1,0 +1,18 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+namespace rehyat::distill {
+
+/// What distillation minimises between the student's and the teacher's attention output (paper, Eq. 19: l1).
+enum class Loss { l1, mse, huber };
+
+/// Mean over all elements, float32 or better. Huber's threshold is 1.
+at::Tensor loss_of(Loss loss, const at::Tensor& student, const at::Tensor& teacher);
+
+/// sum |student - teacher| / sum |teacher|, in float64.
+double relative_l1(const at::Tensor& student, const at::Tensor& teacher);
+
+}  // namespace rehyat::distill

@@ -1,0 +1,124 @@
+#include "finetune/flow_task.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "tensor/random.h"
+
+namespace rehyat::finetune {
+namespace {
+
+at::ScalarType compute_type(Precision precision) {
+  return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat;
+}
+
+/// Mean squared error of each sample of a batch, [B], float32.
+at::Tensor sample_losses(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
+  const auto device = model->parameters().front().device();
+  std::vector<at::Tensor> x, target, text;
+  std::vector<float> timesteps;
+  for (const FlowSample& s : batch) {
+    x.push_back(diffusion::noised(s.x0, s.noise, s.sigma));
+    target.push_back(diffusion::velocity(s.x0, s.noise));
+    text.push_back(s.text);
+    timesteps.push_back(static_cast<float>(diffusion::kTimesteps * s.sigma));
+  }
+  models::ForwardOptions options;
+  options.compute = compute;
+  const at::Tensor v =
+      model->forward(at::stack(x).to(device), at::tensor(timesteps).to(device), at::stack(text).to(device), options);
+  return (v.to(at::kFloat) - at::stack(target).to(device)).square().flatten(1).mean(1);
+}
+
+}  // namespace
+
+std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
+                                          std::uint64_t seed) {
+  std::vector<FlowSample> points;
+  const std::int64_t available = dataset.size(data::Split::validation);
+  if (available == 0) return points;
+  for (std::int64_t i = 0; i < config.validation_samples; ++i) {
+    Rng rng(seed, "validation.point", {static_cast<std::uint64_t>(i)});
+    const data::LatentSample sample = dataset.get(data::Split::validation, i % available);
+    FlowSample point{sample.latents, {}, sample.text, 0};
+    point.sigma = diffusion::draw_sigma(config.flow, rng);
+    point.noise = randn(rng, sample.latents.sizes());
+    points.push_back(point);
+  }
+  return points;
+}
+
+double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
+                       const dist::Communicator& world) {
+  const at::NoGradGuard no_grad;
+  at::Tensor losses = at::zeros({static_cast<std::int64_t>(points.size())}, at::kDouble);
+  for (std::size_t i = static_cast<std::size_t>(world.rank()); i < points.size();
+       i += static_cast<std::size_t>(world.size())) {
+    losses[static_cast<std::int64_t>(i)] = sample_losses(model, {points[i]}, compute).item<double>();
+  }
+  world.all_reduce_sum(losses);
+  return losses.mean().item<double>();
+}
+
+double pointwise_loss(const PointwisePredictor& predictor, const std::vector<FlowSample>& points) {
+  double total = 0;
+  for (const FlowSample& p : points) {
+    const at::Tensor v = predictor.velocity(diffusion::noised(p.x0, p.noise, p.sigma), p.sigma);
+    total += (v - diffusion::velocity(p.x0, p.noise)).square().mean().item<double>();
+  }
+  return total / static_cast<double>(points.size());
+}
+
+FlowTask::FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
+                   std::uint64_t seed, const dist::Communicator& world)
+    : model_(std::move(model)), dataset_(dataset), config_(config), seed_(seed), world_(world) {
+  // Contiguous shares; they may differ by one, and a rank may have none.
+  begin_ = config.global_batch * world.rank() / world.size();
+  end_ = config.global_batch * (world.rank() + 1) / world.size();
+  validation_ = validation_points(dataset, config, seed);
+  require(!validation_.empty(), [] {
+    return "[train] found no held-out clip, expected at least one; raise data.validation_share or add videos";
+  });
+}
+
+std::vector<train::NamedParameter> FlowTask::parameters() {
+  std::vector<train::NamedParameter> out;
+  for (const auto& item : model_->named_parameters()) {
+    item.value().requires_grad_(true);
+    out.push_back({item.key(), item.value()});
+  }
+  return out;
+}
+
+std::int64_t FlowTask::micro_batches() const {
+  // The same on every rank: what the largest share needs.
+  const std::int64_t largest = (config_.global_batch + world_.size() - 1) / world_.size();
+  return (largest + config_.micro_batch - 1) / config_.micro_batch;
+}
+
+FlowSample FlowTask::draw(std::int64_t step, std::int64_t index) const {
+  Rng rng(seed_, "train.sample", {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(index)});
+  const auto clip = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(dataset_.size(data::Split::train))));
+  const data::LatentSample sample = dataset_.get(data::Split::train, clip);
+  FlowSample out{sample.latents, {}, rng.uniform() < config_.caption_dropout ? dataset_.empty_text() : sample.text, 0};
+  out.sigma = diffusion::draw_sigma(config_.flow, rng);
+  out.noise = randn(rng, sample.latents.sizes());
+  return out;
+}
+
+at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
+  const std::int64_t from = begin_ + micro_batch * config_.micro_batch, to = std::min(from + config_.micro_batch, end_);
+  // A rank without a sample still takes part: 0 times a parameter has a gradient of 0.
+  if (from >= to) return model_->parameters().front().sum() * 0;
+  std::vector<FlowSample> batch;
+  for (std::int64_t i = from; i < to; ++i) batch.push_back(draw(step, i));
+  return sample_losses(model_, batch, compute_type(config_.precision)).sum() /
+         static_cast<double>(config_.global_batch);
+}
+
+nlohmann::ordered_json FlowTask::validate() {
+  return {{"validation_loss", validation_loss(model_, validation_, compute_type(config_.precision), world_)}};
+}
+
+}  // namespace rehyat::finetune

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <vector>
+
+#include "data/latent_dataset.h"
+#include "dist/communicator.h"
+#include "finetune/config.h"
+#include "finetune/pointwise_predictor.h"
+#include "models/wan/transformer.h"
+#include "train/task.h"
+
+namespace rehyat::finetune {
+
+/// One training or validation point.
+struct FlowSample {
+  at::Tensor x0, noise, text;  ///< [C,T,H,W], [C,T,H,W], [L,D]
+  double sigma = 0;
+};
+
+/// The fixed held-out points: clip, noise level and noise depend on (seed, index) alone.
+std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
+                                          std::uint64_t seed);
+
+/// Mean over points of the mean squared error of the velocity. Collective: points are shared out over the ranks, and
+/// every rank gets the same number whatever their count.
+double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
+                       const dist::Communicator& world);
+
+/// The same loss of the best predictor that sees no context.
+double pointwise_loss(const PointwisePredictor& predictor, const std::vector<FlowSample>& points);
+
+/// Flow matching of every parameter, data parallel.
+class FlowTask : public train::Task {
+ public:
+  FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
+           std::uint64_t seed, const dist::Communicator& world);
+
+  std::vector<train::NamedParameter> parameters() override;
+  std::int64_t micro_batches() const override;
+  at::Tensor loss(std::int64_t step, std::int64_t micro_batch) override;
+  nlohmann::ordered_json validate() override;
+  std::int64_t samples_per_step() const override { return config_.global_batch; }
+
+ private:
+  FlowSample draw(std::int64_t step, std::int64_t index) const;
+
+  models::WanTransformer model_;
+  const data::LatentDataset& dataset_;
+  FlowTrainingConfig config_;
+  std::uint64_t seed_;
+  const dist::Communicator& world_;
+  std::int64_t begin_ = 0, end_ = 0;  ///< this rank's samples of a step
+  std::vector<FlowSample> validation_;
+};
+
+}  // namespace rehyat::finetune

@@ -1,0 +1,91 @@
+#include "pipeline/config.h"
+
+#include "core/strings.h"
+
+namespace rehyat::pipeline {
+
+void RunConfig::fields(config::Fields& f) {
+  f.add("dir", dir, "folder of the run; stages with the same inputs are found again here").not_empty();
+  f.add("seed", seed, "of everything that is drawn");
+  f.add("threads", threads, "CPU threads of each rank; 0 = cores divided by the ranks of this machine").at_least(0);
+  f.add("device", device, "auto, cpu or cuda").one_of({"auto", "cpu", "cuda"});
+}
+
+void ModelConfig::fields(config::Fields& f) {
+  f.add("weights", weights, "folder of the teacher in diffusers' layout; empty: `rehyat pretrain` makes one");
+  f.section("architecture", architecture, "sizes of the teacher that pretrain makes");
+  f.choice("encoders", encoders, {{"embedded", Encoders::embedded}}, "video codec and text encoder");
+}
+
+void SampleConfig::fields(config::Fields& f) {
+  f.add("prompts", prompts, "prompts, in the file itself");
+  f.add("prompts_file", prompts_file, "or a text file with one a line; neither: captions of held-out clips");
+  f.add("max_prompts", max_prompts, "use at most this many; 0 = all").at_least(0);
+  f.section("sampler", sampler, "how videos are sampled");
+  f.add("guidance", guidance, "classifier-free guidance; 1 = none").at_least(1);
+  f.choice("form", form,
+           {{"parallel", models::AttentionForm::parallel}, {"recurrent", models::AttentionForm::recurrent}},
+           "form of the hybrid attention");
+  f.choice("model", model,
+           {{"teacher", WhichModel::teacher},
+            {"undistilled", WhichModel::undistilled},
+            {"distilled", WhichModel::distilled},
+            {"finetuned", WhichModel::finetuned}},
+           "which model of the run");
+  f.add("seed", seed, "of the noise");
+}
+
+void ExportConfig::fields(config::Fields& f) {
+  f.add("formats", formats, "diffusers").not_empty();
+  f.add("dtype", dtype, "f32, bf16 or f16").one_of({"f32", "bf16", "f16"});
+}
+
+void ExportConfig::validate() const {
+  for (const std::string& format : formats) {
+    require(format == "diffusers", [&] { return cat("formats: found \"", format, "\", expected diffusers"); });
+  }
+}
+
+void BudgetConfig::fields(config::Fields& f) {
+  f.add("prepare", prepare, "seconds").at_least(0);
+  f.add("pretrain", pretrain, "seconds").at_least(0);
+  f.add("cache", cache, "seconds").at_least(0);
+  f.add("distill", distill, "seconds").at_least(0);
+  f.add("finetune", finetune, "seconds").at_least(0);
+  f.add("control", control, "seconds").at_least(0);
+  f.add("sample", sample, "seconds").at_least(0);
+}
+
+void ReportConfig::fields(config::Fields& f) {
+  f.add("title", title, "headline");
+  f.add("prompts", prompts, "prompts whose videos are compared side by side").at_least(0);
+  f.section("budget", budget, "seconds that each stage may take, printed beside the time taken");
+}
+
+ExperimentConfig::ExperimentConfig() {
+  pretrain.train.lr = 1e-3;
+  pretrain.train.iterations = 10'000;
+}
+
+void ExperimentConfig::fields(config::Fields& f) {
+  f.section("run", run, "where and with which seed");
+  f.section("model", model, "the teacher");
+  f.section("hybrid", hybrid, "which blocks are converted, and to what");
+  f.section("data", data, "videos and captions");
+  f.section("pretrain", pretrain, "training a teacher from scratch");
+  f.section("cache", cache, "the teacher's activations");
+  f.section("distill", distill, "distilling the feature maps");
+  f.section("finetune", finetune, "finetuning the hybrid model");
+  f.section("sample", sample, "sampling videos");
+  f.section("export", export_, "files for other programs");
+  f.section("report", report, "the report");
+}
+
+void ExperimentConfig::validate() const {
+  require(!model.weights.empty() || model.architecture.has_value(),
+          [] { return "model: found neither weights nor architecture, expected one of them"; });
+  require(model.weights.empty() || !model.architecture.has_value(),
+          [] { return "model: found weights and architecture, expected one of them"; });
+}
+
+}  // namespace rehyat::pipeline

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "data/config.h"
+#include "distill/config.h"
+#include "finetune/config.h"
+#include "models/hybrid.h"
+#include "models/wan/config.h"
+
+/// One YAML file describes a whole experiment; each command reads its sections.
+namespace rehyat::pipeline {
+
+struct RunConfig {
+  std::filesystem::path dir = "runs/default";
+  std::uint64_t seed = 1;
+  std::int64_t threads = 0;  ///< CPU threads of each rank; 0 = cores / ranks of this machine
+  std::string device = "auto";
+
+  void fields(config::Fields& f);
+};
+
+enum class Encoders { embedded };
+
+struct ModelConfig {
+  std::filesystem::path weights;                  ///< a teacher's folder; empty: `pretrain` makes one
+  std::optional<models::WanConfig> architecture;  ///< of the teacher that `pretrain` makes
+  Encoders encoders = Encoders::embedded;         ///< video codec and text encoder
+
+  void fields(config::Fields& f);
+};
+
+enum class WhichModel { teacher, undistilled, distilled, finetuned };
+
+struct SampleConfig {
+  std::vector<std::string> prompts;    ///< given in the file itself
+  std::filesystem::path prompts_file;  ///< or one a line
+  diffusion::SamplerConfig sampler;
+  double guidance = 6.0;
+  models::AttentionForm form = models::AttentionForm::recurrent;
+  WhichModel model = WhichModel::finetuned;
+  std::uint64_t seed = 0;
+  std::int64_t max_prompts = 0;
+
+  void fields(config::Fields& f);
+};
+
+struct ExportConfig {
+  std::vector<std::string> formats = {"diffusers"};
+  std::string dtype = "f32";
+
+  void fields(config::Fields& f);
+  void validate() const;
+};
+
+/// Seconds that each stage may take on the machine that the config was made for; shown beside the time taken.
+struct BudgetConfig {
+  double prepare = 0, pretrain = 0, cache = 0, distill = 0, finetune = 0, sample = 0, control = 0;
+  void fields(config::Fields& f);
+};
+
+struct ReportConfig {
+  std::string title = "ReHyAt";
+  std::int64_t prompts = 2;  ///< compared side by side
+  BudgetConfig budget;
+  void fields(config::Fields& f);
+};
+
+struct ExperimentConfig {
+  RunConfig run;
+  ModelConfig model;
+  models::HybridConfig hybrid;
+  data::DataConfig data;
+  finetune::FlowTrainingConfig pretrain;
+  distill::CacheConfig cache;
+  distill::DistillConfig distill;
+  finetune::FlowTrainingConfig finetune;
+  SampleConfig sample;
+  ExportConfig export_;
+  ReportConfig report;
+
+  ExperimentConfig();
+  void fields(config::Fields& f);
+  void validate() const;
+};
+
+}  // namespace rehyat::pipeline

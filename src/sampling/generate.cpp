@@ -1,0 +1,128 @@
+#include "sampling/generate.h"
+
+#include <vector>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "diffusion/flow_matching.h"
+#include "tensor/random.h"
+
+namespace rehyat::sampling {
+namespace {
+
+using States = std::vector<ops::RecurrentState>;
+
+struct Branches {
+  at::Tensor text, empty;  // [1,L,D]
+  bool guided() const { return empty.defined(); }
+};
+
+at::Tensor velocity(models::WanTransformer& model, const Request& request, const Branches& branches, std::int64_t step,
+                    double timestep, const at::Tensor& x, models::ForwardOptions options, States* conditional,
+                    States* unconditional) {
+  const at::Tensor time = at::full({1}, timestep, x.options().dtype(at::kFloat));
+  const auto run = [&](bool with_text, States* states) {
+    models::ForwardOptions own = options;
+    own.states = states;
+    if (request.prepare) request.prepare(step, with_text, own);
+    return model->forward(x, time, with_text ? branches.text : branches.empty, own).to(at::kFloat);
+  };
+  const at::Tensor with = run(true, conditional);
+  return branches.guided() ? diffusion::guided(with, run(false, unconditional), request.guidance) : with;
+}
+
+std::int64_t chunk_size(const models::WanTransformer& model) {
+  const std::int64_t tc = model->attention(0)->attention().spec.tc;
+  for (std::int64_t i = 1; i < model->block_count(); ++i) {
+    const std::int64_t other = model->attention(i)->attention().spec.tc;
+    require(other == tc, [&] {
+      return cat("[sample] block ", i, ": found tc ", other, ", expected ", tc,
+                 " as in block 0 for chunk-by-chunk sampling");
+    });
+  }
+  return tc;
+}
+
+at::Tensor step_major(models::WanTransformer& model, const Request& request, const Branches& branches, at::Tensor x) {
+  const auto sampler = diffusion::make_sampler(request.sampler);
+  models::ForwardOptions options;
+  options.form = request.form;
+  options.compute = request.compute;
+  for (std::int64_t i = 0; i < sampler->steps(); ++i) {
+    Rng noise(request.seed, "sample.ancestral", {request.sample, static_cast<std::uint64_t>(i)});
+    x = sampler->step(i, velocity(model, request, branches, i, sampler->timestep(i), x, options, nullptr, nullptr), x,
+                      noise);
+    if (request.on_step) request.on_step();
+  }
+  return x;
+}
+
+at::Tensor chunk_major(models::WanTransformer& model, const Request& request, const Branches& branches,
+                       const at::Tensor& noise) {
+  const std::int64_t slices = noise.size(2), steps = request.sampler.steps;
+  // One state for each (step, branch), each holding one for every block: the chunks before, at that step's noise level.
+  const auto fresh = [&] {
+    return std::vector<States>(static_cast<std::size_t>(steps), model->make_states(noise.size(3), noise.size(4)));
+  };
+  std::vector<States> conditional = fresh(), unconditional = branches.guided() ? fresh() : std::vector<States>{};
+  std::vector<at::Tensor> chunks;
+  Rng unused(0, "sample.none");
+  for (const ops::Chunk& chunk : ops::chunks_of(slices, chunk_size(model), 0)) {
+    const auto sampler = diffusion::make_sampler(request.sampler);
+    at::Tensor x = noise.narrow(2, chunk.queries.begin, chunk.queries.size()).contiguous();
+    models::ForwardOptions options;
+    options.compute = request.compute;
+    options.first_slice = chunk.queries.begin;
+    for (std::int64_t i = 0; i < steps; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const at::Tensor v = velocity(model, request, branches, i, sampler->timestep(i), x, options, &conditional[at],
+                                    branches.guided() ? &unconditional[at] : nullptr);
+      x = sampler->step(i, v, x, unused);
+      if (request.on_step) request.on_step();
+    }
+    chunks.push_back(x);
+  }
+  return at::cat(chunks, 2);
+}
+
+}  // namespace
+
+Order best_order(const models::WanTransformer& model, const Request& request, std::string& reason) {
+  if (request.form != models::AttentionForm::recurrent) {
+    reason = "the form is not recurrent";
+  } else if (!model->fully_recurrent()) {
+    reason = "not every block has a recurrent form; the converted blocks run recurrently inside each step";
+  } else if (request.sampler.kind == diffusion::SamplerKind::euler_ancestral) {
+    reason = "the sampler draws fresh noise for the whole video at each step";
+  } else {
+    reason.clear();
+    return Order::chunk_major;
+  }
+  return Order::step_major;
+}
+
+std::int64_t step_count(const models::WanTransformer& model, const Request& request) {
+  if (request.order == Order::step_major) return request.sampler.steps;
+  return request.sampler.steps *
+         static_cast<std::int64_t>(ops::chunks_of(request.shape[1], chunk_size(model), 0).size());
+}
+
+at::Tensor initial_noise(const Request& request) {
+  Rng rng(request.seed, "sample.noise", {request.sample});
+  return randn(rng, {request.shape[0], request.shape[1], request.shape[2], request.shape[3]});
+}
+
+at::Tensor generate(models::WanTransformer& model, const Request& request, const at::Tensor& text,
+                    const at::Tensor& empty_text) {
+  const at::NoGradGuard no_grad;
+  const auto device = text.device();
+  const at::Tensor noise = initial_noise(request).unsqueeze(0).to(device);
+  const Branches branches{text.unsqueeze(0), request.guidance != 1 ? empty_text.unsqueeze(0) : at::Tensor()};
+  if (request.order == Order::step_major) return step_major(model, request, branches, noise).squeeze(0);
+  require(request.sampler.kind != diffusion::SamplerKind::euler_ancestral, [] {
+    return "[sample] found the sampler euler_ancestral, expected unipc or euler for chunk-by-chunk sampling";
+  });
+  return chunk_major(model, request, branches, noise).squeeze(0);
+}
+
+}  // namespace rehyat::sampling

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "diffusion/samplers.h"
+#include "models/wan/transformer.h"
+
+/// Sampling videos from a transformer with classifier-free guidance.
+namespace rehyat::sampling {
+
+/// How the loops over chunks and denoising steps are nested.
+enum class Order {
+  step_major,  ///< every step denoises the whole video
+  chunk_major  ///< every chunk is denoised to its end before the next: constant memory; needs a recurrent form
+               ///< everywhere
+};
+
+struct Request {
+  diffusion::SamplerConfig sampler;
+  double guidance = 6.0;
+  std::array<std::int64_t, 4> shape{};  ///< latent channels, T, H, W
+  std::uint64_t seed = 0;               ///< of the initial noise and of ancestral noise
+  std::uint64_t sample = 0;             ///< which video of that seed
+  models::AttentionForm form = models::AttentionForm::parallel;
+  Order order = Order::step_major;
+  at::ScalarType compute = at::kFloat;
+  /// Called before each model evaluation of step-major sampling; may set ForwardOptions::tap.
+  std::function<void(std::int64_t step, bool conditional, models::ForwardOptions&)> prepare;
+  std::function<void()> on_step;  ///< after each denoising step (of each chunk)
+};
+
+/// The order that a form allows: chunk-major for the recurrent form of a fully recurrent model under a sampler without
+/// fresh noise, step-major otherwise. `reason` says why not chunk-major.
+Order best_order(const models::WanTransformer& model, const Request& request, std::string& reason);
+
+/// Denoising steps that `on_step` will report.
+std::int64_t step_count(const models::WanTransformer& model, const Request& request);
+
+/// text, empty_text [L,D] -> latents [C,T,H,W] float32. guidance 1 runs the conditional branch alone. No gradients.
+at::Tensor generate(models::WanTransformer& model, const Request& request, const at::Tensor& text,
+                    const at::Tensor& empty_text);
+
+/// The initial noise [C,T,H,W] of a request.
+at::Tensor initial_noise(const Request& request);
+
+}  // namespace rehyat::sampling
