@@ -13,6 +13,8 @@ void DataConfig::fields(config::Fields& f) {
   f.add("fps", fps, "frames a second after resampling").above(0);
   f.add("stride", stride, "frames between the starts of windows; 0 = the window's length").at_least(0);
   f.add("max_windows", max_windows, "windows taken of one clip; 0 = all").at_least(0);
+  f.choice("short_clips", short_clips, {{"drop", ShortClips::drop}, {"bounce", ShortClips::bounce}},
+           "clips shorter than a window: set aside, or played forwards and backwards until it is full");
   f.add("flip", flip, "also store each window mirrored");
   f.add("validation_share", validation_share, "share of the clips that is only evaluated on").between(0, 0.9);
   f.add("max_bad_share", max_bad_share, "share of unusable clips that is tolerated").between(0, 1);

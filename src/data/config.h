@@ -8,6 +8,8 @@
 
 namespace rehyat::data {
 
+enum class ShortClips { drop, bounce };
+
 /// The `data` section: which videos become which latents.
 struct DataConfig {
   std::filesystem::path videos;                 ///< a folder, searched recursively
@@ -16,11 +18,12 @@ struct DataConfig {
   std::vector<std::int64_t> size = {480, 832};  ///< height, width
   std::int64_t frames = 81;                     ///< 4k + 1
   double fps = 16;
-  std::int64_t stride = 0;        ///< frames between the starts of windows; 0 = the window's length
-  std::int64_t max_windows = 0;   ///< of one clip; 0 = all
-  bool flip = false;              ///< also store each window mirrored
-  double validation_share = 0.1;  ///< of the clips
-  double max_bad_share = 0.1;     ///< more unusable clips than this are an error
+  std::int64_t stride = 0;                    ///< frames between the starts of windows; 0 = the window's length
+  std::int64_t max_windows = 0;               ///< of one clip; 0 = all
+  ShortClips short_clips = ShortClips::drop;  ///< bounce: play forwards and backwards until a window is full
+  bool flip = false;                          ///< also store each window mirrored
+  double validation_share = 0.1;              ///< of the clips
+  double max_bad_share = 0.1;                 ///< more unusable clips than this are an error
   std::int64_t clips_per_shard = 16;
 
   void fields(config::Fields& f);

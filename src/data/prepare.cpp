@@ -39,6 +39,15 @@ std::string shard_name(std::size_t shard) {
   return name;
 }
 
+/// Frames played forwards and backwards until there are at least `wanted`.
+at::Tensor bounced(const at::Tensor& frames, std::int64_t wanted) {
+  const std::int64_t count = frames.size(0);
+  if (count >= wanted || count < 2) return frames;
+  const std::int64_t period = 2 * (count - 1);
+  const at::Tensor place = at::arange(wanted, at::kLong).remainder(period);
+  return frames.index_select(0, at::minimum(place, period - place));
+}
+
 /// All work of one rank; the folder, the list of clips and their captions are the same on every rank.
 class Preparation {
  public:
@@ -89,8 +98,9 @@ class Preparation {
     const auto start = Clock::now();
     const std::int64_t stride = config_.window_stride();
     const std::int64_t enough = config_.max_windows > 0 ? (config_.max_windows - 1) * stride + config_.frames : 0;
-    const at::Tensor frames =
+    at::Tensor frames =
         decode_clip(config_.videos / videos_[clip], config_.fps, enough, config_.size[0], config_.size[1]);
+    if (config_.short_clips == ShortClips::bounce) frames = bounced(frames, config_.frames);
     times.decode += since(start);
     require(frames.size(0) >= config_.frames, [&] {
       return cat((config_.videos / videos_[clip]).string(), ": found ", frames.size(0), " frames at ", config_.fps,

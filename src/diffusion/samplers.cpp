@@ -75,7 +75,7 @@ Schedule make_schedule(SigmaGrid grid, std::int64_t steps, double shift) {
     switch (grid) {
       case SigmaGrid::diffusers:
         sigma = shift_sigma(point(1, kSmallestSigma, i, steps), shift);
-        if (std::abs(sigma - 1) < 1e-6) sigma -= 1e-6;
+        if (i == 0 && std::abs(sigma - 1) < 1e-6) sigma -= 1e-6;
         break;
       case SigmaGrid::original:
         sigma = shift_sigma(point(static_cast<double>(0.999F), 0, i, steps), shift);

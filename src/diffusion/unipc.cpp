@@ -1,5 +1,6 @@
 #include "diffusion/unipc.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"

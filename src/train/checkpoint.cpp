@@ -63,7 +63,7 @@ std::vector<std::int64_t> CheckpointFolder::steps() const {
 void CheckpointFolder::save(const Checkpoint& checkpoint, std::int64_t keep) const {
   make_folder(folder_);
   const std::filesystem::path part = folder_ / cat(".rehyat-part-", checkpoint.step), target = path_of(checkpoint.step);
-  std::filesystem::remove_all(part);
+  remove_leftovers(folder_);  // of a save that was killed
   make_folder(part);
   json files = json::object();
   for (const auto& [name, tensors] : checkpoint.parts) {
@@ -80,6 +80,10 @@ void CheckpointFolder::save(const Checkpoint& checkpoint, std::int64_t keep) con
   std::filesystem::remove_all(target);
   std::filesystem::rename(part, target);
   flush_folder(folder_);
+  // What is newer than this one was passed over as damaged: it must not count as kept.
+  for (const std::int64_t step : steps()) {
+    if (step > checkpoint.step) std::filesystem::remove_all(path_of(step));
+  }
   const std::vector<std::int64_t> all = steps();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < all.size(); ++i)
     std::filesystem::remove_all(path_of(all[i]));
@@ -99,6 +103,9 @@ Checkpoint CheckpointFolder::read(std::int64_t step) const {
     }
     Checkpoint out;
     out.step = state.at("step");
+    require(out.step == step, [&] {
+      return cat(marker.string(), ": found step ", out.step, ", expected ", step, " as in the folder's name");
+    });
     out.state = state.at("state");
     for (const auto& [name, info] : state.at("files").items()) {
       const std::filesystem::path file = folder / (name + ".safetensors");

@@ -14,8 +14,8 @@ void TrainConfig::fields(config::Fields& f) {
            "learning rate after the warm-up");
   f.add("warmup", warmup, "steps of linear growth to the peak").at_least(0);
   f.add("final_lr_share", final_lr_share, "share of lr left at the end of cosine and linear").between(0, 1);
-  f.add("beta1", beta1, "AdamW").between(0, 1);
-  f.add("beta2", beta2, "AdamW").between(0, 1);
+  f.add("beta1", beta1, "AdamW").between(0, 0.999999);
+  f.add("beta2", beta2, "AdamW").between(0, 0.99999999);
   f.add("eps", eps, "AdamW").above(0);
   f.add("weight_decay", weight_decay, "AdamW, on every trained parameter").at_least(0);
   f.add("clip_norm", clip_norm, "largest norm of the gradient; 0 = off").at_least(0);

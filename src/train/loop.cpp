@@ -42,7 +42,9 @@ class Loop {
   json run() {
     world_.together([&] { make_folder(training_.folder); });
     resume();
-    if (world_.rank() == 0) metrics_ = std::make_unique<Metrics>(training_.folder, step_);
+    world_.together([&] {
+      if (world_.rank() == 0) metrics_ = std::make_unique<Metrics>(training_.folder, step_);
+    });
     Progress progress(training_.title, config_.iterations, "steps", step_);
     while (step_ < config_.iterations) {
       const json line = one_step();
@@ -133,6 +135,7 @@ class Loop {
   }
 
   void resume() {
+    const std::string checkpoints = (training_.folder / "checkpoints").string();
     world_.together([&] {
       const auto found = checkpoints_.newest();
       if (!found) return;
@@ -144,6 +147,12 @@ class Loop {
       step_ = found->step;
       if (!training_.quiet) log::info(training_.title, ": resuming after step ", step_, " of ", config_.iterations);
     });
+    for (const double step : world_.all_gather(static_cast<double>(step_))) {
+      require(step == static_cast<double>(step_), [&] {
+        return cat(checkpoints, ": found the checkpoint of step ", step_, " on one rank and of step ", step,
+                   " on another, expected the same; put the run folder where all ranks see it");
+      });
+    }
   }
 
   Task& task_;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -62,6 +63,12 @@ std::FILE* open_for(const std::filesystem::path& path, const char* mode) {
   return file;
 }
 
+std::string keys_of(const nlohmann::ordered_json& values) {
+  std::string keys;
+  for (const auto& item : values.items()) keys += item.key() + '\n';
+  return keys;
+}
+
 }  // namespace
 
 std::uint32_t crc32c(const std::string& data) {
@@ -119,18 +126,21 @@ void EventFile::record(const std::string& event) {
   std::fflush(file_);
 }
 
-Metrics::Metrics(const std::filesystem::path& folder, std::int64_t first_step) {
-  const std::filesystem::path path = folder / "metrics.jsonl";
+Metrics::Metrics(const std::filesystem::path& folder, std::int64_t first_step)
+    : path_(folder / "metrics.jsonl"), last_step_(first_step - 1) {
   std::string kept;
-  if (first_step > 0 && std::filesystem::exists(path)) {
-    std::istringstream lines(read_file(path));
+  if (first_step > 0 && std::filesystem::exists(path_)) {
+    std::istringstream lines(read_file(path_));
     for (std::string line; std::getline(lines, line);) {
       const auto values = nlohmann::ordered_json::parse(line, nullptr, false);  // a killed run may leave half a line
-      if (values.is_object() && values.value("step", first_step) < first_step) kept += line + "\n";
+      const auto step = values.is_object() ? values.find("step") : values.end();
+      if (step == values.end() || !step->is_number_integer() || *step >= first_step) continue;
+      kept += line + "\n";
+      if (*step == last_step_) last_written_.push_back(keys_of(values));
     }
   }
-  write_file_atomic(path, kept);
-  file_ = open_for(path, "ab");
+  write_file_atomic(path_, kept);
+  file_ = open_for(path_, "ab");
   events_ = std::make_unique<EventFile>(folder, first_step);
 }
 
@@ -139,10 +149,11 @@ Metrics::~Metrics() {
 }
 
 void Metrics::write(const nlohmann::ordered_json& values, const std::string& group) {
-  const std::string line = values.dump() + "\n";
-  std::fwrite(line.data(), 1, line.size(), file_);
-  std::fflush(file_);
   const auto step = values.at("step").get<std::int64_t>();
+  if (step == last_step_ && std::count(last_written_.begin(), last_written_.end(), keys_of(values)) > 0) return;
+  const std::string line = values.dump() + "\n";
+  const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size() && std::fflush(file_) == 0;
+  require(written, [&] { return cat(path_.string(), ": cannot be written: ", std::strerror(errno)); });
   for (const auto& [key, value] : values.items()) {
     if (key != "step" && value.is_number()) events_->scalar(group + "/" + key, value.get<double>(), step);
   }

@@ -29,7 +29,7 @@ std::uint32_t crc32c(const std::string& data);
 std::uint32_t masked_crc32c(const std::string& data);
 
 /// metrics.jsonl, one object a line in the order of the steps, plus the event file. A resumed run drops the lines of
-/// steps that it will take again.
+/// steps that it will take again, and does not repeat a measurement of the last step that the file has already.
 class Metrics {
  public:
   Metrics(const std::filesystem::path& folder, std::int64_t first_step);
@@ -40,7 +40,10 @@ class Metrics {
   void write(const nlohmann::ordered_json& values, const std::string& group);
 
  private:
+  std::filesystem::path path_;
   std::FILE* file_ = nullptr;
+  std::int64_t last_step_ = -1;            ///< the last step of the earlier runs
+  std::vector<std::string> last_written_;  ///< the keys of its lines, which tell measurements apart
   std::unique_ptr<EventFile> events_;
 };
 

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "dist/communicator.h"
+
+namespace rehyat::app {
+
+/// What every command that reads a config has in common.
+struct Arguments {
+  std::filesystem::path config;
+  std::vector<std::string> overrides;  ///< dotted.key=value
+  bool dry_run = false;
+  bool json = false;
+};
+
+struct Context {
+  const Arguments& arguments;
+  dist::Communicator& world;
+
+  /// Prints the result on stdout, once, from rank 0: one JSON object with --json, otherwise `text`.
+  void result(const nlohmann::ordered_json& json, const std::string& text) const;
+};
+
+/// One command of the program. `declare` adds options of its own; `run` is called on every rank.
+struct Command {
+  std::string name, summary, example;
+  bool takes_config = true;
+  std::function<void(CLI::App&)> declare = [](CLI::App&) {};
+  std::function<void(Context&)> run;
+};
+
+Command run_command();
+Command prepare_command();
+Command pretrain_command();
+Command cache_command();
+Command distill_command();
+Command finetune_command();
+Command sample_command();
+Command export_command();
+Command inspect_command();
+Command analyze_command();
+Command verify_command();
+Command report_command();
+
+std::vector<Command> all_commands();
+
+}  // namespace rehyat::app
