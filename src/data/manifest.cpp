@@ -10,7 +10,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 constexpr const char* kManifest = "manifest.json";
-constexpr const char* kIdentity = "identity.json";
+constexpr const char* kIdentity = "made-from.json";
 constexpr std::uint64_t kLargest = 1 << 30;
 
 json parse(const std::filesystem::path& path) {

@@ -2,8 +2,10 @@
 
 #include <mpi.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "core/error.h"
 #include "core/strings.h"
@@ -41,6 +43,16 @@ MpiSession::~MpiSession() {
 }
 
 void MpiSession::end_all(int code) {
+  constexpr auto kPatience = std::chrono::seconds(3);
+  MPI_Request arrived = MPI_REQUEST_NULL;
+  MPI_Ibarrier(MPI_COMM_WORLD, &arrived);
+  const auto start = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - start < kPatience) {
+    int done = 0;
+    MPI_Test(&arrived, &done, MPI_STATUS_IGNORE);
+    if (done != 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   MPI_Abort(MPI_COMM_WORLD, code);
   std::_Exit(code);
 }

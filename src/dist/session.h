@@ -16,8 +16,9 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
 
   Communicator& world() { return *world_; }
-  /// Ends the processes of all ranks with this exit code; for a rank that failed while others may wait for it.
-  [[noreturn]] void end_all(int code);
+  /// For a rank that failed: waits a moment for the others to fail too, so that all can end in order; ends the
+  /// processes of all ranks with this exit code when they do not come.
+  void end_all(int code);
 
  private:
   std::unique_ptr<Communicator> world_;

@@ -1,5 +1,6 @@
 #include "ops/feature_map.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "core/strings.h"

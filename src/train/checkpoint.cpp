@@ -111,7 +111,7 @@ Checkpoint CheckpointFolder::read(std::int64_t step) const {
       const std::filesystem::path file = folder / (name + ".safetensors");
       require(std::filesystem::exists(file) && std::filesystem::file_size(file) == info.at("bytes"),
               [&] { return cat(file.string(), ": found another size, expected ", info.at("bytes").dump(), " bytes"); });
-      require(hash_file(file) == info.at("checksum"),
+      require(hash_file(file) == info.at("checksum").get<std::string>(),
               [&] { return cat(file.string(), ": found another checksum than ", marker.string(), " names"); });
       const safetensors::Reader reader(file);
       NamedTensors tensors;
