@@ -100,8 +100,11 @@ Field& tie(Field& field, T& value) {
   if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
     field.number = [&value] { return static_cast<double>(value); };
   }
+  if constexpr (requires { *value + 0.0; }) field.number = [&value] { return static_cast<double>(*value); };
+  if constexpr (requires { value->size(); }) field.length = [&value] { return value->size(); };
   if constexpr (requires { value.size(); }) field.length = [&value] { return value.size(); };
   if constexpr (std::is_same_v<T, std::string>) field.text = [&value] { return value; };
+  if constexpr (std::is_same_v<T, std::optional<std::string>>) field.text = [&value] { return *value; };
   if constexpr (std::is_same_v<T, std::filesystem::path>) field.length = [&value] { return value.native().size(); };
   return field;
 }
@@ -128,6 +131,7 @@ void bind_field(const Field& field, const Node& node, const std::string& name) {
     if (text.find('\'' + name) != std::string::npos || text.rfind(node.where + ": found", 0) != 0) throw;
     throw UsageError(cat(node.where, ": '", name, "': ", text.substr(node.where.size() + 2)));
   }
+  if (node.kind == Node::Kind::null) return;  // an optional value that is absent has no bounds
   for (const auto& [expectation, holds] : field.checks) {
     if (!holds()) throw UsageError({node.where + ": '" + name + "'", describe(node), expectation, ""});
   }
@@ -137,11 +141,13 @@ void bind_section(const Fields& children, const std::function<void()>& validate,
                   const std::string& name) {
   if (node.kind == Node::Kind::map) {
     bind_struct(children, node, name);
-  } else if (!children.shorthand_field().empty() && node.kind != Node::Kind::null) {
+  } else if (node.kind == Node::Kind::null) {
+    bind_struct(children, node, name);  // nothing is set, but its required keys are missed
+  } else if (!children.shorthand_field().empty()) {
     for (const auto& field : children.all()) {
       if (field->name == children.shorthand_field()) bind_field(*field, node, dotted(name, field->name));
     }
-  } else if (node.kind != Node::Kind::null) {
+  } else {
     throw UsageError({node.where + ": '" + name + "'", describe(node), "a map", ""});
   }
   if (!validate) return;
@@ -176,6 +182,7 @@ void bind_struct(const Fields& fields, const Node& node, const std::string& pref
       if (field->is_required)
         throw UsageError(
             cat(node.where, ": the key '", name, "' is missing; expected ", field->type, ": ", field->doc));
+      if (field->children) bind_struct(*field->children, Node{.where = node.where}, name);  // its required keys
       continue;
     }
     field->present = true;

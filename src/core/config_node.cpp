@@ -174,7 +174,8 @@ Node parse_yaml(std::string_view text, const std::string& name, const Limits& li
                       cat("at most ", human_bytes(static_cast<std::int64_t>(limits.bytes))), ""});
   }
   check_flow_depth(text, name, limits);
-  std::istringstream in{std::string(text)};
+  // yaml-cpp takes the end of a file behind a line's end for a closing quote; behind a comment it does not.
+  std::istringstream in(std::string(text) + "\n#");
   try {
     YAML::Parser parser(in);
     Builder builder(name, limits);
@@ -220,8 +221,9 @@ void apply_override(Node& root, const std::string& override_text, const Limits& 
       std::size_t index = 0;
       std::istringstream digits(part);
       if (!(digits >> index) || !digits.eof() || index >= at->items.size()) {
-        throw UsageError(
-            {where, "'" + part + "'", cat("an index from 0 to ", at->items.size() - 1, " of the list"), ""});
+        const std::string found = "'" + part + "'" + (at->items.empty() ? " of an empty list" : "");
+        throw UsageError({where, found,
+                          at->items.empty() ? "the whole list" : cat("an index from 0 to ", at->items.size() - 1), ""});
       }
       at = &at->items[index];
       continue;

@@ -88,7 +88,7 @@ std::string human_bytes(std::int64_t bytes) {
 
 std::string human_seconds(double seconds) {
   std::ostringstream out;
-  if (!std::isfinite(seconds) || seconds < 0) return "?";
+  if (!(seconds >= 0 && seconds < 1e15)) return "?";
   if (seconds < 10) {
     out << std::fixed << std::setprecision(1) << seconds << " s";
     return out.str();
@@ -101,7 +101,9 @@ std::string human_seconds(double seconds) {
 }
 
 std::string human_count(std::int64_t count) {
-  std::string digits = std::to_string(count < 0 ? -count : count);
+  // The magnitude as unsigned: the smallest number has no positive counterpart.
+  const auto plain = static_cast<std::uint64_t>(count);
+  std::string digits = std::to_string(count < 0 ? 0 - plain : plain);
   for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > 0; i -= 3)
     digits.insert(static_cast<std::size_t>(i), ",");
   return count < 0 ? "-" + digits : digits;

@@ -1,0 +1,87 @@
+#include "core/progress.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "core/atomic_file.h"
+#include "core/log.h"
+#include "core/signals.h"
+#include "core/temp_folder.h"
+
+namespace rehyat {
+namespace {
+
+TEST(Progress, EstimatesFromThisRunsSpeedOnly) {
+  Progress progress("caching", 100, "clips", 50);
+  EXPECT_EQ(progress.seconds_left(), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  progress.advance(10);
+  // 10 of the 50 that are left took the time so far: the other 40 take four times as long.
+  EXPECT_NEAR(progress.seconds_left() / progress.seconds(), 4, 0.5);
+  progress.advance(50);  // more than the total
+  EXPECT_EQ(progress.seconds_left(), 0);
+}
+
+TEST(Progress, PrintsOneClosingLine) {
+  ::testing::internal::CaptureStderr();
+  {
+    Progress progress("caching", 3, "clips");
+    for (int i = 0; i < 3; ++i) progress.advance();
+    progress.finish("all well");
+    progress.finish("again");
+    log::flush();
+  }
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("caching: 3/3 clips"), std::string::npos) << text;
+  EXPECT_NE(text.find("all well"), std::string::npos);
+  EXPECT_EQ(text.find("again"), std::string::npos);
+}
+
+TEST(Progress, AnEmptyTotalIsNoDivisionByZero) {
+  Progress progress("nothing", 0, "clips");
+  progress.advance(0);
+  progress.finish();
+  EXPECT_EQ(progress.seconds_left(), 0);
+}
+
+TEST(Log, WritesToItsFileWhatIsAtItsLevel) {
+  const testing::TempFolder folder;
+  log::setup(0, 1, log::Level::info);
+  log::open_file(folder / "run.log");
+  log::debug("hidden ", 1);
+  log::info("shown ", 2, " {} %s");  // braces are text
+  log::error("bad ", 3);
+  log::flush();
+  const std::string text = read_file(folder / "run.log");
+  EXPECT_EQ(text.find("hidden"), std::string::npos);
+  EXPECT_NE(text.find("shown 2 {} %s"), std::string::npos) << text;
+  EXPECT_NE(text.find("bad 3"), std::string::npos);
+}
+
+TEST(Log, OtherRanksSayOnlyWhatIsWrongAndWho) {
+  log::setup(3, 4, log::Level::info);
+  ::testing::internal::CaptureStderr();
+  log::info("quiet");
+  log::warn("odd");
+  log::flush();
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(text.find("quiet"), std::string::npos);
+  EXPECT_NE(text.find("odd"), std::string::npos);
+  EXPECT_NE(text.find('3'), std::string::npos);
+  log::setup(0, 1, log::Level::info);
+}
+
+TEST(Signals, ASignalIsARequestToStop) {
+  install_stop_signals();
+  EXPECT_FALSE(stop_requested());
+  std::raise(SIGTERM);
+  EXPECT_TRUE(stop_requested());
+  std::raise(SIGUSR1);  // a second one of another kind changes nothing
+  EXPECT_EXIT(std::raise(SIGINT), ::testing::ExitedWithCode(128 + SIGINT), "");
+}
+
+}  // namespace
+}  // namespace rehyat
