@@ -145,6 +145,19 @@ void check_flow_depth(std::string_view text, const std::string& name, const Limi
   }
 }
 
+/// YAML allows no control characters, and yaml-cpp takes some for the end of the file: the rest would go unread.
+void check_characters(std::string_view text, const std::string& name) {
+  std::size_t line = 1, column = 1;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\r' && c != '\t') {
+      throw UsageError({cat(name, ':', line, ':', column), cat("the control character ", static_cast<int>(c)), "text",
+                        "write it as an escape in double quotes, and save the file as UTF-8"});
+    }
+    column = c == '\n' ? 1 : column + 1;
+    line += c == '\n' ? 1 : 0;
+  }
+}
+
 }  // namespace
 
 const Node* Node::find(std::string_view key) const {
@@ -173,6 +186,7 @@ Node parse_yaml(std::string_view text, const std::string& name, const Limits& li
     throw UsageError({name, human_bytes(static_cast<std::int64_t>(text.size())),
                       cat("at most ", human_bytes(static_cast<std::int64_t>(limits.bytes))), ""});
   }
+  check_characters(text, name);
   check_flow_depth(text, name, limits);
   // yaml-cpp takes the end of a file behind a line's end for a closing quote; behind a comment it does not.
   std::istringstream in(std::string(text) + "\n#");

@@ -104,6 +104,15 @@ TEST(ConfigError, TextThatIsNotYamlHasLineAndColumn) {
   refused("title: a\nseed: *nobody\n", {"run.yaml:2:", "not YAML"});
 }
 
+TEST(ConfigError, ControlCharactersDoNotCutTheFileOff) {
+  for (const char c : {'\0', '\x04', '\x1b'})
+    refused("title: a" + std::string(1, c) + "b\nseed: 3\n", {"run.yaml:1:9", "control character"});
+  refused("title: a\nseed: 3\n\x04\nunknown: 1\n", {"run.yaml:3:1", "control character 4"});
+  refused(std::string("\xff\xfet\0i\0", 6), {"run.yaml:1:4", "UTF-8"});
+  EXPECT_EQ(parse("\xEF\xBB\xBFtitle: a\r\nseed: 3\r\n").seed, 3U);  // a byte order mark, and Windows line ends
+  EXPECT_EQ(parse("title: \"a\\x04b\"\n").title, std::string("a\x04") + "b");
+}
+
 TEST(ConfigError, KeysThatAreNoNamesAreRefused) {
   refused("title: a\n? [1, 2]\n: 3\n", {"run.yaml:2:", "as a key"});
   refused("title: a\n{a: b}: 3\n", {"run.yaml:2:", "as a key"});
