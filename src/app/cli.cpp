@@ -1,5 +1,7 @@
 #include "app/cli.h"
 
+#include <c10/util/Exception.h>
+
 #include <iostream>
 #include <memory>
 
@@ -60,6 +62,8 @@ int run_command(Entry& entry, dist::Communicator& world) {
     return report(stop.what(), ExitCode::stopped, world.rank(), world.size());
   } catch (const UsageError& error) {
     return report(error.what(), ExitCode::usage, world.rank(), world.size());
+  } catch (const c10::Error& error) {  // of libtorch: its first line, without the stack
+    return report(error.what_without_backtrace(), ExitCode::failed, world.rank(), world.size());
   } catch (const std::exception& error) {
     return report(error.what(), ExitCode::failed, world.rank(), world.size());
   }

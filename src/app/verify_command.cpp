@@ -32,8 +32,10 @@ json check_forms(pipeline::Experiment& experiment, models::WanTransformer& model
   // A slice count that leaves a remainder for every chunk size above 1, whatever the video's.
   const std::int64_t slices = 7 * 3 + 2;
   Rng rng(experiment.config().run.seed, "verify");
-  const at::Tensor x = randn(rng, {1, model->config().in_channels, slices, size[1], size[2]}).to(at::kDouble);
-  const at::Tensor text = experiment.encode_prompt("verify").unsqueeze(0).to(at::kDouble), time = at::full({1}, 500.0);
+  const at::Tensor x =
+      randn(rng, {1, model->config().in_channels, slices, size[1], size[2]}).to(experiment.device(), at::kDouble);
+  const at::Tensor text = experiment.encode_prompt("verify").unsqueeze(0).to(at::kDouble),
+                   time = at::full({1}, 500.0, x.options().dtype(at::kFloat));
   json rows = json::array();
   for (const auto& [tc, to] :
        std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 0}, {2, 1}, {3, 1}, {5, 3}, {3, 4}}) {

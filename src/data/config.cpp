@@ -15,6 +15,8 @@ void DataConfig::fields(config::Fields& f) {
   f.add("max_windows", max_windows, "windows taken of one clip; 0 = all").at_least(0);
   f.choice("short_clips", short_clips, {{"drop", ShortClips::drop}, {"bounce", ShortClips::bounce}},
            "clips shorter than a window: set aside, or played forwards and backwards until it is full");
+  f.add("crops", crops, "besides the whole picture, this many random parts of each window at twice the size")
+      .at_least(0);
   f.add("flip", flip, "also store each window mirrored");
   f.add("validation_share", validation_share, "share of the clips that is only evaluated on").between(0, 0.9);
   f.add("max_bad_share", max_bad_share, "share of unusable clips that is tolerated").between(0, 1);

@@ -21,6 +21,7 @@ struct DataConfig {
   std::int64_t stride = 0;                    ///< frames between the starts of windows; 0 = the window's length
   std::int64_t max_windows = 0;               ///< of one clip; 0 = all
   ShortClips short_clips = ShortClips::drop;  ///< bounce: play forwards and backwards until a window is full
+  std::int64_t crops = 0;                     ///< random parts of each window, at twice the size
   bool flip = false;                          ///< also store each window mirrored
   double validation_share = 0.1;              ///< of the clips
   double max_bad_share = 0.1;                 ///< more unusable clips than this are an error

@@ -51,8 +51,8 @@ at::Tensor bounced(const at::Tensor& frames, std::int64_t wanted) {
 /// All work of one rank; the folder, the list of clips and their captions are the same on every rank.
 class Preparation {
  public:
-  Preparation(const DataConfig& config, VideoCodec& codec, const std::filesystem::path& folder)
-      : config_(config), codec_(codec), folder_(folder) {
+  Preparation(const DataConfig& config, VideoCodec& codec, std::uint64_t seed, const std::filesystem::path& folder)
+      : config_(config), codec_(codec), seed_(seed), folder_(folder) {
     videos_ = list_videos(config.videos);
     captions_ = Captions::load({config.videos, config.captions, config.allow_missing_captions}, videos_);
   }
@@ -98,9 +98,13 @@ class Preparation {
     const auto start = Clock::now();
     const std::int64_t stride = config_.window_stride();
     const std::int64_t enough = config_.max_windows > 0 ? (config_.max_windows - 1) * stride + config_.frames : 0;
-    at::Tensor frames =
-        decode_clip(config_.videos / videos_[clip], config_.fps, enough, config_.size[0], config_.size[1]);
-    if (config_.short_clips == ShortClips::bounce) frames = bounced(frames, config_.frames);
+    const std::int64_t height = config_.size[0], width = config_.size[1];
+    const auto decode = [&](std::int64_t zoom) {
+      const at::Tensor raw =
+          decode_clip(config_.videos / videos_[clip], config_.fps, enough, zoom * height, zoom * width);
+      return config_.short_clips == ShortClips::bounce ? bounced(raw, config_.frames) : raw;
+    };
+    const at::Tensor frames = decode(1), large = config_.crops > 0 ? decode(2) : at::Tensor();
     times.decode += since(start);
     require(frames.size(0) >= config_.frames, [&] {
       return cat((config_.videos / videos_[clip]).string(), ": found ", frames.size(0), " frames at ", config_.fps,
@@ -109,9 +113,18 @@ class Preparation {
     const auto encoding = Clock::now();
     std::vector<at::Tensor> out;
     for (std::int64_t at = 0; at + config_.frames <= frames.size(0); at += stride) {
-      const at::Tensor video = frames.narrow(0, at, config_.frames).permute({3, 0, 1, 2}).to(at::kFloat) / 127.5 - 1;
-      out.push_back(codec_.encode(video).to(at::kFloat));
-      if (config_.flip) out.push_back(codec_.encode(video.flip(3)).to(at::kFloat));
+      const auto encode = [&](const at::Tensor& pixels) {
+        const at::Tensor video = pixels.permute({3, 0, 1, 2}).to(at::kFloat) / 127.5 - 1;
+        out.push_back(codec_.encode(video).to(at::kFloat));
+        if (config_.flip) out.push_back(codec_.encode(video.flip(3)).to(at::kFloat));
+      };
+      encode(frames.narrow(0, at, config_.frames));
+      Rng place(seed_, "data.crop", {clip, static_cast<std::uint64_t>(at)});
+      for (std::int64_t i = 0; i < config_.crops; ++i) {
+        const auto top = static_cast<std::int64_t>(place.below(static_cast<std::uint64_t>(height) + 1));
+        const auto left = static_cast<std::int64_t>(place.below(static_cast<std::uint64_t>(width) + 1));
+        encode(large.narrow(0, at, config_.frames).narrow(1, top, height).narrow(2, left, width));
+      }
     }
     times.codec += since(encoding);
     return out;
@@ -119,6 +132,7 @@ class Preparation {
 
   const DataConfig& config_;
   VideoCodec& codec_;
+  std::uint64_t seed_;
   std::filesystem::path folder_;
   std::vector<std::string> videos_;
   Captions captions_;
@@ -220,7 +234,7 @@ json prepare(const DataConfig& config, VideoCodec& codec, TextEncoder& text, std
   Identity identity;
   world.together([&] {
     identity = dataset_identity(config, codec, text, seed);
-    work = std::make_unique<Preparation>(config, codec, folder);
+    work = std::make_unique<Preparation>(config, codec, seed, folder);
     if (world.rank() == 0) open_folder(folder, identity);
   });
   world.barrier();
