@@ -52,9 +52,9 @@ WanTransformerImpl::WanTransformerImpl(const WanConfig& config) : config_(config
 }
 
 void WanTransformerImpl::check(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text) const {
-  require(latents.dim() == 5 && latents.size(1) == config_.in_channels, [&] {
+  require(latents.dim() == 5 && latents.size(1) == config_.in_channels && latents.numel() > 0, [&] {
     return cat("[wan] latents: found ", shape_string(latents.sizes().vec()), ", expected [B, ", config_.in_channels,
-               ", T, H, W]");
+               ", T, H, W], none of them 0");
   });
   require(latents.size(3) % config_.patch == 0 && latents.size(4) % config_.patch == 0, [&] {
     return cat("[wan] latents: found ", latents.size(3), " x ", latents.size(4),
@@ -64,10 +64,11 @@ void WanTransformerImpl::check(const at::Tensor& latents, const at::Tensor& time
   require(timestep.dim() == 1 && timestep.size(0) == latents.size(0), [&] {
     return cat("[wan] timestep: found ", shape_string(timestep.sizes().vec()), ", expected [", latents.size(0), "]");
   });
-  require(text.dim() == 3 && text.size(0) == latents.size(0) && text.size(2) == config_.text_dim, [&] {
-    return cat("[wan] text: found ", shape_string(text.sizes().vec()), ", expected [", latents.size(0), ", L, ",
-               config_.text_dim, "]");
-  });
+  require(text.dim() == 3 && text.size(0) == latents.size(0) && text.size(2) == config_.text_dim && text.size(1) >= 1,
+          [&] {
+            return cat("[wan] text: found ", shape_string(text.sizes().vec()), ", expected [", latents.size(0), ", L, ",
+                       config_.text_dim, "]");
+          });
 }
 
 at::Tensor WanTransformerImpl::embed_patches(const at::Tensor& latents, at::ScalarType compute) const {

@@ -1,0 +1,173 @@
+#include <gtest/gtest.h>
+
+#include "models/small_wan.h"
+
+namespace rehyat::models {
+namespace {
+
+using testing::convert_all;
+using testing::every_attention;
+using testing::relative_difference;
+using testing::run;
+using testing::small_wan;
+using testing::wan_inputs;
+
+WanTransformer double_model(const BlockAttention& attention) {
+  WanTransformer model = small_wan(2);
+  convert_all(model, attention);
+  model->to(at::kDouble);
+  return model;
+}
+
+TEST(WanForward, IsDeterministicAndOfTheLatentsShape) {
+  WanTransformer model = small_wan(), again = small_wan();
+  const auto in = wan_inputs();
+  const at::Tensor out = run(model, in);
+  EXPECT_EQ(out.sizes(), in.latents.sizes());
+  EXPECT_EQ(out.scalar_type(), at::kFloat);
+  EXPECT_TRUE(at::isfinite(out).all().item<bool>());
+  EXPECT_TRUE(at::equal(out, run(model, in)));
+  EXPECT_TRUE(at::equal(out, run(again, in)));
+}
+
+TEST(WanForward, EveryInputCounts) {
+  WanTransformer model = small_wan();
+  const auto in = wan_inputs();
+  const at::Tensor out = run(model, in);
+  auto other = in;
+  other.text = in.text.clone();
+  other.text[0][4] += 1;
+  EXPECT_GT(relative_difference(run(model, other)[0], out[0]), 1e-4);
+  EXPECT_LT(relative_difference(run(model, other)[1], out[1]), 1e-5);  // the samples of a batch do not mix
+  other = in;
+  other.timestep = in.timestep + at::tensor({-1.0, 0.0}, at::kFloat);
+  EXPECT_GT(relative_difference(run(model, other)[0], out[0]), 1e-5);
+  other = in;
+  other.latents = in.latents.clone();
+  other.latents[0].select(1, 6).add_(1);
+  // The teacher is bidirectional: the last slice reaches the first.
+  EXPECT_GT(relative_difference(run(model, other)[0].select(1, 0), out[0].select(1, 0)), 1e-5);
+}
+
+TEST(WanForward, CausalAttentionDoesNotSeeLaterChunks) {
+  WanTransformer model = double_model(every_attention()[1]);
+  auto in = wan_inputs(at::kDouble);
+  const at::Tensor out = run(model, in);
+  in.latents = in.latents.clone();
+  in.latents.select(2, 6).add_(1);
+  const at::Tensor other = run(model, in);
+  EXPECT_EQ(relative_difference(other.narrow(2, 0, 6), out.narrow(2, 0, 6)), 0);
+  EXPECT_GT(relative_difference(other.narrow(2, 6, 1), out.narrow(2, 6, 1)), 1e-3);
+}
+
+TEST(WanForward, ParallelEqualsReferenceForEveryKind) {
+  const auto in = wan_inputs(at::kDouble);
+  for (const BlockAttention& attention : every_attention()) {
+    WanTransformer model = double_model(attention);
+    const at::Tensor fast = run(model, in);
+    EXPECT_EQ(fast.scalar_type(), at::kDouble);
+    const at::Tensor slow = run(model, in, {.form = AttentionForm::reference});
+    EXPECT_LE(relative_difference(fast, slow), 1e-12) << ops::to_string(attention.spec);
+  }
+}
+
+TEST(WanForward, RecurrentEqualsParallelForCausalRehyat) {
+  const auto in = wan_inputs(at::kDouble);
+  int tried = 0;
+  for (const BlockAttention& attention : every_attention()) {
+    if (!attention.spec.recurrent()) continue;
+    WanTransformer model = double_model(attention);
+    const at::Tensor recurrent = run(model, in, {.form = AttentionForm::recurrent});
+    EXPECT_LE(relative_difference(recurrent, run(model, in)), 1e-12) << ops::to_string(attention.spec);
+    ++tried;
+  }
+  EXPECT_EQ(tried, 4);
+}
+
+TEST(WanForward, ChunkByChunkEqualsTheWholeVideo) {
+  const auto in = wan_inputs(at::kDouble);
+  for (const BlockAttention& attention : every_attention()) {
+    if (!attention.spec.recurrent()) continue;
+    WanTransformer model = double_model(attention);
+    ASSERT_TRUE(model->fully_recurrent());
+    auto states = model->make_states(testing::kLatent[1], testing::kLatent[2]);
+    std::vector<at::Tensor> chunks;
+    for (const auto& chunk : ops::chunks_of(testing::kLatent[0], attention.spec.tc, attention.spec.to)) {
+      auto part = in;
+      part.latents = in.latents.narrow(2, chunk.queries.begin, chunk.queries.size());
+      ForwardOptions options{.first_slice = chunk.queries.begin, .states = &states};
+      // A look that does not update must leave no trace.
+      options.update_states = false;
+      const at::Tensor look = run(model, part, options);
+      options.update_states = true;
+      chunks.push_back(run(model, part, options));
+      EXPECT_TRUE(at::equal(look, chunks.back()));
+    }
+    EXPECT_LE(relative_difference(at::cat(chunks, 2), run(model, in)), 1e-12) << ops::to_string(attention.spec);
+  }
+}
+
+TEST(WanForward, HalfPrecisionStaysNear) {
+  WanTransformer model = small_wan();
+  convert_all(model, every_attention()[1]);
+  const auto in = wan_inputs();
+  const at::Tensor half = run(model, in, {.compute = at::kBFloat16});
+  EXPECT_LT((half.to(at::kFloat) - run(model, in)).norm().item<double>() / run(model, in).norm().item<double>(), 0.05);
+}
+
+TEST(WanForward, TheTapSeesEveryBlock) {
+  WanTransformer model = small_wan();
+  const auto in = wan_inputs();
+  std::vector<std::int64_t> blocks;
+  ForwardOptions options;
+  options.tap = [&](std::int64_t block, const at::Tensor& input, const at::Tensor& output) {
+    blocks.push_back(block);
+    const auto rope = model->rope(testing::kLatent);
+    auto attention = model->attention(block);
+    const at::Tensor again = attention->attend(attention->heads(input, rope), testing::kLatent[0], options.form);
+    EXPECT_TRUE(at::equal(again, output)) << "block " << block;
+  };
+  EXPECT_TRUE(at::equal(run(model, in, options), run(model, in)));
+  EXPECT_EQ(blocks, (std::vector<std::int64_t>{0, 1, 2}));
+}
+
+TEST(WanConvert, NoBlocksLeavesTheOutputBitEqual) {
+  WanTransformer model = small_wan();
+  const auto in = wan_inputs();
+  const at::Tensor before = run(model, in);
+  convert(model, {}, 3, testing::kLatent);
+  EXPECT_TRUE(at::equal(run(model, in), before));
+  HybridConfig none;
+  none.blocks.pattern = BlockPattern::none;
+  convert(model, resolve(none, 3), 3, testing::kLatent);
+  EXPECT_TRUE(at::equal(run(model, in), before));
+  EXPECT_TRUE(block_map_of(model).empty());
+}
+
+TEST(WanConvert, FeatureMapsDependOnSeedAndBlockAlone) {
+  const BlockAttention attention = every_attention()[1];
+  WanTransformer one = small_wan(), many = small_wan(), other = small_wan();
+  convert(one, {{2, attention}}, 3, testing::kLatent);
+  convert_all(many, attention);
+  convert(other, {{2, attention}}, 4, testing::kLatent);
+  const auto weight = [](WanTransformer& model, std::int64_t block) {
+    return model->attention(block)->phi_q()->parameters().front();
+  };
+  EXPECT_TRUE(at::equal(weight(one, 2), weight(many, 2)));
+  EXPECT_FALSE(at::equal(weight(many, 2), weight(many, 1)));
+  EXPECT_FALSE(at::equal(weight(one, 2), weight(other, 2)));
+}
+
+TEST(WanConvert, BackToSoftmaxIsTheTeacher) {
+  WanTransformer model = small_wan();
+  const auto in = wan_inputs();
+  const at::Tensor before = run(model, in);
+  convert_all(model, every_attention()[1]);
+  EXPECT_GT(relative_difference(run(model, in), before), 1e-4);
+  convert_all(model, every_attention()[0]);
+  EXPECT_TRUE(at::equal(run(model, in), before));
+  EXPECT_TRUE(model->tensors(WanTransformerImpl::Which::phi).empty());
+}
+
+}  // namespace
+}  // namespace rehyat::models
