@@ -31,16 +31,24 @@ at::Tensor velocity(models::WanTransformer& model, const Request& request, const
   return branches.guided() ? diffusion::guided(with, run(false, unconditional), request.guidance) : with;
 }
 
+std::int64_t tc_of(const models::WanTransformer& model, std::int64_t block) {
+  return model->attention(block)->attention().spec.tc;
+}
+
+/// The first block whose chunk size is not that of block 0; block_count() when all agree.
+std::int64_t first_other_chunk_size(const models::WanTransformer& model) {
+  std::int64_t i = 1;
+  while (i < model->block_count() && tc_of(model, i) == tc_of(model, 0)) ++i;
+  return i;
+}
+
 std::int64_t chunk_size(const models::WanTransformer& model) {
-  const std::int64_t tc = model->attention(0)->attention().spec.tc;
-  for (std::int64_t i = 1; i < model->block_count(); ++i) {
-    const std::int64_t other = model->attention(i)->attention().spec.tc;
-    require(other == tc, [&] {
-      return cat("[sample] block ", i, ": found tc ", other, ", expected ", tc,
-                 " as in block 0 for chunk-by-chunk sampling");
-    });
-  }
-  return tc;
+  const std::int64_t other = first_other_chunk_size(model);
+  require(other >= model->block_count(), [&] {
+    return cat("[sample] block ", other, ": found tc ", tc_of(model, other), ", expected ", tc_of(model, 0),
+               " as in block 0 for chunk-by-chunk sampling");
+  });
+  return tc_of(model, 0);
 }
 
 at::Tensor step_major(models::WanTransformer& model, const Request& request, const Branches& branches, at::Tensor x) {
@@ -94,6 +102,8 @@ Order best_order(const models::WanTransformer& model, const Request& request, st
     reason = "not every block has a recurrent form; the converted blocks run recurrently inside each step";
   } else if (request.sampler.kind == diffusion::SamplerKind::euler_ancestral) {
     reason = "the sampler draws fresh noise for the whole video at each step";
+  } else if (first_other_chunk_size(model) < model->block_count()) {
+    reason = "the blocks differ in chunk size";
   } else {
     reason.clear();
     return Order::chunk_major;

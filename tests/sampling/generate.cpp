@@ -1,0 +1,147 @@
+#include "sampling/generate.h"
+
+#include <gtest/gtest.h>
+
+#include "core/expect_error.h"
+#include "models/small_wan.h"
+
+namespace rehyat::sampling {
+namespace {
+
+using diffusion::SamplerKind;
+using models::AttentionForm;
+using testing::every_attention;
+using testing::expect_error;
+using testing::relative_difference;
+using testing::small_wan;
+
+models::WanTransformer recurrent_model(std::size_t which = 1) {
+  models::WanTransformer model = small_wan(2);
+  testing::convert_all(model, every_attention()[which]);
+  return model;
+}
+
+Request request(SamplerKind kind = SamplerKind::unipc, Order order = Order::step_major) {
+  Request out;
+  out.sampler = {.kind = kind, .steps = 6, .shift = 3};
+  out.guidance = 3;
+  out.shape = {4, testing::kLatent[0], testing::kLatent[1], testing::kLatent[2]};
+  out.seed = 5;
+  out.form = AttentionForm::recurrent;
+  out.order = order;
+  return out;
+}
+
+at::Tensor text(std::uint64_t seed) {
+  Rng rng(seed, "test.sampling.text");
+  return randn(rng, {5, 20});
+}
+
+at::Tensor sample(models::WanTransformer& model, const Request& asked) {
+  return generate(model, asked, text(1), text(2));
+}
+
+TEST(Generate, ChunkMajorEqualsStepMajor) {
+  for (const std::size_t which : {1, 2, 3, 4}) {
+    models::WanTransformer model = recurrent_model(which);
+    for (const SamplerKind kind : {SamplerKind::unipc, SamplerKind::euler}) {
+      const at::Tensor steps = sample(model, request(kind)), chunks = sample(model, request(kind, Order::chunk_major));
+      ASSERT_EQ(steps.sizes(), (at::IntArrayRef{4, 7, 4, 6}));
+      EXPECT_LT(relative_difference(chunks, steps), 1e-4)
+          << ops::to_string(model->attention(0)->attention().spec) << " " << static_cast<int>(kind);
+      Request parallel = request(kind);
+      parallel.form = AttentionForm::parallel;
+      EXPECT_LT(relative_difference(sample(model, parallel), steps), 1e-4);
+    }
+  }
+}
+
+TEST(Generate, SameSeedSameVideo) {
+  models::WanTransformer model = recurrent_model();
+  for (const SamplerKind kind : {SamplerKind::unipc, SamplerKind::euler, SamplerKind::euler_ancestral}) {
+    Request asked = request(kind);
+    const at::Tensor first = sample(model, asked);
+    EXPECT_TRUE(at::isfinite(first).all().item<bool>());
+    EXPECT_FALSE(first.requires_grad());
+    EXPECT_TRUE(at::equal(sample(model, asked), first));
+    asked.sample = 1;
+    EXPECT_GT(relative_difference(sample(model, asked), first), 0.1);
+    asked.sample = 0;
+    asked.seed = 6;
+    EXPECT_GT(relative_difference(sample(model, asked), first), 0.1);
+  }
+}
+
+TEST(Generate, GuidanceCountsAndOneNeedsNoSecondBranch) {
+  models::WanTransformer model = recurrent_model();
+  Request asked = request();
+  const at::Tensor guided = sample(model, asked);
+  int conditional = 0, unconditional = 0;
+  asked.prepare = [&](std::int64_t, bool with_text, models::ForwardOptions&) {
+    ++(with_text ? conditional : unconditional);
+  };
+  sample(model, asked);
+  EXPECT_EQ(conditional, 6);
+  EXPECT_EQ(unconditional, 6);
+  asked.guidance = 1;
+  const at::Tensor plain = generate(model, asked, text(1), {});
+  EXPECT_EQ(conditional, 12);
+  EXPECT_EQ(unconditional, 6);
+  EXPECT_GT(relative_difference(plain, guided), 1e-4);
+  // Both branches alike: the guidance cancels.
+  asked.guidance = 3;
+  EXPECT_LT(relative_difference(generate(model, asked, text(1), text(1)), plain), 1e-4);
+}
+
+TEST(Generate, StepsAreCountedAndReported) {
+  models::WanTransformer model = recurrent_model();
+  for (const Order order : {Order::step_major, Order::chunk_major}) {
+    Request asked = request(SamplerKind::euler, order);
+    std::int64_t reported = 0;
+    asked.on_step = [&] { ++reported; };
+    sample(model, asked);
+    EXPECT_EQ(reported, step_count(model, asked));
+    EXPECT_EQ(reported, order == Order::step_major ? 6 : 18);
+  }
+}
+
+TEST(BestOrder, SaysWhyNotChunkMajor) {
+  models::WanTransformer model = recurrent_model();
+  std::string reason = "left over";
+  Request asked = request();
+  EXPECT_EQ(best_order(model, asked, reason), Order::chunk_major);
+  EXPECT_EQ(reason, "");
+  asked.form = AttentionForm::parallel;
+  EXPECT_EQ(best_order(model, asked, reason), Order::step_major);
+  EXPECT_NE(reason.find("not recurrent"), std::string::npos);
+  asked = request(SamplerKind::euler_ancestral);
+  EXPECT_EQ(best_order(model, asked, reason), Order::step_major);
+  EXPECT_NE(reason.find("fresh noise"), std::string::npos);
+  model->attention(1)->convert(every_attention()[0], 1, 1, 1);
+  EXPECT_EQ(best_order(model, request(), reason), Order::step_major);
+  EXPECT_NE(reason.find("not every block"), std::string::npos);
+}
+
+TEST(BestOrder, BlocksOfDifferentChunksGoStepByStep) {
+  models::WanTransformer model = recurrent_model(1);
+  model->attention(1)->convert(every_attention()[2], 1, 1, 1);
+  std::string reason;
+  EXPECT_EQ(best_order(model, request(), reason), Order::step_major);
+  EXPECT_NE(reason.find("chunk size"), std::string::npos);
+  EXPECT_TRUE(at::isfinite(sample(model, request())).all().item<bool>());
+}
+
+TEST(Generate, ChunkMajorRefusesWhatItCannotDo) {
+  models::WanTransformer model = recurrent_model(1);
+  expect_error<UserError>([&] { sample(model, request(SamplerKind::euler_ancestral, Order::chunk_major)); },
+                          {"[sample]", "euler_ancestral", "expected unipc or euler"});
+  model->attention(1)->convert(every_attention()[2], 1, 1, 1);
+  expect_error<UserError>([&] { sample(model, request(SamplerKind::unipc, Order::chunk_major)); },
+                          {"[sample] block 1", "found tc 2", "expected 3"});
+  model->attention(1)->convert(every_attention()[0], 1, 1, 1);
+  expect_error<UserError>([&] { sample(model, request(SamplerKind::unipc, Order::chunk_major)); },
+                          {"block 1", "softmax", "expected causal rehyat"});
+}
+
+}  // namespace
+}  // namespace rehyat::sampling
