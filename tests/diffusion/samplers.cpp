@@ -97,6 +97,22 @@ TEST(Samplers, UniPCStartsAnewAtStep0AndRefusesSkippedSteps) {
   EXPECT_EQ(rng.position(), 0U);
 }
 
+TEST(Samplers, UniPCsSecondStepHasTheFormOfItsPaper) {
+  const auto sampler = make_sampler({.kind = SamplerKind::unipc, .steps = 3, .shift = 2});
+  const auto lambda = [&](std::int64_t i) { return std::log((1 - sampler->sigma(i)) / sampler->sigma(i)); };
+  const double s0 = sampler->sigma(0), s1 = sampler->sigma(1), s2 = sampler->sigma(2);
+  const double x = 0.7, v0 = -0.4, v1 = 1.3, m0 = x - s0 * v0;
+  const double p = std::expm1(lambda(0) - lambda(1)), q = std::expm1(lambda(1) - lambda(2));
+  const double predicted = s1 / s0 * x - (1 - s1) * p * m0, m1 = predicted - s1 * v1;
+  const double corrected = predicted - (1 - s1) * p * 0.5 * (m1 - m0);
+  const double slope = (m1 - m0) / (lambda(1) - lambda(0)) * (lambda(2) - lambda(1));
+  const double expected = s2 / s1 * corrected - (1 - s2) * q * (m1 + 0.5 * slope);
+  Rng rng(1, "unused");
+  const at::Tensor first = sampler->step(0, at::full({1}, v0), at::full({1}, x), rng);
+  EXPECT_NEAR(first.item<double>(), predicted, 1e-6);
+  EXPECT_NEAR(sampler->step(1, at::full({1}, v1), first, rng).item<double>(), expected, 1e-5);
+}
+
 TEST(Samplers, EulerAncestralHasTheFormOfItsSource) {
   const auto sampler = make_sampler({.kind = SamplerKind::euler_ancestral, .steps = 6, .shift = 8});
   Rng rng(3, "test.ancestral"), same(3, "test.ancestral"), values(4, "test.values");

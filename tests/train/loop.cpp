@@ -131,6 +131,19 @@ TEST_F(TrainingLoop, GradientsAreClippedToTheNorm) {
     EXPECT_TRUE(at::allclose(task.parameters()[i].tensor, huge.parameters()[i].tensor, 0, 1e-7));
 }
 
+TEST_F(TrainingLoop, TheUpdateTakesTheRateOfItsStep) {
+  TrainConfig warming = config(1);
+  warming.lr = 1;
+  warming.warmup = 1000;
+  warming.weight_decay = 0;
+  ToyTask task(alone_);
+  const at::Tensor before = task.parameters()[0].tensor.detach().clone();
+  train(task, warming, training("a"), alone_);
+  // AdamW's first update moves every weight by the rate, here a thousandth of the peak.
+  const at::Tensor moved = (task.parameters()[0].tensor.detach() - before).abs();
+  EXPECT_TRUE(at::allclose(moved, at::full_like(moved, 1e-3), 1e-3, 1e-7));
+}
+
 TEST_F(TrainingLoop, ValidatesWhenAskedAndOnceAtTheEnd) {
   TrainConfig often = config(10);
   often.validate_every = 5;
