@@ -1,4 +1,7 @@
 #include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <map>
 
 #include "models/small_wan.h"
 
@@ -69,6 +72,46 @@ TEST(WanForward, ParallelEqualsReferenceForEveryKind) {
     const at::Tensor slow = run(model, in, {.form = AttentionForm::reference});
     EXPECT_LE(relative_difference(fast, slow), 1e-12) << ops::to_string(attention.spec);
   }
+}
+
+std::map<std::string, at::Tensor> gradients(WanTransformer& model, const testing::WanInputs& in,
+                                            const ForwardOptions& options) {
+  Rng rng(6, "test.wan.gradient");
+  model->zero_grad();
+  const at::Tensor out = model->forward(in.latents, in.timestep, in.text, options);
+  (out * randn(rng, out.sizes()).to(out.scalar_type())).sum().backward();
+  std::map<std::string, at::Tensor> result;
+  for (const auto& item : model->named_parameters()) result[item.key()] = item.value().grad();
+  return result;
+}
+
+TEST(WanForward, GradientsOfAllWeightsEqualTheReference) {
+  const auto in = wan_inputs(at::kDouble);
+  for (const BlockAttention& attention : every_attention()) {
+    WanTransformer model = double_model(attention);
+    const auto fast = gradients(model, in, {}), slow = gradients(model, in, {.form = AttentionForm::reference});
+    for (const auto& [name, gradient] : slow) {
+      ASSERT_TRUE(gradient.defined() && fast.at(name).defined()) << name;
+      // The key's bias cancels in the softmax, so its gradient can be rounding alone.
+      const double size = std::max(gradient.abs().max().item<double>(), 1e-3);
+      EXPECT_LE((fast.at(name) - gradient).abs().max().item<double>() / size, 1e-9)
+          << name << " " << ops::to_string(attention.spec);
+    }
+  }
+}
+
+TEST(WanForward, GradientsReachTheFloatMasters) {
+  WanTransformer model = small_wan(2);
+  convert_all(model, every_attention()[1]);
+  const auto in = wan_inputs();
+  const auto half = gradients(model, in, {.compute = at::kBFloat16}), full = gradients(model, in, {});
+  for (const auto& [name, gradient] : half) {
+    ASSERT_TRUE(gradient.defined()) << name;
+    EXPECT_EQ(gradient.scalar_type(), at::kFloat) << name;
+    EXPECT_TRUE(at::isfinite(gradient).all().item<bool>()) << name;
+  }
+  const std::string one = "blocks.1.ffn.net.2.weight";
+  EXPECT_LT((half.at(one) - full.at(one)).norm().item<double>() / full.at(one).norm().item<double>(), 0.1);
 }
 
 TEST(WanForward, RecurrentEqualsParallelForCausalRehyat) {

@@ -134,6 +134,9 @@ TEST(ModelFolder, ReadsShards) {
   const auto index = folder / (std::string(kWeights) + ".index.json");
   write_file_atomic(index, json({{"weight_map", map}}).dump());
   expect_equal(load_model(folder.path()), model);
+  shards[1].push_back(all[0]);
+  write_tensors(folder / "b.safetensors", shards[1]);
+  expect_error<UserError>([&] { load_model(folder.path()); }, {"b.safetensors", all[0].first, "expected it once"});
   map[all[0].first] = "../a.safetensors";
   write_file_atomic(index, json({{"weight_map", map}}).dump());
   expect_error<UserError>([&] { load_model(folder.path()); }, {"../a.safetensors", "a name in the same folder"});
@@ -186,6 +189,13 @@ TEST(ModelFolder, WrongTensors) {
                           {"found no tensor 'blocks.", "phi_"});
 }
 
+TEST(ModelFolder, IntegersAreNoWeights) {
+  const std::string name = "blocks.0.norm2.bias";
+  expect_error<UserError>(
+      [&] { load_changed(kWeights, [&](NamedTensors& t) { find(t, name) = at::ones({24}, at::kLong); }); },
+      {kWeights, name, "found type I64", "expected a floating type"});
+}
+
 TEST(ModelFolder, WrongConfig) {
   const auto with = [](const std::string& key, const json& value) {
     return [=] { load_changed_json("config.json", [&](json& j) { j[key] = value; }); };
@@ -228,6 +238,17 @@ TEST(ModelFolder, WrongHybridPart) {
   save_model(folder.path(), hybrid());
   std::filesystem::remove(folder / "hybrid.safetensors");
   expect_error<UserError>([&] { load_model(folder.path()); }, {"hybrid.safetensors"});
+}
+
+TEST(ModelFolder, AFailedSaveLeavesNoWholeFolder) {
+  TempFolder folder;
+  save_model(folder.path(), hybrid());
+  // A folder in the way of the weights stands for any failure in the middle.
+  std::filesystem::remove(folder / "hybrid.safetensors");
+  std::filesystem::create_directories(folder / "hybrid.safetensors" / "in_the_way");
+  EXPECT_ANY_THROW(save_model(folder.path(), hybrid()));
+  EXPECT_EQ(model_fingerprint(folder.path()), "");
+  expect_error<UserError>([&] { load_model(folder.path()); }, {"config.json"});
 }
 
 TEST(ModelFolder, MissingFiles) {

@@ -56,6 +56,16 @@ TEST(Generate, ChunkMajorEqualsStepMajor) {
   }
 }
 
+TEST(Generate, HalfPrecisionKeepsFloatLatents) {
+  models::WanTransformer model = recurrent_model();
+  const at::Tensor exact = sample(model, request(SamplerKind::unipc, Order::chunk_major));
+  Request asked = request(SamplerKind::unipc, Order::chunk_major);
+  asked.compute = at::kBFloat16;
+  const at::Tensor half = sample(model, asked);
+  EXPECT_EQ(half.scalar_type(), at::kFloat);
+  EXPECT_LT((half - exact).norm().item<double>() / exact.norm().item<double>(), 0.05);
+}
+
 TEST(Generate, SameSeedSameVideo) {
   models::WanTransformer model = recurrent_model();
   for (const SamplerKind kind : {SamplerKind::unipc, SamplerKind::euler, SamplerKind::euler_ancestral}) {

@@ -57,6 +57,10 @@ std::vector<std::filesystem::path> weight_files(const std::filesystem::path& fol
 
 void assign_one(at::Tensor target, const safetensors::Reader& reader, const safetensors::TensorInfo& info) {
   const at::Tensor source = read_tensor(reader, info.name, target.sizes());
+  require(source.is_floating_point(), [&] {
+    return cat(reader.path().string(), ": tensor '", info.name, "': found type ", safetensors::name_of(info.dtype),
+               ", expected a floating type");
+  });
   require_finite(source, cat(reader.path().string(), ": tensor '", info.name, "'"));
   target.copy_(source);
 }
@@ -68,8 +72,13 @@ void assign_all(const NamedTensors& targets, const std::vector<safetensors::Read
   std::map<std::string, at::Tensor> missing(targets.begin(), targets.end());
   std::vector<std::string> names;
   for (const auto& item : targets) names.push_back(item.first);
+  std::set<std::string> seen;
   for (const auto& reader : readers) {
     for (const auto& info : reader.tensors()) {
+      require(seen.insert(info.name).second, [&] {
+        return cat(reader.path().string(), ": found the tensor '", info.name,
+                   "' of another shard again, expected it once");
+      });
       const auto target = missing.find(info.name);
       if (target == missing.end()) {
         const std::string near = nearest(info.name, names);
@@ -97,6 +106,8 @@ void assign(const NamedTensors& targets, const safetensors::Reader& reader) {
 void save_model(const std::filesystem::path& folder, const WanTransformer& model, at::ScalarType type) {
   using Which = WanTransformerImpl::Which;
   make_folder(folder);
+  // config.json is the marker of a whole folder: gone while the rest is replaced, written last.
+  std::filesystem::remove(folder / kConfig);
   write_tensors(folder / kWeights, as_type(model->tensors(Which::base), type), {{"format", "pt"}});
   const BlockMap blocks = block_map_of(model);
   if (blocks.empty()) {
