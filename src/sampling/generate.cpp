@@ -125,6 +125,11 @@ at::Tensor initial_noise(const Request& request) {
 at::Tensor generate(models::WanTransformer& model, const Request& request, const at::Tensor& text,
                     const at::Tensor& empty_text) {
   const at::NoGradGuard no_grad;
+  require(text.defined() && text.dim() == 2, [] { return "[sample] text: found no [L, D] embedding, expected one"; });
+  require(request.guidance == 1 || (empty_text.defined() && empty_text.dim() == 2), [&] {
+    return cat("[sample] empty_text: found no [L, D] embedding, expected one for guidance ", request.guidance,
+               "; guidance 1 needs none");
+  });
   const auto device = text.device();
   const at::Tensor noise = initial_noise(request).unsqueeze(0).to(device);
   const Branches branches{text.unsqueeze(0), request.guidance != 1 ? empty_text.unsqueeze(0) : at::Tensor()};

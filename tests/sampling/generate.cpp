@@ -141,6 +141,21 @@ TEST(BestOrder, BlocksOfDifferentChunksGoStepByStep) {
   EXPECT_TRUE(at::isfinite(sample(model, request())).all().item<bool>());
 }
 
+TEST(Generate, RefusesInputsThatDoNotFit) {
+  models::WanTransformer model = recurrent_model();
+  expect_error<UserError>([&] { generate(model, request(), text(1), {}); },
+                          {"[sample] empty_text", "expected one for guidance 3", "guidance 1 needs none"});
+  expect_error<UserError>([&] { generate(model, request(), {}, text(2)); }, {"[sample] text"});
+  expect_error<UserError>([&] { generate(model, request(), text(1).unsqueeze(0), text(2)); }, {"[sample] text"});
+  for (const Order order : {Order::step_major, Order::chunk_major}) {
+    Request odd = request(SamplerKind::unipc, order);
+    odd.shape[2] = 5;
+    expect_error<UserError>([&] { sample(model, odd); }, {"[wan] latents", "found 5 x 6", "divisible by 2"});
+    odd.shape = {16, 7, 4, 6};
+    expect_error<UserError>([&] { sample(model, odd); }, {"[wan] latents", "expected [B, 4,"});
+  }
+}
+
 TEST(Generate, ChunkMajorRefusesWhatItCannotDo) {
   models::WanTransformer model = recurrent_model(1);
   expect_error<UserError>([&] { sample(model, request(SamplerKind::euler_ancestral, Order::chunk_major)); },
