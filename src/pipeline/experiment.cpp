@@ -214,8 +214,16 @@ json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
   world_.together([&] {
     if (world_.rank() == 0) models::save_model(stage.folder() / "model", model);
   });
+  // How much of the loss needs no transformer at all: what the model has to beat.
+  std::vector<at::Tensor> latents;
+  for (std::int64_t i = 0; i < dataset().size(data::Split::train); ++i) {
+    latents.push_back(dataset().get(data::Split::train, i).latents);
+  }
+  const double pointwise = finetune::pointwise_loss(finetune::PointwisePredictor(latents),
+                                                    finetune::validation_points(dataset(), config, config_.run.seed));
   return {{"iterations", config.train.iterations},
           {"validation_loss", result.at("validation_loss")},
+          {"no_context_loss", pointwise},
           {"training_loss", result.at("loss")}};
 }
 
