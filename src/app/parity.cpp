@@ -39,16 +39,21 @@ class Settings {
 };
 
 ops::AttentionSpec spec_of(const Settings& settings) {
-  json values = {{"kind", settings.text("kind", "rehyat")},
-                 {"tc", settings.number("tc", 3)},
-                 {"to", settings.number("to", 1)},
-                 {"rate", settings.number("rate", 2)},
-                 {"normalizer", settings.text("normalizer", "joint")}};
-  std::string causal = settings.text("causal", "true");
-  for (char& c : causal) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  require(causal == "true" || causal == "false" || causal == "1" || causal == "0",
-          [&] { return cat(settings.path(), ": metadata 'causal': found \"", causal, "\", expected true or false"); });
-  values["causal"] = causal == "true" || causal == "1";
+  // Only what the kind uses is read: a fixture may say anything of the rest.
+  const std::string kind = settings.text("kind", "rehyat");
+  json values = {{"kind", kind}};
+  if (kind == "rehyat") {
+    std::string causal = settings.text("causal", "true");
+    for (char& c : causal) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    require(causal == "true" || causal == "false" || causal == "1" || causal == "0", [&] {
+      return cat(settings.path(), ": metadata 'causal': found \"", causal, "\", expected true or false");
+    });
+    values["tc"] = settings.number("tc", 3);
+    values["to"] = settings.number("to", 1);
+    values["causal"] = causal == "true" || causal == "1";
+  }
+  if (kind == "uniform_hybrid") values["rate"] = settings.number("rate", 2);
+  if (kind == "rehyat" || kind == "uniform_hybrid") values["normalizer"] = settings.text("normalizer", "joint");
   return config::from_json<ops::AttentionSpec>(values, settings.path());
 }
 
