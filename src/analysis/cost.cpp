@@ -209,7 +209,9 @@ BlockCost block_cost(const Dimensions& dimensions, const VideoSize& video, const
     cost.block_tflops_recurrent = 2 * (dense + attention.recurrent()) / kTera;
     cost.state_bytes = dimensions.heads * phi.feature_width(head_width) * (head_width + 1) * kStateBytes;
     const std::int64_t kept = std::min(spec.to, video.slices(dimensions));
-    cost.ring_bytes = 2 * kept * video.tokens_per_slice(dimensions) * dimensions.dim * kRingBytes;
+    // K and V; where phi acts before RoPE, the keys that it acts on as well.
+    cost.ring_bytes =
+        (phi.rope_first ? 2 : 3) * kept * video.tokens_per_slice(dimensions) * dimensions.dim * kRingBytes;
   }
   return cost;
 }

@@ -22,25 +22,39 @@ void check_like(const char* name, const at::Tensor& x, const at::Tensor& q, bool
   });
 }
 
+void check_queries(const at::Tensor& q) {
+  require(q.defined() && q.dim() == 4 && q.is_floating_point(), [&] {
+    return cat("[hybrid_attention] q: found ", q.defined() ? shape_string(q.sizes().vec()) : "nothing",
+               ", expected a floating tensor [B, A, N, D]");
+  });
+}
+
 }  // namespace
 
 void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec) {
   spec.validate();
-  require(q.defined() && q.dim() == 4 && q.is_floating_point(), [&] {
-    return cat("[hybrid_attention] q: found ", q.defined() ? shape_string(q.sizes().vec()) : "nothing",
-               ", expected a floating tensor [B, A, N, D]");
-  });
+  check_queries(q);
   require(slices >= 1 && q.size(2) % slices == 0 && q.size(2) > 0,
           [&] { return cat("[hybrid_attention] slices: found ", slices, ", expected a divisor of N = ", q.size(2)); });
   check_like("k", k, q, true);
   check_like("v", v, q, true);
   if (spec.kind == AttentionKind::softmax) return;
   check_like("phi_q", phi_q, q, false);
-  check_like("phi_k", phi_k, q, false);
-  require(phi_q.size(3) == phi_k.size(3), [&] {
-    return cat("[hybrid_attention] phi_k: found feature width ", phi_k.size(3), ", expected ", phi_q.size(3),
-               " as of phi_q");
+  check_key_features(phi_k, q, phi_q.size(3));
+}
+
+void check_chunk_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q) {
+  check_queries(q);
+  check_like("k", k, q, true);
+  check_like("v", v, q, true);
+  check_like("phi_q", phi_q, q, false);
+}
+
+void check_key_features(const at::Tensor& phi_k, const at::Tensor& k, std::int64_t width) {
+  check_like("phi_k", phi_k, k, false);
+  require(phi_k.size(3) == width, [&] {
+    return cat("[hybrid_attention] phi_k: found feature width ", phi_k.size(3), ", expected ", width, " as of phi_q");
   });
 }
 

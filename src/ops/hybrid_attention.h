@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
+
 #include "ops/attention_spec.h"
 
 /// Hybrid attention (paper, Eqs. 5-18) in three forms that compute the same function.
@@ -25,28 +27,40 @@ at::Tensor hybrid_attention_reference(const at::Tensor& q, const at::Tensor& k, 
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec);
 
+/// How a recurrent state gets phi_k of the keys that leave its ring, which is when they first matter to anyone.
+struct KeyFeatures {
+  /// [B,A,M,X] -> [B,A,M,F]; X = D where phi acts on the keys as attention sees them.
+  std::function<at::Tensor(const at::Tensor&)> map;
+  /// What `map` takes where that is not k itself (the keys before RoPE, or features made in advance): [B,A,M,X] beside
+  /// k. The ring has to hold it too. Undefined: `map` takes k.
+  at::Tensor input;
+};
+
 /// What a causal rehyat block remembers between chunks: S [B,A,F,D], z [B,A,F] in float32 (float64 for float64 inputs)
-/// and the keys, features and values of the last `to` slices. Its size does not grow with the video.
+/// and a ring with K and V of the last `to` slices. Its size does not grow with the video.
 class RecurrentState {
  public:
   RecurrentState() = default;
   explicit RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice);
 
-  /// One chunk: q, k, v [B,A,M,D], phi_q, phi_k [B,A,M,F] with M = slices of the chunk * tokens_per_slice, the chunk
-  /// having at most tc slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves the
-  /// state as it was (a denoising step that is not the last look at a chunk).
+  /// One chunk: q, k, v [B,A,M,D], phi_q [B,A,M,F] with M = slices of the chunk * tokens_per_slice, the chunk having at
+  /// most tc slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves the state as it
+  /// was (a denoising step that is not the last look at a chunk). Give each chunk of a video the same kind of
+  /// KeyFeatures.
   at::Tensor step(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
-                  const at::Tensor& phi_k, bool update = true);
+                  const KeyFeatures& phi_k, bool update = true);
 
   std::int64_t slices_seen() const { return slices_seen_; }
   std::int64_t state_bytes() const;  ///< of S and z
-  std::int64_t ring_bytes() const;   ///< of the overlap's keys, features and values
+  std::int64_t ring_bytes() const;   ///< of the overlap's keys and values, and of KeyFeatures::input where there is one
   void reset();
 
  private:
+  void take_in(const at::Tensor& keys, const at::Tensor& values, const KeyFeatures& phi_k, std::int64_t slices);
+
   AttentionSpec spec_;
   std::int64_t tokens_per_slice_ = 0, slices_seen_ = 0;
-  at::Tensor s_, z_, ring_k_, ring_v_, ring_phi_k_;
+  at::Tensor s_, z_, ring_k_, ring_v_, ring_input_;
 };
 
 /// Runs all chunks of a video through RecurrentState; spec must be causal rehyat. For inference: no gradients.

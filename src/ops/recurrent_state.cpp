@@ -30,18 +30,18 @@ RecurrentState::RecurrentState(const AttentionSpec& spec, std::int64_t tokens_pe
 }
 
 at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
-                                const at::Tensor& phi_k, bool update) {
+                                const KeyFeatures& phi_k, bool update) {
   const at::NoGradGuard no_grad;
   require(tokens_per_slice_ > 0,
           [] { return "[recurrent_state] found a state without settings, expected one made for an attention"; });
+  check_chunk_inputs(q, k, v, phi_q);
   const std::int64_t count = q.size(2) / tokens_per_slice_;
   require(q.size(2) % tokens_per_slice_ == 0 && count >= 1 && count <= spec_.tc, [&] {
     return cat("[recurrent_state] q: found ", q.size(2), " tokens, expected 1 to ", spec_.tc, " slices of ",
                tokens_per_slice_);
   });
-  check_attention_inputs(q, k, v, phi_q, phi_k, count, spec_);
   const auto type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const std::int64_t width = q.size(3), features = phi_k.size(3);
+  const std::int64_t width = q.size(3), features = phi_q.size(3);
   if (!s_.defined()) {
     s_ = at::zeros({q.size(0), q.size(1), features, width}, q.options().dtype(type));
     z_ = at::zeros({q.size(0), q.size(1), features}, q.options().dtype(type));
@@ -50,7 +50,7 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
     return cat("[recurrent_state] found a chunk ", shape_string(q.sizes().vec()),
                ", expected the batch, heads and widths of the chunks before");
   });
-  const at::Tensor keys = after(ring_k_, k), values = after(ring_v_, v), features_k = after(ring_phi_k_, phi_k);
+  const at::Tensor keys = after(ring_k_, k), values = after(ring_v_, v);
   const RectangleOutput softmax = softmax_rectangle(q, keys, values);
   const std::int64_t ring_slices = ring_k_.defined() ? ring_k_.size(2) / tokens_per_slice_ : 0;
   at::Tensor y = softmax.o;
@@ -60,35 +60,47 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
     y = blend(softmax.o.to(type), softmax.lse, both.narrow(-1, 0, width), both.select(-1, width), c, spec_.normalizer)
             .y.to(q.scalar_type());
   }
-  if (!update) return y;
-  // What leaves the ring enters the sums (the intended form of Eqs. 17-18).
-  const std::int64_t held = ring_slices + count,
-                     leaving = std::max<std::int64_t>(held - spec_.to, 0) * tokens_per_slice_;
+  if (update) take_in(keys, values, phi_k, count);
+  return y;
+}
+
+/// `keys` and `values` are the ring's followed by the chunk's; what leaves the ring enters the sums (the intended form
+/// of Eqs. 17-18).
+void RecurrentState::take_in(const at::Tensor& keys, const at::Tensor& values, const KeyFeatures& phi_k,
+                             std::int64_t slices) {
+  const std::int64_t width = values.size(3),
+                     leaving = std::max<std::int64_t>(keys.size(2) - spec_.to * tokens_per_slice_, 0);
+  const at::Tensor inputs = phi_k.input.defined() ? after(ring_input_, phi_k.input) : keys;
+  require(inputs.dim() == 4 && inputs.size(2) == keys.size(2), [&] {
+    return cat("[recurrent_state] input of phi_k: found ", shape_string(inputs.sizes().vec()), " for ", keys.size(2),
+               " keys, expected it with every chunk of a video or with none");
+  });
   if (leaving > 0) {
-    const at::Tensor grown = slice_states(features_k.narrow(2, 0, leaving), values.narrow(2, 0, leaving), 1).squeeze(2);
+    const at::Tensor features = phi_k.map(inputs.narrow(2, 0, leaving));
+    check_key_features(features, keys.narrow(2, 0, leaving), s_.size(2));
+    const at::Tensor grown = slice_states(features, values.narrow(2, 0, leaving), 1).squeeze(2);
     s_ += grown.narrow(-1, 0, width);
     z_ += grown.select(-1, width);
   }
   const auto kept = [&](const at::Tensor& x) {
     const at::Tensor rest = x.narrow(2, leaving, x.size(2) - leaving);
-    return rest.size(2) > 0 ? rest.clone() : at::Tensor();  // a clone: a view would keep the whole chunk alive
+    return rest.size(2) > 0 ? rest.clone(at::MemoryFormat::Contiguous) : at::Tensor();  // a view keeps the chunk alive
   };
   ring_k_ = kept(keys);
   ring_v_ = kept(values);
-  ring_phi_k_ = kept(features_k);
-  slices_seen_ += count;
-  return y;
+  if (phi_k.input.defined()) ring_input_ = kept(inputs);
+  slices_seen_ += slices;
 }
 
 std::int64_t RecurrentState::state_bytes() const {
   return bytes_of(s_) + bytes_of(z_);
 }
 std::int64_t RecurrentState::ring_bytes() const {
-  return bytes_of(ring_k_) + bytes_of(ring_v_) + bytes_of(ring_phi_k_);
+  return bytes_of(ring_k_) + bytes_of(ring_v_) + bytes_of(ring_input_);
 }
 
 void RecurrentState::reset() {
-  s_ = z_ = ring_k_ = ring_v_ = ring_phi_k_ = at::Tensor();
+  s_ = z_ = ring_k_ = ring_v_ = ring_input_ = at::Tensor();
   slices_seen_ = 0;
 }
 
@@ -103,7 +115,8 @@ at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, 
     const auto rows = [&](const at::Tensor& x) {
       return x.narrow(2, chunk.queries.begin * hw, chunk.queries.size() * hw);
     };
-    outputs.push_back(state.step(rows(q), rows(k), rows(v), rows(phi_q), rows(phi_k)));
+    const KeyFeatures features{[](const at::Tensor& x) { return x; }, rows(phi_k)};
+    outputs.push_back(state.step(rows(q), rows(k), rows(v), rows(phi_q), features));
   }
   return at::cat(outputs, 2);
 }

@@ -60,6 +60,8 @@ TEST(BlockCost, StateAndRingOfTheRecurrentForm) {
   EXPECT_EQ(cost.ring_bytes, 2 * 1560 * 1536 * 2);  // 9.6 MB
   EXPECT_EQ(block_cost(kWan, kVideo, rehyat_spec(3, 2)).ring_bytes, 2 * cost.ring_bytes);
   EXPECT_EQ(block_cost(kWan, kVideo, rehyat_spec(3, 0)).ring_bytes, 0);
+  // phi before RoPE: its keys are kept beside those of the softmax branch.
+  EXPECT_EQ(block_cost(kWan, kVideo, rehyat_spec(3, 1), {.rope_first = false}).ring_bytes, cost.ring_bytes / 2 * 3);
   VideoSize longer = kVideo;
   longer.frames = 401;
   EXPECT_EQ(block_cost(kWan, longer, rehyat_spec(3, 1)).state_bytes, cost.state_bytes);

@@ -80,7 +80,23 @@ TEST(AttentionErrors, RecurrentFormIsRefusedWhereThereIsNone) {
   expect_refused([&] { RecurrentState(other, 4); }, "causal rehyat");
   const Inputs in = random_inputs(3, 2, 23);
   RecurrentState state(kSpec, 2);
-  expect_refused([&] { state.step(in.q, in.k, in.v, in.phi_q, in.phi_k); }, "expected 1 to 2 slices");
+  const KeyFeatures given{[](const at::Tensor& x) { return x; }, in.phi_k};
+  expect_refused([&] { state.step(in.q, in.k, in.v, in.phi_q, given); }, "expected 1 to 2 slices");
+  const auto step = [&state](const Inputs& chunk, const KeyFeatures& features) {
+    state.step(chunk.q, chunk.k, chunk.v, chunk.phi_q, features);
+  };
+  const Inputs chunk = random_inputs(2, 2, 24);
+  expect_refused(
+      [&] {
+        step(chunk, {[](const at::Tensor& x) { return x; }, {}});
+      },
+      "phi_k: found feature width 4, expected 6");
+  step(chunk, {[](const at::Tensor& x) { return x; }, chunk.phi_k});
+  expect_refused(
+      [&] {
+        step(chunk, {[](const at::Tensor& x) { return x; }, chunk.phi_k.narrow(2, 0, 2)});
+      },
+      "expected it with every chunk of a video or with none");
 }
 
 }  // namespace

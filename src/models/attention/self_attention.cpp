@@ -71,7 +71,9 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
 }
 
 at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {
-  return merge(state.step(h.q, h.k, h.v, phi_q_->forward(h.phi_q_input), phi_k_->forward(h.phi_k_input), update));
+  ops::KeyFeatures keys{[this](const at::Tensor& x) { return phi_k_->forward(x); }, {}};
+  if (!attention_.phi.rope_first) keys.input = h.phi_k_input;  // the ring's keys have their RoPE already
+  return merge(state.step(h.q, h.k, h.v, phi_q_->forward(h.phi_q_input), keys, update));
 }
 
 at::Tensor SelfAttentionImpl::project(const at::Tensor& x) const {
