@@ -231,7 +231,8 @@ void apply_override(Node& root, const std::string& override_text, const Limits& 
   Node* at = &root;
   for (const std::string& part : split(std::string_view(override_text).substr(0, equals), '.')) {
     if (part.empty()) throw UsageError({where, "an empty name", "dotted.key=value", ""});
-    if (at->kind == Node::Kind::list) {
+    // A name below a list replaces it: the list may be a short form, `blocks: [0, 3]` for `blocks: {list: [0, 3]}`.
+    if (at->kind == Node::Kind::list && part.find_first_not_of("0123456789-") == std::string::npos) {
       std::size_t index = 0;
       std::istringstream digits(part);
       if (!(digits >> index) || !digits.eof() || index >= at->items.size()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,5 +33,10 @@ Node parse_yaml(std::string_view text, const std::string& name, const Limits& li
 Node node_from_json(const nlohmann::ordered_json& json, const std::string& name);
 /// Puts `dotted.key=value` into the tree, making maps on the way.
 void apply_override(Node& root, const std::string& override_text, const Limits& limits);
+
+[[noreturn]] void mistyped(const Node& node, const std::string& expected);
+/// Gives `node` to a section's fields, or to the one field that a short form stands for, then validates.
+void bind_section(const Fields& children, const std::function<void()>& validate, const Node& node,
+                  const std::string& name);
 
 }  // namespace rehyat::config

@@ -128,7 +128,7 @@ TEST(ConfigOverride, MistakesNameTheOverride) {
   refused(text, {"override '=3'", "expected dotted.key=value"}, {"=3"});
   refused(text, {"override 'distill..lr=3'", "an empty name"}, {"distill..lr=3"});
   refused(text, {"override 'stages.1.steps=3'", "'1'", "index from 0 to 0"}, {"stages.1.steps=3"});
-  refused(text, {"override 'stages.x.steps=3'", "'x'"}, {"stages.x.steps=3"});
+  refused(text, {"override 'stages.x.steps=3'", "found a map, expected a list of maps"}, {"stages.x.steps=3"});
   refused(text, {"override 'stages.-1.steps=3'", "'-1'"}, {"stages.-1.steps=3"});
   refused(text, {"override 'prompts.0=x'", "an empty list"}, {"prompts.0=x"});
   refused(text, {"override 'seed=[1'"}, {"seed=[1"});

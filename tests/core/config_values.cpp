@@ -56,6 +56,14 @@ void expect_full(const Experiment& e) {
   EXPECT_EQ(e.stages[1].steps, 10);
 }
 
+TEST(Config, AnOverrideBelowAShortFormReplacesIt) {
+  EXPECT_EQ(parse(kFull, {"blocks.list=[7]"}).blocks.list, (std::vector<std::int64_t>{7}));
+  EXPECT_EQ(parse(kFull, {"blocks.1=4"}).blocks.list, (std::vector<std::int64_t>{0, 4, 29}));
+  const Experiment other = parse(kFull, {"blocks.pattern=first"});
+  EXPECT_TRUE(other.blocks.list.empty());
+  EXPECT_EQ(other.blocks.pattern, "first");
+}
+
 TEST(Config, EveryKindOfFieldIsRead) {
   expect_full(parse(kFull));
 }
