@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -9,12 +10,11 @@
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "core/version.h"
 #include "dist/session.h"
 
 namespace rehyat::app {
 namespace {
-
-constexpr const char* kVersion = REHYAT_VERSION;
 
 /// One command as CLI11 sees it, with the arguments that it fills in.
 struct Entry {
@@ -47,6 +47,29 @@ int usage_error(const CLI::App& program, const CLI::ParseError& error, int rank)
   return static_cast<int>(ExitCode::usage);
 }
 
+/// The first word that is no option, where a command is expected; empty without one.
+std::string first_word(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--log-level") {
+      ++i;
+    } else if (word.empty() || word.front() != '-') {
+      return word;
+    }
+  }
+  return "";
+}
+
+/// Empty where the command exists or none is named.
+std::string unknown_command(const std::string& word, const std::vector<std::unique_ptr<Entry>>& entries) {
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back(entry->command.name);
+  if (word.empty() || std::find(names.begin(), names.end(), word) != names.end()) return "";
+  const std::string near = nearest(word, names);
+  return cat("found the command '", word, "', expected one of ", join(names, ", "),
+             near.empty() ? std::string() : cat("; did you mean '", near, "'?"));
+}
+
 int report(const char* what, ExitCode code, int rank, int size) {
   log::flush();
   std::cerr << "rehyat: " << (size > 1 ? cat("rank ", rank, ": ") : std::string()) << what << std::endl;
@@ -75,7 +98,7 @@ int run_session(int argc, char** argv) {
   CLI::App program{
       "ReHyAt toolkit: turns a softmax video diffusion transformer into a chunk-wise recurrent hybrid one."};
   program.require_subcommand(1);
-  program.set_version_flag("--version", std::string("rehyat ") + kVersion);
+  program.set_version_flag("--version", "rehyat " + version());
   std::string level = "info";
   program.add_option("--log-level", level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
@@ -85,6 +108,10 @@ int run_session(int argc, char** argv) {
   for (Command& command : all_commands()) {
     entries.push_back(std::make_unique<Entry>(Entry{std::move(command), {}, nullptr}));
     declare(program, *entries.back());
+  }
+  if (const std::string mistake = unknown_command(first_word(argc, argv), entries); !mistake.empty()) {
+    if (world.rank() == 0) std::cerr << "rehyat: " << mistake << std::endl;
+    return static_cast<int>(ExitCode::usage);
   }
   try {
     program.parse(argc, argv);

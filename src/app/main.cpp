@@ -4,6 +4,9 @@
 
 #include "app/cli.h"
 
+// There under AddressSanitizer only; the hard exit below would skip its check.
+extern "C" void __lsan_do_leak_check() __attribute__((weak));
+
 int main(int argc, char** argv) {
   const int code = rehyat::app::run_program(argc, argv);
   // Everything is written and MPI is closed. libtorch's own clean-up at exit frees memory of another C++ runtime on
@@ -12,5 +15,6 @@ int main(int argc, char** argv) {
   std::cout.flush();
   std::cerr.flush();
   std::fflush(nullptr);
+  if (__lsan_do_leak_check != nullptr) __lsan_do_leak_check();
   std::_Exit(code);
 }

@@ -2,6 +2,7 @@
 
 #include "app/command.h"
 #include "app/load_experiment.h"
+#include "app/requirements.h"
 #include "core/atomic_file.h"
 #include "core/log.h"
 #include "core/progress.h"
@@ -17,6 +18,18 @@ using json = nlohmann::ordered_json;
 /// One video of one prompt, with the settings beside it.
 json sample_one(pipeline::Experiment& experiment, models::WanTransformer& model, const std::string& prompt,
                 std::uint64_t index, const std::filesystem::path& folder) {
+  const std::string name = cat("video-", index);
+  const auto marker = folder / (name + ".json");
+  if (std::filesystem::exists(marker)) {  // written last: an earlier start got this far
+    const json done = json::parse(read_file(marker, 1 << 20), nullptr, false);
+    if (done.is_object() && done.value("prompt", "") == prompt) {
+      log::info("sample ", index, ": already complete in ", (folder / (name + ".mp4")).string());
+      return {{"file", (folder / (name + ".mp4")).string()},
+              {"prompt", prompt},
+              {"order", done.value("order", "")},
+              {"seconds", done.value("seconds", 0.0)}};
+    }
+  }
   sampling::Request request = experiment.sample_request(model, index);
   Progress progress(cat("sample ", index), sampling::step_count(model, request), "steps");
   request.on_step = [&] { progress.advance(); };
@@ -25,7 +38,6 @@ json sample_one(pipeline::Experiment& experiment, models::WanTransformer& model,
       sampling::generate(model, request, experiment.encode_prompt(prompt), experiment.encode_prompt(""));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   progress.finish();
-  const std::string name = cat("video-", index);
   data::write_video(folder / (name + ".mp4"), experiment.decode(latents), experiment.config().data.fps);
   write_tensors(folder / (name + ".safetensors"), {{"latents", latents}});
   json settings = {{"prompt", prompt},
@@ -33,7 +45,7 @@ json sample_one(pipeline::Experiment& experiment, models::WanTransformer& model,
                    {"order", request.order == sampling::Order::chunk_major ? "chunk-major" : "step-major"},
                    {"seconds", seconds},
                    {"settings", config::to_json(experiment.config().sample)}};
-  write_file_atomic(folder / (name + ".json"), settings.dump(2) + "\n");
+  write_file_atomic(marker, settings.dump(2) + "\n");
   return {{"file", (folder / (name + ".mp4")).string()},
           {"prompt", prompt},
           {"order", settings["order"]},
@@ -42,22 +54,22 @@ json sample_one(pipeline::Experiment& experiment, models::WanTransformer& model,
 
 void sample(Context& context) {
   pipeline::Experiment experiment = load_experiment(context);
-  const json settings = config::to_json(experiment.config().sample);
+  const pipeline::Stage stage(experiment.config().run.dir, "sample",
+                              {{"settings", config::to_json(experiment.config().sample)},
+                               {"model", models::to_json(experiment.blocks())},
+                               {"of", experiment.finetune_stage().fingerprint()}});
+  if (context.arguments.dry_run) {
+    const json needs = requirements(experiment, "sample");
+    context.result({{"stage", "sample"}, {"folder", stage.folder().string()}, {"needs", needs}},
+                   cat("sample: would work in ", stage.folder().string(), "\n", needs.dump(2)));
+    return;
+  }
   models::WanTransformer model = experiment.load(experiment.config().sample.model);
   const std::vector<std::string> prompts = experiment.sample_prompts();
   std::string reason;
   const sampling::Request request = experiment.sample_request(model, 0);
   sampling::best_order(model, request, reason);
   if (request.form == models::AttentionForm::recurrent && !reason.empty()) log::warn("sampling step by step: ", reason);
-  const pipeline::Stage stage(experiment.config().run.dir, "sample",
-                              {{"settings", settings},
-                               {"model", models::to_json(models::block_map_of(model))},
-                               {"of", experiment.finetune_stage().fingerprint()}});
-  if (context.arguments.dry_run) {
-    context.result({{"prompts", prompts.size()}, {"folder", stage.folder().string()}},
-                   cat(prompts.size(), " prompts, into ", stage.folder().string()));
-    return;
-  }
   json videos = json::array();
   context.world.together([&] {
     make_folder(stage.folder());

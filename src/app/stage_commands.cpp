@@ -1,5 +1,6 @@
 #include "app/command.h"
 #include "app/load_experiment.h"
+#include "app/requirements.h"
 #include "core/strings.h"
 
 namespace rehyat::app {
@@ -67,7 +68,7 @@ Command run_command() {
     Experiment experiment = load_experiment(context);
     json results;
     if (context.arguments.dry_run) {
-      for (const char* name : {"prepare", "pretrain", "cache", "distill", "finetune"})
+      for (const char* name : {"prepare", "pretrain", "cache", "distill", "finetune", "sample"})
         results[name] = requirements(experiment, name);
       context.result(results, results.dump(2));
       return;

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 
@@ -31,14 +32,23 @@ spdlog::level::level_enum to_spdlog(Level level) {
 
 struct State {
   std::mutex mutex;
-  std::shared_ptr<spdlog::logger> logger;
+  std::shared_ptr<spdlog::logger> logger;  // its first sink is the terminal's
   std::string pattern = std::string(kPattern) + "%v";
   int rank = 0;
 
   State() {
-    logger = std::make_shared<spdlog::logger>("rehyat", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+    terminal->set_level(spdlog::level::info);
+    logger = std::make_shared<spdlog::logger>("rehyat", std::move(terminal));
     logger->set_pattern(pattern);
+    logger->set_level(spdlog::level::info);
     logger->flush_on(spdlog::level::info);
+  }
+
+  /// The logger lets through what any sink wants: files want everything.
+  void adjust() {
+    const auto& sinks = logger->sinks();
+    logger->set_level(sinks.size() > 1 ? spdlog::level::debug : sinks.front()->level());
   }
 };
 
@@ -55,24 +65,49 @@ void setup(int rank, int world_size, Level level) {
   s.rank = rank;
   s.pattern = std::string(kPattern) + (world_size > 1 ? cat("[", rank, "] ") : std::string()) + "%v";
   s.logger->set_pattern(s.pattern);
-  s.logger->set_level(to_spdlog(level));
-  for (const auto& sink : s.logger->sinks()) sink->set_level(rank == 0 ? spdlog::level::trace : spdlog::level::warn);
+  s.logger->sinks().front()->set_level(rank == 0 ? to_spdlog(level) : std::max(to_spdlog(level), spdlog::level::warn));
+  s.adjust();
 }
 
-void open_file(const std::filesystem::path& path) {
+struct FileScope::Sink {
+  spdlog::sink_ptr file;
+};
+
+FileScope::FileScope(const std::filesystem::path& path) : sink_(std::make_unique<Sink>()) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   try {
-    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), false);
-    sink->set_pattern(s.pattern);
-    s.logger->sinks().push_back(std::move(sink));
+    sink_->file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string(), false);
   } catch (const spdlog::spdlog_ex& error) {
     throw UserError({path.string(), error.what(), "a log file that can be written", ""});
   }
+  sink_->file->set_pattern(s.pattern);
+  s.logger->sinks().push_back(sink_->file);
+  s.adjust();
+}
+
+FileScope::~FileScope() {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  sink_->file->flush();
+  auto& sinks = s.logger->sinks();
+  sinks.erase(std::remove(sinks.begin(), sinks.end(), sink_->file), sinks.end());
+  s.adjust();
 }
 
 void write(Level level, std::string_view text) {
   state().logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
+}
+
+void record(std::string_view text) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  const spdlog::details::log_msg message(s.logger->name(), spdlog::level::info,
+                                         spdlog::string_view_t(text.data(), text.size()));
+  for (std::size_t i = 1; i < s.logger->sinks().size(); ++i) {
+    s.logger->sinks()[i]->log(message);
+    s.logger->sinks()[i]->flush();
+  }
 }
 
 bool interactive() {

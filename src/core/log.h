@@ -1,23 +1,38 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string_view>
 
 #include "core/strings.h"
 
-/// The log: one line a message on stderr and, once open_file was called, in a file. Thread-safe.
+/// The log: one line a message on stderr and, while a FileScope lives, in a file. Thread-safe.
 namespace rehyat::log {
 
 enum class Level { debug, info, warn, error };
 
 /// Set once by main. Ranks other than 0 print warnings and errors only, each with its rank in front.
 void setup(int rank, int world_size, Level level);
-/// Also append to this file (one a rank; the folder must exist).
-void open_file(const std::filesystem::path& path);
 void write(Level level, std::string_view text);
+/// A line for the files alone: what a progress bar says on the terminal.
+void record(std::string_view text);
 /// Whether stderr is a terminal on which this rank may draw a progress bar.
 bool interactive();
 void flush();
+
+/// While it lives every line is also appended to this file (one a rank; the folder must exist), debug lines too.
+class FileScope {
+ public:
+  /// Throws UserError where the file cannot be written.
+  explicit FileScope(const std::filesystem::path& path);
+  ~FileScope();
+  FileScope(const FileScope&) = delete;
+  FileScope& operator=(const FileScope&) = delete;
+
+ private:
+  struct Sink;
+  std::unique_ptr<Sink> sink_;
+};
 
 template <typename... Args>
 void debug(const Args&... args) {

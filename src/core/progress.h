@@ -16,6 +16,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(std::int64_t by = 1, const std::string& note = "");
+  /// Counts without drawing, where the caller writes lines of its own.
+  void count(std::int64_t by = 1) { done_ += by; }
   /// Ends the bar and prints the closing line with the time taken.
   void finish(const std::string& note = "");
 

@@ -96,6 +96,12 @@ constexpr const char* kBytesAttribute = "rehyat_format";
 
 }  // namespace
 
+std::string hdf5_version() {
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return cat(major, '.', minor, '.', release);
+}
+
 Hdf5Writer::Hdf5Writer(std::filesystem::path path)
     : path_(std::move(path)), file_(std::make_unique<AtomicFile>(path_)) {
   silence();

@@ -12,6 +12,9 @@
 
 namespace rehyat::data {
 
+/// Version of the HDF5 library that is running.
+std::string hdf5_version();
+
 /// Writes an HDF5 file that is whole or absent. Every dataset carries its type and a checksum.
 class Hdf5Writer {
  public:

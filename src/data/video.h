@@ -16,6 +16,9 @@ struct VideoInfo {
   std::string codec;
 };
 
+/// Version of the library that reads and writes videos; "none" in a build without one.
+std::string video_library_version();
+
 /// What the first video stream of the file is. Throws UserError with the path and the reason.
 VideoInfo probe_video(const std::filesystem::path& path);
 

@@ -273,6 +273,10 @@ class Scaler {
 
 }  // namespace
 
+std::string video_library_version() {
+  return cat("FFmpeg ", av_version_info());
+}
+
 VideoInfo probe_video(const std::filesystem::path& path) {
   Input input(path);
   const AVStream& stream = input.stream();

@@ -13,6 +13,10 @@ namespace {
 
 }  // namespace
 
+std::string video_library_version() {
+  return "none";
+}
+
 VideoInfo probe_video(const std::filesystem::path& path) {
   refuse(path.string());
 }

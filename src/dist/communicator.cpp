@@ -190,16 +190,21 @@ Communicator Communicator::split(int color) const {
 
 void Communicator::together(const std::function<void()>& work) const {
   std::exception_ptr mine;
-  std::string message;
+  std::string message;  // its first letter is the kind, so that all ranks end with the same exit code
   try {
     work();
+  } catch (const Stopped& error) {
+    mine = std::current_exception();
+    message = cat('s', error.what());
+  } catch (const UsageError& error) {
+    mine = std::current_exception();
+    message = cat('u', error.what());
   } catch (const std::exception& error) {
     mine = std::current_exception();
-    message = error.what();
-    if (message.empty()) message = "an error without a message";
+    message = cat('f', *error.what() != 0 ? error.what() : "an error without a message");
   } catch (...) {
     mine = std::current_exception();
-    message = "an error of an unknown kind";
+    message = "fan error of an unknown kind";
   }
   if (size_ == 1) {
     if (mine) std::rethrow_exception(mine);
@@ -209,7 +214,12 @@ void Communicator::together(const std::function<void()>& work) const {
   const std::vector<std::string> messages = all_gather(message);
   if (mine) std::rethrow_exception(mine);
   for (std::size_t r = 0; r < messages.size(); ++r) {
-    require(messages[r].empty(), [&] { return cat("rank ", r, " failed: ", messages[r]); });
+    if (messages[r].empty()) continue;
+    const std::string text = messages[r].substr(1);
+    if (messages[r].front() == 's') throw Stopped(text);
+    const std::string sentence = cat("rank ", r, " failed: ", text);
+    if (messages[r].front() == 'u') throw UsageError(sentence);
+    throw UserError(sentence);
   }
 }
 

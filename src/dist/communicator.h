@@ -46,8 +46,8 @@ class Communicator {
   Communicator split(int color) const;
 
   /// Runs `work` on every rank; where it throws on any, throws on all of them: the error itself where it arose,
-  /// elsewhere a UserError that names the first such rank and its message. Keeps ranks from waiting for one that
-  /// failed.
+  /// elsewhere one of the same kind (UserError, UsageError, Stopped) that names the first such rank and its message.
+  /// Keeps ranks from waiting for one that failed.
   void together(const std::function<void()>& work) const;
 
   int mpi_handle() const { return handle_; }

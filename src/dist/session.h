@@ -1,10 +1,14 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "dist/communicator.h"
 
 namespace rehyat::dist {
+
+/// Name and version of the MPI library that is running.
+std::string mpi_version();
 
 /// Starts and ends MPI; owned by main. A program that was not started by mpirun is a group of one.
 class MpiSession {

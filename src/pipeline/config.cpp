@@ -8,6 +8,7 @@ void RunConfig::fields(config::Fields& f) {
   f.add("dir", dir, "folder of the run; stages with the same inputs are found again here").not_empty();
   f.add("seed", seed, "of everything that is drawn");
   f.add("threads", threads, "CPU threads of each rank; 0 = cores divided by the ranks of this machine").at_least(0);
+  f.add("gpu_tflops", gpu_tflops, "sustained TFLOP/s of one GPU, of which --dry-run makes GPU-hours").above(0);
   f.add("device", device, "auto, cpu or cuda").one_of({"auto", "cpu", "cuda"});
 }
 

@@ -17,6 +17,7 @@ struct RunConfig {
   std::filesystem::path dir = "runs/default";
   std::uint64_t seed = 1;
   std::int64_t threads = 0;  ///< CPU threads of each rank; 0 = cores / ranks of this machine
+  double gpu_tflops = 300;   ///< what one GPU sustains, for the estimates of --dry-run
   std::string device = "auto";
 
   void fields(config::Fields& f);

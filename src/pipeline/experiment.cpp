@@ -16,6 +16,7 @@
 #include "finetune/flow_task.h"
 #include "models/embedded/embedded_encoders.h"
 #include "models/wan/weights.h"
+#include "pipeline/environment.h"
 #include "train/loop.h"
 
 namespace rehyat::pipeline {
@@ -181,6 +182,13 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
     make_folder(config_.run.dir);
     stage.open();
     write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
+    record_environment(stage.folder(), environment(world_, device_));
+  });
+  // After the folder exists on rank 0, and everybody waited for it.
+  std::unique_ptr<log::FileScope> file;
+  world_.together([&] {
+    file = std::make_unique<log::FileScope>(
+        stage.folder() / (world_.rank() == 0 ? std::string("log.txt") : cat("log-rank", world_.rank(), ".txt")));
   });
   log::info(stage.name(), ": working in ", stage.folder().string());
   json summary = work(stage);

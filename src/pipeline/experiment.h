@@ -54,6 +54,8 @@ class Experiment {
   at::Device device() const { return device_; }
   std::vector<std::int64_t> latent() const;  ///< T, H, W
   const models::WanConfig& architecture();
+  /// The blocks that the `hybrid` section converts.
+  models::BlockMap blocks();
 
  private:
   /// Runs `work` unless the stage is complete; measures, marks and returns its summary.
@@ -63,7 +65,6 @@ class Experiment {
   std::string teacher_fingerprint();
   std::filesystem::path teacher_folder();
   data::Identity dataset_identity();
-  models::BlockMap blocks();
 
   ExperimentConfig config_;
   const dist::Communicator& world_;

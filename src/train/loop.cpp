@@ -49,7 +49,7 @@ class Loop {
     while (step_ < config_.iterations) {
       const json line = one_step();
       ++step_;
-      if (!training_.quiet) progress.advance(1, note_);
+      say_step(progress);
       if (metrics_) metrics_->write(line, "train");
       if (training_.on_step) training_.on_step(step_);
       const bool last = step_ == config_.iterations;
@@ -60,8 +60,8 @@ class Loop {
         throw Stopped(cat(training_.title, " stopped after step ", step_, " of ", config_.iterations,
                           "; start the same command again to go on"));
     }
-    if (ema_) ema_->apply();
     validate();
+    if (ema_) ema_->swap();  // the averaged weights are the result
     if (!training_.quiet) progress.finish(note_);
     last_validation_["loss"] = last_loss_;
     return last_validation_;
@@ -101,14 +101,32 @@ class Loop {
     note << "loss " << std::setprecision(5) << last_loss_ << ", norm " << std::setprecision(3) << size << ", lr " << lr
          << ", " << static_cast<int>(ms) << " ms, " << speed << " samples/s";
     note_ = note.str();
-    if (!training_.quiet && !log::interactive() && (step_ + 1) % config_.log_every == 0)
-      log::debug(training_.title, ", step ", step_ + 1, ": ", note_);
     return {{"step", step_}, {"loss", last_loss_}, {"grad_norm", size},
             {"lr", lr},      {"ms", ms},           {"samples_per_s", speed}};
   }
 
+  /// A bar on a terminal; in a log one line every `log_every` steps.
+  void say_step(Progress& progress) const {
+    if (training_.quiet) return;
+    const bool due = step_ % config_.log_every == 0 || step_ == config_.iterations;
+    const auto line = [&] {
+      return cat(training_.title, ", step ", step_, " of ", config_.iterations, ": ", note_, ", ",
+                 human_seconds(progress.seconds_left()), " left");
+    };
+    if (log::interactive()) {
+      progress.advance(1, note_);
+      if (due) log::record(line());
+    } else {
+      progress.count();
+      if (due) log::info(line());
+    }
+  }
+
+  /// Of the weights that would be the result now.
   void validate() {
+    if (ema_) ema_->swap();
     last_validation_ = task_.validate();
+    if (ema_) ema_->swap();
     if (last_validation_.empty()) return;
     json line = {{"step", step_ - 1}};
     line.update(last_validation_);

@@ -83,11 +83,13 @@ void Ema::load(const NamedTensors& saved, const std::string& where) {
   copy_named(saved, state(), where);
 }
 
-void Ema::apply() const {
+void Ema::swap() {
   const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < average_.size(); ++i) {
     at::Tensor target = parameters_[i].tensor;
+    const at::Tensor kept = target.detach().clone();
     target.copy_(average_[i]);
+    average_[i].copy_(kept);
   }
 }
 

@@ -34,8 +34,8 @@ class Ema {
   void update();
   NamedTensors state() const;
   void load(const NamedTensors& state, const std::string& where);
-  /// Puts the average into the parameters.
-  void apply() const;
+  /// Exchanges the parameters and their average: once to evaluate or keep the average, twice to go on training.
+  void swap();
 
  private:
   std::vector<NamedParameter> parameters_;

@@ -26,6 +26,21 @@ grep -q "complete in" dry.txt || fail "a dry run does not see the complete stage
 "$REHYAT" distill -c "$config" > again.txt 2>&1
 grep -q "already complete" again.txt || fail "a complete stage was done again"
 
+for stage in prepare pretrain cache distill finetune sample; do
+  "$REHYAT" "$stage" -c "$config" run.dir=elsewhere --dry-run --json 2> dry.log > dry.json || { cat dry.log; fail "dry run of $stage"; }
+done
+[ ! -e elsewhere ] || fail "a dry run wrote something"
+"$REHYAT" finetune -c "$config" --dry-run --json | python3 -c 'import json, sys
+needs = json.load(sys.stdin)["needs"]
+assert needs["gpu_hours"] > 0 and needs["memory_per_gpu"]["total"] > 0 and needs["disk_bytes"] > 0, needs' || fail "a dry run without its numbers"
+for stage in prepare pretrain cache distill finetune; do
+  grep -q "$stage" runs/$stage-*/log.txt || fail "$stage left no log"
+  python3 -c 'import json, sys
+for start in json.load(open(sys.argv[1])):
+  assert all(start["environment"][k] for k in ("rehyat", "libtorch", "mpi", "hdf5", "video", "ranks")), start' "$(echo runs/$stage-*/environment.json | cut -d" " -f1)" || fail "$stage saved no versions"
+done
+grep -q "pretrain, step .* of .*: loss .* left" runs/pretrain-*/log.txt || fail "no line a step in the log"
+
 for ranks in 1 2 4; do
   echo "== $ranks ranks"
   mkdir -p "ranks$ranks"

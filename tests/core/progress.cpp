@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/expect_error.h"
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/temp_folder.h"
@@ -47,18 +49,44 @@ TEST(Progress, AnEmptyTotalIsNoDivisionByZero) {
   EXPECT_EQ(progress.seconds_left(), 0);
 }
 
-TEST(Log, WritesToItsFileWhatIsAtItsLevel) {
+TEST(Log, AFileTakesEverythingWhileItIsOpenAndTheTerminalOnlyItsLevel) {
   const testing::TempFolder folder;
   log::setup(0, 1, log::Level::info);
-  log::open_file(folder / "run.log");
-  log::debug("hidden ", 1);
-  log::info("shown ", 2, " {} %s");  // braces are text
-  log::error("bad ", 3);
-  log::flush();
+  ::testing::internal::CaptureStderr();
+  {
+    const log::FileScope file(folder / "run.log");
+    log::debug("detail ", 1);
+    log::info("shown ", 2, " {} %s");  // braces are text
+    log::error("bad ", 3);
+    log::record("for the file alone");
+  }
+  log::debug("late detail");
+  log::info("late");
+  const std::string terminal = ::testing::internal::GetCapturedStderr();
   const std::string text = read_file(folder / "run.log");
-  EXPECT_EQ(text.find("hidden"), std::string::npos);
-  EXPECT_NE(text.find("shown 2 {} %s"), std::string::npos) << text;
-  EXPECT_NE(text.find("bad 3"), std::string::npos);
+  for (const char* part : {"detail 1", "shown 2 {} %s", "bad 3", "for the file alone"})
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  EXPECT_EQ(text.find("late"), std::string::npos);
+  EXPECT_EQ(terminal.find("detail"), std::string::npos) << terminal;
+  EXPECT_EQ(terminal.find("alone"), std::string::npos);
+  EXPECT_NE(terminal.find("late"), std::string::npos);
+}
+
+TEST(Log, AFileThatCannotBeWrittenIsNamed) {
+  const testing::TempFolder folder;
+  testing::expect_error<UserError>([&] { const log::FileScope file(folder / "."); },
+                                   {"a log file that can be written"});
+}
+
+TEST(Log, AFileIsContinuedNotReplaced) {
+  const testing::TempFolder folder;
+  for (const char* part : {"first", "second"}) {
+    const log::FileScope file(folder / "run.log");
+    log::record(part);
+  }
+  const std::string text = read_file(folder / "run.log");
+  EXPECT_NE(text.find("first"), std::string::npos);
+  EXPECT_NE(text.find("second"), std::string::npos);
 }
 
 TEST(Log, OtherRanksSayOnlyWhatIsWrongAndWho) {

@@ -123,7 +123,7 @@ TEST(Ema, IsTheGeometricAverageOfTheWeights) {
   Ema other(parameters, 0.9);
   other.load(ema.state(), "x");
   const at::Tensor average = ema.state()[0].second.clone();
-  other.apply();
+  other.swap();
   EXPECT_TRUE(at::equal(parameters[0].tensor, average));
   EXPECT_TRUE(parameters[0].tensor.requires_grad());
 }

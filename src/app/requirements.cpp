@@ -1,0 +1,128 @@
+#include "app/requirements.h"
+
+#include <algorithm>
+
+#include "analysis/memory.h"
+#include "app/load_experiment.h"
+
+namespace rehyat::app {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+/// A step is a forward and a backward pass, which costs twice the forward one.
+constexpr double kStepOverForward = 3;
+
+struct Planned {
+  const pipeline::ExperimentConfig& config;
+  analysis::Dimensions dimensions;
+  analysis::VideoSize video;
+  std::vector<analysis::BlockChoice> teacher, hybrid;
+  models::BlockMap converted;
+};
+
+Planned plan(pipeline::Experiment& experiment) {
+  const models::WanConfig& model = experiment.architecture();
+  Planned p{experiment.config(), dimensions_of(model), video_of(experiment.config().data), {}, {}, {}};
+  p.teacher.assign(static_cast<std::size_t>(model.layers), analysis::softmax_block());
+  p.hybrid = p.teacher;
+  p.converted = models::resolve(p.config.hybrid, model.layers);
+  for (const auto& [block, attention] : p.converted)
+    p.hybrid[static_cast<std::size_t>(block)] = {attention.spec, attention.phi};
+  return p;
+}
+
+void add_work(json& out, const Planned& p, double tflops, const char* suffix = "") {
+  out[std::string("tflops") + suffix] = tflops;
+  out[std::string("gpu_hours") + suffix] = tflops / p.config.run.gpu_tflops / 3600;
+}
+
+json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blocks,
+                 const finetune::FlowTrainingConfig& config) {
+  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, blocks);
+  analysis::TrainingSetup setup;
+  setup.batch = config.micro_batch;
+  setup.compute_bytes = config.precision == finetune::Precision::bf16 ? 2 : 4;
+  setup.checkpointing = false;
+  setup.ema = config.train.ema_decay.has_value();
+  // A checkpoint holds weights and both moments, the result the weights once more.
+  const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
+  json out = {{"model_parameters", cost.parameters},
+              {"disk_bytes", 4 * cost.parameters * copies},
+              {"memory_per_gpu", to_json(analysis::training_memory(p.dimensions, p.video, blocks, setup))}};
+  add_work(out, p,
+           kStepOverForward * cost.tflops_paper * static_cast<double>(config.train.iterations * config.global_batch));
+  return out;
+}
+
+json of_prepare(const Planned& p) {
+  return {{"disk_bytes_per_window", analysis::dataset_bytes(p.dimensions, p.video, 1)}};
+}
+
+json of_cache(const Planned& p) {
+  const distill::CacheConfig& c = p.config.cache;
+  const std::int64_t branches = c.guidance != 1 ? 2 : 1;
+  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, p.teacher);
+  analysis::CacheSetup setup;
+  setup.prompts = c.seeds;  // trajectories
+  setup.steps = std::min(c.keep_per_trajectory, c.sampler.steps * branches);
+  setup.branches = 1;  // points are (step, branch) pairs
+  setup.blocks = static_cast<std::int64_t>(p.converted.size());
+  setup.store_targets = c.store_targets;
+  setup.bytes = c.type == distill::CacheType::bf16 ? 2 : 4;
+  json out = {{"disk_bytes_per_prompt", analysis::cache_bytes(p.dimensions, p.video, setup)}, {"quota_bytes", c.quota}};
+  add_work(out, p, cost.tflops_paper * static_cast<double>(c.seeds * c.sampler.steps * branches), "_per_prompt");
+  return out;
+}
+
+json of_distill(const Planned& p) {
+  analysis::TrainingSetup setup;
+  setup.distill = true;
+  setup.compute_bytes = 4;
+  const double target =
+      p.config.cache.store_targets
+          ? 0
+          : analysis::block_cost(p.dimensions, p.video, {.kind = ops::AttentionKind::softmax}).attention_tflops;
+  double tflops = 0;
+  std::int64_t parameters = 0;
+  for (const auto& item : p.converted) {
+    const analysis::BlockCost cost = analysis::block_cost(p.dimensions, p.video, item.second.spec, item.second.phi);
+    tflops +=
+        (kStepOverForward * cost.attention_tflops + target) * static_cast<double>(p.config.distill.train.iterations);
+    parameters += cost.phi_parameters;
+  }
+  json out = {{"phi_parameters", parameters},
+              {"disk_bytes", parameters * 4 * (3 * p.config.distill.train.keep_checkpoints + 1)},
+              {"memory_per_gpu", to_json(analysis::training_memory(p.dimensions, p.video, p.hybrid, setup))}};
+  add_work(out, p, tflops);
+  return out;
+}
+
+json of_sample(const Planned& p) {
+  const pipeline::SampleConfig& s = p.config.sample;
+  const std::int64_t branches = s.guidance != 1 ? 2 : 1;
+  const bool teacher = s.model == pipeline::WhichModel::teacher;
+  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
+  const bool recurrent = s.form == models::AttentionForm::recurrent;
+  json out = {{"model_parameters", cost.parameters}, {"constant_memory", recurrent && cost.constant_memory}};
+  if (recurrent && cost.constant_memory)
+    out["state_and_ring_bytes"] = analysis::sampling_state_bytes(cost, s.sampler.steps, branches);
+  add_work(out, p,
+           (recurrent ? cost.tflops_recurrent : cost.tflops_paper) * static_cast<double>(s.sampler.steps * branches),
+           "_per_video");
+  return out;
+}
+
+}  // namespace
+
+json requirements(pipeline::Experiment& experiment, const std::string& stage) {
+  const Planned p = plan(experiment);
+  if (stage == "prepare") return of_prepare(p);
+  if (stage == "pretrain") return of_training(p, p.teacher, p.config.pretrain);
+  if (stage == "cache") return of_cache(p);
+  if (stage == "distill") return of_distill(p);
+  if (stage == "finetune") return of_training(p, p.hybrid, p.config.finetune);
+  return of_sample(p);
+}
+
+}  // namespace rehyat::app

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "pipeline/experiment.h"
+
+namespace rehyat::app {
+
+/// What a stage would need, for --dry-run: disk_bytes (for prepare and cache also of one window or prompt, where their
+/// number is only known later), memory_per_gpu, tflops (10^12 FLOP, 2 a multiply-add) and gpu_hours at
+/// run.gpu_tflops. Stages: prepare, pretrain, cache, distill, finetune, sample. Reads no video and no weights.
+nlohmann::ordered_json requirements(pipeline::Experiment& experiment, const std::string& stage);
+
+}  // namespace rehyat::app

@@ -1,0 +1,11 @@
+#include "core/version.h"
+
+#include "revision.h"
+
+namespace rehyat {
+
+std::string version() {
+  return REHYAT_VERSION;
+}
+
+}  // namespace rehyat
