@@ -51,6 +51,17 @@ std::int64_t chunk_size(const models::WanTransformer& model) {
   return tc_of(model, 0);
 }
 
+void check_form(const models::WanTransformer& model, models::AttentionForm form) {
+  for (std::int64_t i = 0; i < model->block_count(); ++i) {
+    const models::BlockAttention& attention = model->attention(i)->attention();
+    require(attention.supports(form), [&] {
+      return cat("[sample] block ", i, ": found ", ops::to_string(attention.spec),
+                 ", which has no recurrent form, expected causal rehyat or softmax attention in every block; use "
+                 "sample.form=parallel");
+    });
+  }
+}
+
 at::Tensor step_major(models::WanTransformer& model, const Request& request, const Branches& branches, at::Tensor x) {
   const auto sampler = diffusion::make_sampler(request.sampler);
   models::ForwardOptions options;
@@ -96,10 +107,11 @@ at::Tensor chunk_major(models::WanTransformer& model, const Request& request, co
 }  // namespace
 
 Order best_order(const models::WanTransformer& model, const Request& request, std::string& reason) {
+  check_form(model, request.form);
   if (request.form != models::AttentionForm::recurrent) {
     reason = "the form is not recurrent";
   } else if (!model->fully_recurrent()) {
-    reason = "not every block has a recurrent form; the converted blocks run recurrently inside each step";
+    reason = "not every block is converted; the converted blocks run recurrently inside each step";
   } else if (request.sampler.kind == diffusion::SamplerKind::euler_ancestral) {
     reason = "the sampler draws fresh noise for the whole video at each step";
   } else if (first_other_chunk_size(model) < model->block_count()) {
@@ -125,6 +137,7 @@ at::Tensor initial_noise(const Request& request) {
 at::Tensor generate(models::WanTransformer& model, const Request& request, const at::Tensor& text,
                     const at::Tensor& empty_text) {
   const at::NoGradGuard no_grad;
+  check_form(model, request.form);
   require(text.defined() && text.dim() == 2, [] { return "[sample] text: found no [L, D] embedding, expected one"; });
   require(request.guidance == 1 || (empty_text.defined() && empty_text.dim() == 2), [&] {
     return cat("[sample] empty_text: found no [L, D] embedding, expected one for guidance ", request.guidance,

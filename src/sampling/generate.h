@@ -35,7 +35,8 @@ struct Request {
 };
 
 /// The order that a form allows: chunk-major for the recurrent form of a fully recurrent model under a sampler without
-/// fresh noise, step-major otherwise. `reason` says why not chunk-major.
+/// fresh noise, step-major otherwise. `reason` says why not chunk-major. Throws UserError, which names the block, where
+/// a converted block has no recurrent form and the request asks for it.
 Order best_order(const models::WanTransformer& model, const Request& request, std::string& reason);
 
 /// Denoising steps that `on_step` will report.

@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "core/expect_error.h"
 #include "models/small_wan.h"
 
 namespace rehyat::models {
@@ -10,6 +11,7 @@ namespace {
 
 using testing::convert_all;
 using testing::every_attention;
+using testing::expect_error;
 using testing::relative_difference;
 using testing::run;
 using testing::small_wan;
@@ -125,6 +127,21 @@ TEST(WanForward, RecurrentEqualsParallelForCausalRehyat) {
     ++tried;
   }
   EXPECT_EQ(tried, 4);
+}
+
+TEST(WanForward, OnlySoftmaxBlocksDoWithoutARecurrentForm) {
+  const auto in = wan_inputs();
+  for (const BlockAttention& attention : every_attention()) {
+    WanTransformer model = small_wan(2);
+    convert_all(model, attention);
+    const ForwardOptions recurrent{.form = AttentionForm::recurrent};
+    if (attention.spec.kind == ops::AttentionKind::softmax) {
+      EXPECT_TRUE(at::equal(run(model, in, recurrent), run(model, in)));
+    } else if (!attention.spec.recurrent()) {
+      expect_error<UserError>([&] { run(model, in, recurrent); },
+                              {"form recurrent", ops::to_string(attention.spec), "use the form parallel"});
+    }
+  }
 }
 
 TEST(WanForward, ChunkByChunkEqualsTheWholeVideo) {

@@ -129,7 +129,7 @@ TEST(BestOrder, SaysWhyNotChunkMajor) {
   EXPECT_NE(reason.find("fresh noise"), std::string::npos);
   model->attention(1)->convert(every_attention()[0], 1, 1, 1);
   EXPECT_EQ(best_order(model, request(), reason), Order::step_major);
-  EXPECT_NE(reason.find("not every block"), std::string::npos);
+  EXPECT_NE(reason.find("not every block is converted"), std::string::npos);
 }
 
 TEST(BestOrder, BlocksOfDifferentChunksGoStepByStep) {
@@ -153,6 +153,25 @@ TEST(Generate, RefusesInputsThatDoNotFit) {
     expect_error<UserError>([&] { sample(model, odd); }, {"[wan] latents", "found 5 x 6", "divisible by 2"});
     odd.shape = {16, 7, 4, 6};
     expect_error<UserError>([&] { sample(model, odd); }, {"[wan] latents", "expected [B, 4,"});
+  }
+}
+
+TEST(Generate, RefusesTheRecurrentFormOfBlocksWithoutOne) {
+  for (const std::size_t which : {5, 6, 8}) {
+    models::WanTransformer model = recurrent_model(1);
+    model->attention(1)->convert(every_attention()[which], 1, 1, 1);
+    std::string reason;
+    const std::string kind = ops::to_string(every_attention()[which].spec);
+    expect_error<UserError>([&] { best_order(model, request(), reason); },
+                            {"[sample] block 1", kind, "no recurrent form", "sample.form=parallel"});
+    Request asked = request();
+    int evaluations = 0;
+    asked.prepare = [&](std::int64_t, bool, models::ForwardOptions&) { ++evaluations; };
+    expect_error<UserError>([&] { sample(model, asked); }, {"[sample] block 1", kind});
+    EXPECT_EQ(evaluations, 0);
+    asked.form = AttentionForm::parallel;
+    EXPECT_EQ(best_order(model, asked, reason), Order::step_major);
+    EXPECT_TRUE(at::isfinite(sample(model, asked)).all().item<bool>());
   }
 }
 

@@ -15,14 +15,6 @@ at::Tensor merge_heads(const at::Tensor& y) {
   return y.transpose(1, 2).flatten(2);
 }
 
-/// The output projection is called to_out.0 in the published files.
-Dense register_output(torch::nn::Module& owner, std::int64_t dim) {
-  Folder folder;
-  Dense dense = folder->register_module("0", Dense(dim, dim));
-  owner.register_module("to_out", folder);
-  return dense;
-}
-
 }  // namespace
 
 void BlockAttention::fields(config::Fields& f) {
@@ -30,19 +22,37 @@ void BlockAttention::fields(config::Fields& f) {
   f.section("phi", phi, "feature map of the linear branch");
 }
 
-SelfAttentionImpl::SelfAttentionImpl(std::int64_t dim, std::int64_t heads, double eps) : dim_(dim), heads_(heads) {
+bool BlockAttention::supports(AttentionForm form) const {
+  return form != AttentionForm::recurrent || spec.kind == ops::AttentionKind::softmax || spec.recurrent();
+}
+
+ProjectedAttention::ProjectedAttention(std::int64_t dim, std::int64_t heads, double eps) : heads_(heads) {
   to_q_ = register_module("to_q", Dense(dim, dim));
   to_k_ = register_module("to_k", Dense(dim, dim));
   to_v_ = register_module("to_v", Dense(dim, dim));
-  to_out_ = register_output(*this, dim);
+  // The output projection is called to_out.0 in the published files.
+  Folder out;
+  to_out_ = out->register_module("0", Dense(dim, dim));
+  register_module("to_out", out);
   norm_q_ = register_module("norm_q", RmsNorm(dim, eps));
   norm_k_ = register_module("norm_k", RmsNorm(dim, eps));
 }
 
+at::Tensor ProjectedAttention::queries(const at::Tensor& x) const {
+  return split_heads(norm_q_->forward(to_q_->forward(x)), heads_);
+}
+at::Tensor ProjectedAttention::keys(const at::Tensor& context) const {
+  return split_heads(norm_k_->forward(to_k_->forward(context)), heads_);
+}
+at::Tensor ProjectedAttention::values(const at::Tensor& context) const {
+  return split_heads(to_v_->forward(context), heads_);
+}
+
+SelfAttentionImpl::SelfAttentionImpl(std::int64_t dim, std::int64_t heads, double eps)
+    : ProjectedAttention(dim, heads, eps), dim_(dim) {}
+
 Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope) const {
-  const at::Tensor q = split_heads(norm_q_->forward(to_q_->forward(x)), heads_);
-  const at::Tensor k = split_heads(norm_k_->forward(to_k_->forward(x)), heads_);
-  const at::Tensor v = split_heads(to_v_->forward(x), heads_);
+  const at::Tensor q = queries(x), k = keys(x), v = values(x);
   Heads out{ops::apply_rope(q, rope), ops::apply_rope(k, rope), v, q, k};
   if (attention_.phi.rope_first) {
     out.phi_q_input = out.q;
@@ -51,29 +61,28 @@ Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope)
   return out;
 }
 
-at::Tensor SelfAttentionImpl::merge(const at::Tensor& y) const {
-  return merge_heads(y);
-}
-
 at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form) {
   const ops::AttentionSpec& spec = attention_.spec;
+  require(attention_.supports(form), [&] {
+    return cat("[self_attention] form recurrent: found ", to_string(spec),
+               ", expected causal rehyat attention, the only kind with a recurrent form; use the form parallel");
+  });
   at::Tensor features_q, features_k;
   if (spec.kind != ops::AttentionKind::softmax) {
     features_q = phi_q_->forward(h.phi_q_input);
     features_k = phi_k_->forward(h.phi_k_input);
   }
-  if (form == AttentionForm::reference)
-    return merge(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
-  if (form == AttentionForm::recurrent && spec.recurrent()) {
-    return merge(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
-  }
-  return merge(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec));
+  const bool recurrent = form == AttentionForm::recurrent && spec.kind != ops::AttentionKind::softmax;
+  const auto run = recurrent ? ops::hybrid_attention_recurrent : ops::hybrid_attention;
+  return merge_heads(form == AttentionForm::reference
+                         ? ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec)
+                         : run(h.q, h.k, h.v, features_q, features_k, slices, spec));
 }
 
 at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {
   ops::KeyFeatures keys{[this](const at::Tensor& x) { return phi_k_->forward(x); }, {}};
   if (!attention_.phi.rope_first) keys.input = h.phi_k_input;  // the ring's keys have their RoPE already
-  return merge(state.step(h.q, h.k, h.v, phi_q_->forward(h.phi_q_input), keys, update));
+  return merge_heads(state.step(h.q, h.k, h.v, phi_q_->forward(h.phi_q_input), keys, update));
 }
 
 at::Tensor SelfAttentionImpl::project(const at::Tensor& x) const {
@@ -111,20 +120,11 @@ void SelfAttentionImpl::set_spec(const ops::AttentionSpec& spec) {
   attention_.spec = spec;
 }
 
-CrossAttentionImpl::CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps) : heads_(heads) {
-  to_q_ = register_module("to_q", Dense(dim, dim));
-  to_k_ = register_module("to_k", Dense(dim, dim));
-  to_v_ = register_module("to_v", Dense(dim, dim));
-  to_out_ = register_output(*this, dim);
-  norm_q_ = register_module("norm_q", RmsNorm(dim, eps));
-  norm_k_ = register_module("norm_k", RmsNorm(dim, eps));
-}
+CrossAttentionImpl::CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps)
+    : ProjectedAttention(dim, heads, eps) {}
 
 at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& text) {
-  const at::Tensor q = split_heads(norm_q_->forward(to_q_->forward(x)), heads_);
-  const at::Tensor k = split_heads(norm_k_->forward(to_k_->forward(text)), heads_);
-  const at::Tensor v = split_heads(to_v_->forward(text), heads_);
-  return to_out_->forward(merge_heads(at::scaled_dot_product_attention(q, k, v)));
+  return to_out_->forward(merge_heads(at::scaled_dot_product_attention(queries(x), keys(text), values(text))));
 }
 
 }  // namespace rehyat::models

@@ -12,7 +12,7 @@
 
 namespace rehyat::models {
 
-/// Which form of the same function is computed.
+/// Which form of the same function is computed; softmax attention has one form and runs as it is under each of them.
 enum class AttentionForm { parallel, reference, recurrent };
 
 /// A block's attention as data: which kind, with which feature map.
@@ -20,6 +20,8 @@ struct BlockAttention {
   ops::AttentionSpec spec{.kind = ops::AttentionKind::softmax};
   ops::FeatureMapConfig phi;
 
+  /// False for a kind that was converted into one without a recurrent form, such as non-causal rehyat.
+  bool supports(AttentionForm form) const;
   void fields(config::Fields& f);
   bool operator==(const BlockAttention&) const = default;
 };
@@ -29,15 +31,29 @@ struct Heads {
   at::Tensor q, k, v, phi_q_input, phi_k_input;
 };
 
+/// What both attentions of a block hold: projections and the RMSNorm over all heads of q and k.
+class ProjectedAttention : public torch::nn::Module {
+ protected:
+  ProjectedAttention(std::int64_t dim, std::int64_t heads, double eps);
+  /// Queries of `x` [B,N,dim] -> [B,A,N,D], normalised; keys and values of `context` [B,L,dim] -> [B,A,L,D].
+  at::Tensor queries(const at::Tensor& x) const;
+  at::Tensor keys(const at::Tensor& context) const;
+  at::Tensor values(const at::Tensor& context) const;
+
+  std::int64_t heads_;
+  Dense to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
+  RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
+};
+
 /// Self-attention of a Wan block: projections, RMSNorm over all heads, RoPE, and exactly one attention.
 /// Shapes: B batch, N tokens, A heads, D head width, dim = A*D.
-class SelfAttentionImpl : public torch::nn::Module {
+class SelfAttentionImpl : public ProjectedAttention {
  public:
   SelfAttentionImpl(std::int64_t dim, std::int64_t heads, double eps);
 
   /// x [B,N,dim] (normalised and modulated) -> q, k, v.
   Heads heads(const at::Tensor& x, const ops::RopeTables& rope) const;
-  /// -> [B,N,dim], before the output projection.
+  /// -> [B,N,dim], before the output projection. Throws UserError where the attention does not support the form.
   at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form);
   /// The same for one chunk with the state of the chunks before.
   at::Tensor attend_chunk(const Heads& heads, ops::RecurrentState& state, bool update);
@@ -56,27 +72,18 @@ class SelfAttentionImpl : public torch::nn::Module {
   std::int64_t head_width() const { return dim_ / heads_; }
 
  private:
-  at::Tensor merge(const at::Tensor& y) const;
-
-  std::int64_t dim_, heads_;
+  std::int64_t dim_;
   BlockAttention attention_;
-  Dense to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
-  RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
   ops::FeatureMap phi_q_{nullptr}, phi_k_{nullptr};
 };
 TORCH_MODULE(SelfAttention);
 
 /// Attention of the video tokens to the text: all slots, no mask, no RoPE.
-class CrossAttentionImpl : public torch::nn::Module {
+class CrossAttentionImpl : public ProjectedAttention {
  public:
   CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps);
   /// x [B,N,dim], text [B,L,dim] -> [B,N,dim].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& text);
-
- private:
-  std::int64_t heads_;
-  Dense to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
-  RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
 };
 TORCH_MODULE(CrossAttention);
 
