@@ -16,7 +16,7 @@ esac
 [ -f "$config" ] || { echo "demo: $config: found no such file, expected a config; see scripts/demo.sh --help" >&2; exit 2; }
 
 ./scripts/setup.sh
-[ -f build/release/build.ninja ] || cmake --preset release
+cmake --preset release
 cmake --build --preset release --target rehyat
 
 rehyat=build/release/bin/rehyat
@@ -28,10 +28,20 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# Every line is shown as it can be typed.
+# Every line is shown as it can be typed: what a shell would take apart is quoted.
+shown() {
+  local word out=""
+  for word in "$@"; do
+    if [[ "$word" =~ ^[A-Za-z0-9_./=:,-]+$ ]]; then out+="$word "; else out+="'$word' "; fi
+  done
+  printf '%s' "${out% }"
+}
+
 step() {
-  printf '\n$ %s\n' "$*"
-  printf '%s\n' "$*" >> "$log"
+  local line
+  line=$(shown "$@")
+  printf '\n$ %s\n' "$line"
+  printf '%s\n' "$line" >> "$log"
   "$@"
 }
 
