@@ -17,17 +17,34 @@ macro(rehyat_optional feature found hint)
   endif()
 endmacro()
 
-# rehyat_header_only(TARGET HEADER PACKAGE OUT): an interface target for a header-only library, from the system or REHYAT_HEADERS.
-function(rehyat_header_only target header package)
+# rehyat_header_only(TARGET HEADER PACKAGE VERSION MACROS_FILE MACRO...): an interface target for a header-only library of at
+# least VERSION, from REHYAT_HEADERS or the system. The version is read off MACROS_FILE, whose MACROs are its parts.
+function(rehyat_header_only target header package version macros)
   string(MAKE_C_IDENTIFIER ${target} id)
+  # Another folder in REHYAT_HEADERS has to count at once.
+  unset(REHYAT_INCLUDE_${id} CACHE)
   find_path(REHYAT_INCLUDE_${id} ${header} HINTS ${REHYAT_HEADERS} ${REHYAT_HEADERS}/include)
   if(NOT REHYAT_INCLUDE_${id})
     message(FATAL_ERROR "${header} was not found: install ${package} or name its folder with -DREHYAT_HEADERS=DIR")
   endif()
+  set(found "")
+  foreach(macro IN LISTS ARGN)
+    set(line "")
+    if(EXISTS ${REHYAT_INCLUDE_${id}}/${macros})
+      file(STRINGS ${REHYAT_INCLUDE_${id}}/${macros} line REGEX "define +${macro} " LIMIT_COUNT 1)
+    endif()
+    string(REGEX REPLACE ".*define +${macro} +\"?([0-9.]+).*" "\\1" part "${line}")
+    list(APPEND found "${part}")
+  endforeach()
+  list(JOIN found "." found)
+  if(NOT found OR found VERSION_LESS version)
+    message(FATAL_ERROR "${header} in ${REHYAT_INCLUDE_${id}}: found version '${found}', expected ${version} or newer: install a "
+                        "newer ${package} or name its folder with -DREHYAT_HEADERS=DIR")
+  endif()
   add_library(rehyat_tp_${id} INTERFACE)
   target_include_directories(rehyat_tp_${id} SYSTEM INTERFACE ${REHYAT_INCLUDE_${id}})
   add_library(rehyat::${target} ALIAS rehyat_tp_${id})
-  rehyat_status(${target} ${REHYAT_INCLUDE_${id}})
+  rehyat_status(${target} "${found}, ${REHYAT_INCLUDE_${id}}")
 endfunction()
 
 find_package(PkgConfig QUIET)
