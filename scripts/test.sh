@@ -5,8 +5,9 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOT'
-Usage: scripts/test.sh [--asan | --ubsan] [--filter REGEX] [--jobs N] [--benchmarks] [--no-setup] [--help]
+Usage: scripts/test.sh [--sanitize | --asan | --ubsan] [--filter REGEX] [--jobs N] [--benchmarks] [--no-setup] [--help]
 
+  --sanitize      under both sanitizers in one build, in build/sanitize
   --asan          under AddressSanitizer and LeakSanitizer, in build/asan
   --ubsan         under UndefinedBehaviorSanitizer, in build/ubsan
   --filter REGEX  only the tests whose names match, as ctest -R
@@ -29,6 +30,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --asan) preset=asan ;;
     --ubsan) preset=ubsan ;;
+    --sanitize) preset=sanitize ;;
     --filter) [ $# -ge 2 ] || fail_usage "--filter needs a regular expression"; filter=$2; shift ;;
     --jobs) [ $# -ge 2 ] || fail_usage "--jobs needs a number"; jobs=$2; shift ;;
     --benchmarks) benchmarks=yes ;;
