@@ -44,7 +44,8 @@ Losses measure(Experiment& experiment, Experiment& control) {
     return finetune::validation_loss(model, points, at::kFloat, experiment.world());
   };
   Losses out;
-  out.pointwise = finetune::pointwise_loss(experiment.dataset(), points, experiment.config().run.seed, experiment.world());
+  out.pointwise =
+      finetune::pointwise_loss(experiment.dataset(), points, experiment.config().run.seed, experiment.world());
   out.teacher = loss(experiment, WhichModel::teacher);
   out.undistilled = loss(experiment, WhichModel::undistilled);
   out.distilled = loss(experiment, WhichModel::distilled);
@@ -54,16 +55,16 @@ Losses measure(Experiment& experiment, Experiment& control) {
 }
 
 void add_losses(report::ReportData& data, const Losses& l) {
-  data.losses = {
-      {"best predictor without context", l.pointwise,
-       "value by value: the posterior mean of each latent value that knows only the noise level, the noisy value at that "
-       "place, its channel, and whether it is in the first slice or a later one"},
-      {"teacher", l.teacher, "softmax attention in every block"},
-      {"hybrid, not distilled", l.undistilled, "converted blocks with feature maps as they start"},
-      {"hybrid, distilled", l.distilled, "feature maps distilled block by block; nothing else trained"},
-      {"hybrid, finetuned", l.finetuned, "all parameters, flow matching"},
-      {"teacher trained on", l.control,
-       "softmax attention, for the same total number of steps as the finetuned hybrid"}};
+  data.losses = {{"best predictor without context", l.pointwise,
+                  "value by value: the posterior mean of each latent value that knows only the noise level, the noisy "
+                  "value at that "
+                  "place, its channel, and whether it is in the first slice or a later one"},
+                 {"teacher", l.teacher, "softmax attention in every block"},
+                 {"hybrid, not distilled", l.undistilled, "converted blocks with feature maps as they start"},
+                 {"hybrid, distilled", l.distilled, "feature maps distilled block by block; nothing else trained"},
+                 {"hybrid, finetuned", l.finetuned, "all parameters, flow matching"},
+                 {"teacher trained on", l.control,
+                  "softmax attention, for the same total number of steps as the finetuned hybrid"}};
   const auto check = [](bool held) { return held ? State::passed : State::missed; };
   data.checks.push_back({"The teacher beats the best predictor without context (value by value)",
                          digits(l.teacher) + " against " + digits(l.pointwise), "below 0.8 of it",

@@ -16,7 +16,8 @@ struct CaptionSource {
   bool allow_missing = false;  ///< a clip without a caption gets the empty one
 };
 
-/// Captions, and groups where they are given, by the clip's path relative to the folder of the videos, with '/' between folders.
+/// Captions, and groups where they are given, by the clip's path relative to the folder of the videos, with '/' between
+/// folders.
 class Captions {
  public:
   /// Reads the captions of these clips (paths relative to `source.videos`). Throws UserError with file:line for a line

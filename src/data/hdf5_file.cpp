@@ -192,8 +192,9 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor) {
 }
 
 void Hdf5Writer::remove(const std::string& name) {
-  require(H5Ldelete(handle_, name.c_str(), H5P_DEFAULT) >= 0,
-          [&] { return cat(path_.string(), ": the dataset '", name, "' cannot be taken back; check the disk's space"); });
+  require(H5Ldelete(handle_, name.c_str(), H5P_DEFAULT) >= 0, [&] {
+    return cat(path_.string(), ": the dataset '", name, "' cannot be taken back; check the disk's space");
+  });
 }
 
 void Hdf5Writer::attribute(const std::string& name, const std::string& text) {

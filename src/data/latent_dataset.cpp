@@ -26,7 +26,8 @@ LatentDataset::LatentDataset(std::filesystem::path folder, const Identity& ident
     for (const json& sample : content.at("samples")) {
       Entry entry{sample.at("shard"), sample.at("index"), sample.at("clip"), sample.at("caption")};
       require(entry.shard < shards.size() && entry.caption < captions_.size(), [&] {
-        return (folder_ / "manifest.json").string() + ": found a sample of a shard or caption that is not listed; "
+        return (folder_ / "manifest.json").string() +
+               ": found a sample of a shard or caption that is not listed; "
                "remove the folder and run `rehyat prepare` again";
       });
       (sample.at("validation").get<bool>() ? validation_ : train_).push_back(std::move(entry));

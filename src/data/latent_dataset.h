@@ -19,8 +19,8 @@ struct LatentSample {
   std::string caption, clip;
 };
 
-/// Reads what `prepare` wrote, when it is asked for: a few files stay open and a few embeddings in memory, however large
-/// the dataset is.
+/// Reads what `prepare` wrote, when it is asked for: a few files stay open and a few embeddings in memory, however
+/// large the dataset is.
 class LatentDataset {
  public:
   /// Throws UserError when the folder is not complete, was made from something else, or a file has another size.

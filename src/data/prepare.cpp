@@ -108,12 +108,9 @@ json finish(const Shards& work, const ClipList& clips, const DataConfig& config,
   const json text = write_text(captions, encoder, folder);
   write_manifest(folder, identity,
                  {{"shards", gathered.shards}, {"text", text}, {"captions", captions}, {"samples", list}});
-  return {{"clips", clips.videos.size()},
-          {"usable_clips", gathered.usable.size()},
-          {"validation_clips", validation.size()},
-          {"samples", gathered.samples.size()},
-          {"captions", captions.size() - 1},
-          {"quarantined", gathered.quarantine.size()}};
+  return {{"clips", clips.videos.size()},          {"usable_clips", gathered.usable.size()},
+          {"validation_clips", validation.size()}, {"samples", gathered.samples.size()},
+          {"captions", captions.size() - 1},       {"quarantined", gathered.quarantine.size()}};
 }
 
 /// This rank's shards, in turn.

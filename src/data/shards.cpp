@@ -83,7 +83,8 @@ bool Shards::done(std::size_t shard) const {
   if (!std::filesystem::exists(path(shard))) return false;
   if (!std::filesystem::exists(tried(shard))) return true;  // every clip of it could be used
   const json list = json::parse(read_file(tried(shard)), nullptr, false);
-  if (!list.is_object() || list.value("library", "") != video_library_version() || !list.contains("clips")) return false;
+  if (!list.is_object() || list.value("library", "") != video_library_version() || !list.contains("clips"))
+    return false;
   return std::ranges::all_of(list["clips"], [&](const json& clip) {
     return clip.is_object() && !clip.value("again", true) &&
            clip.value("state", "") == file_state(config_.videos / clip.value("file", ""));

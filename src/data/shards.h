@@ -19,9 +19,9 @@ struct Times {
 
 /// The shards of a dataset: groups of clips in their order, each an HDF5 file of latents that one rank writes whole.
 ///
-/// A clip that cannot be used is noted in its shard with the reason, and beside the shard, in NAME.tried.json, the state
-/// that its file was in: where that, or the library that decodes, is another one by the next start, and where memory
-/// or libtorch failed, the shard is made again.
+/// A clip that cannot be used is noted in its shard with the reason, and beside the shard, in NAME.tried.json, the
+/// state that its file was in: where that, or the library that decodes, is another one by the next start, and where
+/// memory or libtorch failed, the shard is made again.
 class Shards {
  public:
   Shards(const DataConfig& config, const ClipList& clips, VideoCodec& codec, std::uint64_t seed,

@@ -20,9 +20,8 @@ std::set<std::size_t> held_out(const std::vector<GroupedClip>& clips, double sha
     }
   }
   if (share <= 0 || groups.size() < 2) return {};
-  const auto wanted =
-      std::clamp<std::size_t>(static_cast<std::size_t>(std::llround(share * static_cast<double>(clips.size()))), 1,
-                              clips.size() - 1);
+  const auto wanted = std::clamp<std::size_t>(
+      static_cast<std::size_t>(std::llround(share * static_cast<double>(clips.size()))), 1, clips.size() - 1);
   Rng(seed, "data.split").shuffle(groups);
   std::set<std::size_t> out;
   for (const auto& group : groups)

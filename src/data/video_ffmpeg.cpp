@@ -163,8 +163,9 @@ struct ClipReader::State {
 ClipReader::ClipReader(const std::filesystem::path& path, double fps, std::vector<PictureSize> sizes) {
   require(std::isfinite(fps) && fps > 0, [&] { return cat("fps: found ", fps, ", expected a positive number"); });
   for (const auto& [height, width] : sizes) {
-    require(height > 0 && width > 0 && height <= kMaxPixels / width,
-            [&, h = height, w = width] { return cat("size: found ", h, "x", w, ", expected a positive height and width"); });
+    require(height > 0 && width > 0 && height <= kMaxPixels / width, [&, h = height, w = width] {
+      return cat("size: found ", h, "x", w, ", expected a positive height and width");
+    });
   }
   state_ = std::make_unique<State>(path, fps, sizes);
 }

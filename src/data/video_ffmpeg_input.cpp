@@ -15,9 +15,9 @@ constexpr double kMaxStill = 10;                                  // seconds tha
 
 /// Demuxers that open other files or the network, run scripts, or draw pictures of what is no video.
 constexpr std::array<std::string_view, 20> kRefused{
-    "hls",    "applehttp", "dash",        "concat",   "concatf",    "imf",      "webm_dash_manifest",
-    "sdp",    "rtsp",      "rtp",         "sap",      "image2",     "avisynth", "vapoursynth",
-    "vobsub", "tty",       "ffmetadata", "lavfi", "libopenmpt", "mpjpeg"};
+    "hls",    "applehttp", "dash",       "concat", "concatf",    "imf",      "webm_dash_manifest",
+    "sdp",    "rtsp",      "rtp",        "sap",    "image2",     "avisynth", "vapoursynth",
+    "vobsub", "tty",       "ffmetadata", "lavfi",  "libopenmpt", "mpjpeg"};
 
 bool is_container(const AVInputFormat& format) {
   if (format.flags & AVFMT_NOFILE) return false;
@@ -48,7 +48,7 @@ Input::Input(const std::filesystem::path& path) : path_(path.string()) {
   format_ = avformat_alloc_context();
   format_->pb = io;
   format_->format_whitelist = av_strdup(containers().c_str());
-  format_->protocol_whitelist = av_strdup("none");  // a demuxer may open nothing else
+  format_->protocol_whitelist = av_strdup("none");                       // a demuxer may open nothing else
   code = avformat_open_input(&format_, path.c_str(), nullptr, nullptr);  // frees the context when it fails
   if (code < 0) broken(code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
   try {

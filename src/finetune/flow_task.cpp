@@ -67,8 +67,8 @@ double pointwise_loss(const data::LatentDataset& dataset, const std::vector<Flow
   world.together([&] {
     if (world.rank() != 0 || points.empty()) return;
     const PointwisePredictor predictor(
-        dataset.size(data::Split::train),
-        [&](std::int64_t i) { return dataset.get(data::Split::train, i).latents; }, seed);
+        dataset.size(data::Split::train), [&](std::int64_t i) { return dataset.get(data::Split::train, i).latents; },
+        seed);
     for (const FlowSample& p : points) {
       const at::Tensor v = predictor.velocity(diffusion::noised(p.x0, p.noise, p.sigma), p.sigma);
       total += (v - diffusion::velocity(p.x0, p.noise)).square().mean().item<double>();

@@ -55,7 +55,8 @@ PointwisePredictor::PointwisePredictor(std::int64_t count, const std::function<a
       samples[kind].push_back(parts[kind].index_select(1, chosen));
     }
   }
-  for (std::size_t kind = 0; kind < samples.size(); ++kind) support_[kind] = quantiles(at::cat(samples[kind], 1), values);
+  for (std::size_t kind = 0; kind < samples.size(); ++kind)
+    support_[kind] = quantiles(at::cat(samples[kind], 1), values);
 }
 
 at::Tensor PointwisePredictor::velocity(const at::Tensor& x, double sigma) const {

@@ -21,8 +21,8 @@ namespace rehyat::finetune {
 class PointwisePredictor {
  public:
   /// `latent(i)`, 0 <= i < count, gives a training latent [C,T,H,W]. Bounded memory: of many latents 256 are drawn, and
-  /// of each at most 1024 places of each kind of slice. Of the values of a channel and kind, all are kept where they are
-  /// at most `values`, else as many quantiles, each the middle of an equal share. Depends on the seed alone.
+  /// of each at most 1024 places of each kind of slice. Of the values of a channel and kind, all are kept where they
+  /// are at most `values`, else as many quantiles, each the middle of an equal share. Depends on the seed alone.
   PointwisePredictor(std::int64_t count, const std::function<at::Tensor(std::int64_t)>& latent, std::uint64_t seed,
                      std::int64_t values = 256);
 

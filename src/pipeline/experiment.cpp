@@ -221,7 +221,8 @@ json Experiment::prepare() {
   });
   world_.together([&] {
     if (world_.rank() == 0)
-      remember_dataset(config_.run.dir, data::section_key(config_.data, *codec_, *text_, config_.run.seed), made.folder());
+      remember_dataset(config_.run.dir, data::section_key(config_.data, *codec_, *text_, config_.run.seed),
+                       made.folder());
   });
   dataset_identity_ = prepare_identity_;
   dataset_.reset();

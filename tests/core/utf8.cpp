@@ -19,13 +19,13 @@ TEST(Utf8, AcceptsEveryLength) {
 
 TEST(Utf8, FindsTheFirstBadByte) {
   EXPECT_EQ(invalid_utf8("ab\xE9"), 2U);
-  EXPECT_EQ(invalid_utf8("a\x80"), 1U);          // a byte that only follows
-  EXPECT_EQ(invalid_utf8("\xC0\xAF"), 0U);       // overlong
-  EXPECT_EQ(invalid_utf8("\xE0\x9F\x80"), 0U);   // overlong
+  EXPECT_EQ(invalid_utf8("a\x80"), 1U);         // a byte that only follows
+  EXPECT_EQ(invalid_utf8("\xC0\xAF"), 0U);      // overlong
+  EXPECT_EQ(invalid_utf8("\xE0\x9F\x80"), 0U);  // overlong
   EXPECT_EQ(invalid_utf8("\xF0\x8F\x80\x80"), 0U);
-  EXPECT_EQ(invalid_utf8("\xED\xA0\x80"), 0U);   // a surrogate
+  EXPECT_EQ(invalid_utf8("\xED\xA0\x80"), 0U);  // a surrogate
   EXPECT_EQ(invalid_utf8("\xF4\x90\x80\x80"), 0U);
-  EXPECT_EQ(invalid_utf8("ok\xE2\x82"), 2U);     // cut off
+  EXPECT_EQ(invalid_utf8("ok\xE2\x82"), 2U);  // cut off
 }
 
 TEST(Utf8, SaysTheLineAndTheByte) {

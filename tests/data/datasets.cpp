@@ -19,7 +19,10 @@ class Datasets : public VideoTest {
       Hdf5Writer writer(folder_ / name);
       for (int i = 0; i < 2; ++i) {
         writer.write("latents/" + std::to_string(i), at::full({16, 2, 4, 4}, 2 * shard + i, at::kFloat));
-        samples.push_back({{"shard", shard}, {"index", i}, {"clip", name + std::to_string(i)}, {"caption", 1 + i},
+        samples.push_back({{"shard", shard},
+                           {"index", i},
+                           {"clip", name + std::to_string(i)},
+                           {"caption", 1 + i},
                            {"validation", shard == 1 && i == 1}});
       }
       writer.commit();
@@ -28,7 +31,10 @@ class Datasets : public VideoTest {
     Hdf5Writer writer(folder_ / "text.h5");
     for (int i = 0; i < 3; ++i) writer.write("text/" + std::to_string(i), at::full({2, 3}, 10 + i, at::kFloat));
     writer.commit();
-    return {{"shards", shards}, {"text", file_entry(folder_, "text.h5")}, {"captions", {"", "A", "B"}}, {"samples", samples}};
+    return {{"shards", shards},
+            {"text", file_entry(folder_, "text.h5")},
+            {"captions", {"", "A", "B"}},
+            {"samples", samples}};
   }
   void cache() const {
     for (int i = 0; i < 2; ++i) {
@@ -95,7 +101,11 @@ TEST_F(Datasets, RefusesManifestsThatDoNotFit) {
   refuse([](json& c) { c["samples"][0]["caption"] = 3; }, {"manifest.json", "not listed"});
   refuse([](json& c) { c["shards"][1]["bytes"] = 10; }, {"shard-1.h5", "expected 10 bytes"});
   refuse([](json& c) { c["shards"][1]["file"] = "none.h5"; }, {"none.h5", "no file"});
-  refuse([](json& c) { for (json& s : c["samples"]) s["validation"] = true; }, {"no training sample"});
+  refuse(
+      [](json& c) {
+        for (json& s : c["samples"]) s["validation"] = true;
+      },
+      {"no training sample"});
 }
 
 TEST_F(Datasets, CacheBySplitInOrder) {

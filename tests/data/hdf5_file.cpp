@@ -106,7 +106,10 @@ TEST_F(Hdf5File, FlippedBytesNeverPassForTheValues) {
 }
 
 TEST_F(Hdf5File, RefusesAForeignFormat) {
-  { Hdf5Writer writer(folder_ / "b.h5"); writer.commit(); }
+  {
+    Hdf5Writer writer(folder_ / "b.h5");
+    writer.commit();
+  }
   std::string bytes = read_file(folder_ / "b.h5");
   const std::size_t at = bytes.find("rehyat_format");
   ASSERT_NE(at, std::string::npos);

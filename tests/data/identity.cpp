@@ -45,12 +45,15 @@ TEST_F(DatasetIdentity, NoticesAnotherVideoOfTheSameSize) {
 }
 
 TEST_F(DatasetIdentity, NoticesGroups) {
-  config_.captions = file("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"A\"}\n{\"file\": \"b.mp4\", \"caption\": \"B\"}\n");
+  config_.captions =
+      file("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"A\"}\n{\"file\": \"b.mp4\", \"caption\": \"B\"}\n");
   const Identity before = identity();
-  config_.captions = file("n.jsonl", "{\"caption\": \"A\", \"file\": \"a.mp4\"}\n{\"file\": \"b.mp4\", \"caption\": \"B\"}\n");
+  config_.captions =
+      file("n.jsonl", "{\"caption\": \"A\", \"file\": \"a.mp4\"}\n{\"file\": \"b.mp4\", \"caption\": \"B\"}\n");
   EXPECT_EQ(identity(), before);  // another file that says the same
-  config_.captions = file("o.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"A\", \"group\": \"g\"}\n"
-                                     "{\"file\": \"b.mp4\", \"caption\": \"B\"}\n");
+  config_.captions = file("o.jsonl",
+                          "{\"file\": \"a.mp4\", \"caption\": \"A\", \"group\": \"g\"}\n"
+                          "{\"file\": \"b.mp4\", \"caption\": \"B\"}\n");
   EXPECT_NE(identity(), before);
 }
 

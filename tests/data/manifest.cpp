@@ -39,8 +39,9 @@ TEST_F(Manifest, RefusesWhatIsMissingOrAltered) {
 TEST_F(Manifest, NamesEveryDifference) {
   const Identity a = {{"seed", 1}, {"codec", "x"}, {"only", 3}}, b = {{"seed", 2}, {"codec", "x"}, {"other", 4}};
   EXPECT_NO_THROW(require_same_identity(a, a, "here"));
-  expect_refused([&] { require_same_identity(a, b, "here"); },
-                 {"here", "seed: found 1, expected 2", "other: found nothing, expected 4", "only: found 3, expected nothing"});
+  expect_refused(
+      [&] { require_same_identity(a, b, "here"); },
+      {"here", "seed: found 1, expected 2", "other: found nothing, expected 4", "only: found 3, expected nothing"});
 }
 
 TEST_F(Manifest, OpensAFolderForOneIdentity) {

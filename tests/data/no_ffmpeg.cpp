@@ -16,8 +16,11 @@ TEST_F(NoFfmpeg, PrepareEndsAtOnceAndSetsNoClipAside) {
   FakeCodec codec;
   FakeText text;
   const dist::Communicator alone;
-  expect_refused([&] { prepare(config, codec, text, 1, {{"format", 2}}, folder_ / "out", alone); },
-                 {"without FFmpeg", "REHYAT_FFMPEG=ON"});
+  expect_refused(
+      [&] {
+        prepare(config, codec, text, 1, {{"format", 2}}, folder_ / "out", alone);
+      },
+      {"without FFmpeg", "REHYAT_FFMPEG=ON"});
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
   EXPECT_EQ(video_library_version(), "none");
   expect_refused([&] { ClipReader(folder_ / "a.mp4", 16, {{32, 32}}); }, {"a.mp4", "without FFmpeg"});
