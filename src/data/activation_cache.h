@@ -4,12 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "data/hdf5_file.h"
+#include "data/hdf5_pool.h"
 #include "data/manifest.h"
 #include "data/split.h"
 
@@ -66,19 +65,13 @@ class ActivationCache {
     std::size_t file;
     std::int64_t point;
   };
-  struct File {
-    std::string name;
-    std::uint64_t bytes = 0;
-  };
   at::Tensor read(Split split, std::int64_t i, std::int64_t block, const char* what) const;
-  const Hdf5Reader& reader(std::size_t file) const;
 
   std::filesystem::path folder_;
-  std::vector<File> files_;
+  Hdf5Pool files_;
   std::vector<Entry> train_, validation_;
   std::vector<std::int64_t> blocks_, latent_;
   bool has_targets_ = false;
-  mutable std::map<std::size_t, Hdf5Reader> open_;  ///< a bounded number of open files
 };
 
 }  // namespace rehyat::data

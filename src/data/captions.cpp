@@ -7,6 +7,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/utf8.h"
 
 namespace rehyat::data {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 constexpr std::uint64_t kMaxCaption = 1 << 16;  // bytes
 
 struct Entry {
-  std::string where, file, caption;
+  std::string where, file, caption, group;
 };
 
 [[noreturn]] void refuse(const std::string& where, const std::string& found, const std::string& expected,
@@ -34,8 +35,14 @@ const std::string& text_of(const nlohmann::json& line, const char* key, const st
   return found->get_ref<const std::string&>();
 }
 
+std::string read_text(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30) {
+  std::string text = read_file(path, limit);
+  require_utf8(text, path.string());
+  return text;
+}
+
 std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
-  const std::string text = read_file(path);
+  const std::string text = read_text(path);
   std::vector<Entry> entries;
   std::size_t number = 0;
   for (const std::string& line : split(without_mark(text), '\n')) {
@@ -43,7 +50,8 @@ std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
     if (trim(line).empty()) continue;
     const auto json = nlohmann::json::parse(line, nullptr, false);
     if (!json.is_object()) refuse(where, "a line that is not a JSON object", R"({"file": "…", "caption": "…"})");
-    entries.push_back({where, text_of(json, "file", where), text_of(json, "caption", where)});
+    entries.push_back({where, text_of(json, "file", where), text_of(json, "caption", where),
+                       json.contains("group") ? text_of(json, "group", where) : ""});
   }
   return entries;
 }
@@ -101,22 +109,24 @@ class CsvReader {
 };
 
 std::vector<Entry> read_csv(const std::filesystem::path& path) {
-  const std::string text = read_file(path);
+  const std::string text = read_text(path);
   CsvReader reader(without_mark(text), path.string());
   std::vector<std::string> row;
   if (!reader.next(row)) refuse(path.string(), "an empty file", "a header with the columns file and caption");
-  const auto column = [&](const std::string& name) {
+  const auto column = [&](const std::string& name, bool optional = false) {
     for (std::size_t i = 0; i < row.size(); ++i)
       if (trim(row[i]) == name) return i;
+    if (optional) return row.size();
     refuse(reader.where(), cat("the columns ", join(row, ",")), cat("a header with the column ", name));
   };
   const std::size_t file = column("file"), caption = column("caption"), columns = row.size();
+  const std::size_t group = column("group", true);
   std::vector<Entry> entries;
   while (reader.next(row)) {
     if (row.size() != columns)
       refuse(reader.where(), cat(row.size(), " fields"), cat(columns, " as in the header"),
              "quote a caption that has a comma in it");
-    entries.push_back({reader.where(), row[file], row[caption]});
+    entries.push_back({reader.where(), row[file], row[caption], group < columns ? row[group] : ""});
   }
   return entries;
 }
@@ -127,7 +137,7 @@ std::vector<Entry> read_beside(const std::filesystem::path& videos, const std::v
     std::filesystem::path text = videos / clip;
     text.replace_extension(".txt");
     if (std::filesystem::exists(text))
-      entries.push_back({text.string(), clip, std::string(without_mark(read_file(text, kMaxCaption)))});
+      entries.push_back({text.string(), clip, std::string(without_mark(read_text(text, kMaxCaption))), ""});
   }
   return entries;
 }
@@ -160,6 +170,7 @@ Captions Captions::load(const CaptionSource& source, const std::vector<std::stri
       refuse(entry.where, cat("a caption of ", entry.caption.size(), " bytes"), cat("at most ", kMaxCaption));
     const std::string_view caption = trim(entry.caption);
     if (!caption.empty()) result.captions_.emplace(clip, caption);
+    if (!trim(entry.group).empty()) result.groups_.emplace(clip, trim(entry.group));
   }
   for (const std::string& clip : known) {
     if (result.captions_.contains(clip)) continue;
@@ -176,6 +187,12 @@ const std::string& Captions::at(const std::string& clip) const {
   const auto found = captions_.find(clip);
   if (found == captions_.end()) refuse(clip, "no caption", "a clip whose captions were loaded");
   return found->second;
+}
+
+const std::string& Captions::group(const std::string& clip) const {
+  static const std::string none;
+  const auto found = groups_.find(clip);
+  return found == groups_.end() ? none : found->second;
 }
 
 }  // namespace rehyat::data

@@ -10,14 +10,20 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/utf8.h"
 
 namespace rehyat::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 14> kExtensions{".mp4",  ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg",
-                                                       ".mpeg", ".ogv", ".wmv", ".flv", ".3gp",  ".ts",  ".gif"};
+// FFmpeg decides what is a video; the extensions only leave out what is certainly none.
+constexpr std::array<std::string_view, 58> kExtensions{
+    ".mp4",  ".m4v", ".mov", ".qt",   ".mkv", ".mk3d", ".webm", ".avi",   ".divx", ".mpg",  ".mpeg", ".mpe",
+    ".m1v",  ".m2v", ".mpv", ".mp2v", ".vob", ".evo",  ".ts",   ".mts",   ".m2ts", ".m2t",  ".mxf",  ".gxf",
+    ".ogv",  ".ogg", ".ogm", ".wmv",  ".asf", ".wtv",  ".flv",  ".f4v",   ".3gp",  ".3g2",  ".rm",   ".rmvb",
+    ".dv",   ".dif", ".gif", ".y4m",  ".ivf", ".h264", ".264",  ".avc",   ".h265", ".hevc", ".265",  ".h261",
+    ".h263", ".av1", ".obu", ".vc1",  ".nut", ".amv",  ".mjpg", ".mjpeg", ".nuv",  ".apng"};
 
 bool is_video(const fs::path& path) {
   std::string extension = path.extension().string();
@@ -45,9 +51,15 @@ std::vector<std::string> list_videos(const fs::path& folder) {
   }
   require(!clips.empty(), [&] {
     std::vector<std::string> names(kExtensions.begin(), kExtensions.end());
-    return to_sentence({folder.string(), "no video", cat("files that end in ", join(names, " ")), ""});
+    return to_sentence({folder.string(), "no video", cat("files that end in one of ", join(names, " ")), ""});
   });
   std::ranges::sort(clips);
+  for (const std::string& clip : clips) {
+    require(invalid_utf8(clip) == std::string::npos, [&] {
+      return to_sentence({(folder / printable(clip)).string(), "a file name that is not UTF-8", "one that is",
+                          "rename the file, for example with convmv"});
+    });
+  }
   return clips;
 }
 
@@ -90,9 +102,12 @@ void Quarantine::require_share(std::size_t total, double share) const {
   const auto limit = static_cast<std::size_t>(std::floor(share * static_cast<double>(total) + 1e-9));
   if (reasons_.empty() || (reasons_.size() <= limit && reasons_.size() < total)) return;
   const auto& [clip, reason] = *reasons_.begin();
-  throw UserError(Mistake{path_.string(), cat(reasons_.size(), " of ", total, " clips that cannot be used"),
-                          cat("at most ", std::min(limit, total - std::min<std::size_t>(total, 1))),
-                          cat("the first is ", clip, " (", reason, ")")});
+  throw UserError(Mistake{
+      path_.string(), cat(reasons_.size(), " of ", total, " clips that cannot be used"),
+      cat("at most ", std::min(limit, total - std::min<std::size_t>(total, 1)), " (data.max_bad_share=", share, ")"),
+      cat("the first is ", clip, " (", reason,
+          "); the file lists all with their reasons: mend or remove them, or "
+          "raise data.max_bad_share and start again, which keeps what is done")});
 }
 
 }  // namespace rehyat::data

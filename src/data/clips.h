@@ -9,8 +9,8 @@
 namespace rehyat::data {
 
 /// Paths of all videos under a folder, relative to it, with '/' between folders, sorted by bytes. A video is a file
-/// with a known extension (mp4 mkv mov avi webm m4v mpg mpeg ogv wmv flv 3gp ts gif, in any case); names that begin
-/// with a dot are left out. Throws UserError when the folder is missing or holds no video.
+/// with one of the usual extensions of videos, in any case; names that begin with a dot are left out. Throws UserError
+/// when the folder is missing or holds no video, and for names that are not UTF-8.
 std::vector<std::string> list_videos(const std::filesystem::path& folder);
 
 /// The clips that could not be used, and why: a JSONL file with one {"file": …, "reason": …} a line, sorted by file.
@@ -29,7 +29,8 @@ class Quarantine {
 
   /// Writes the whole list, whole or not at all.
   void save() const;
-  /// Throws UserError when more than `share` (0 to 1) of `total` clips are in the list, or all of them.
+  /// Throws UserError when more than `share` (0 to 1) of `total` clips are in the list, or all of them; it names the
+  /// list, data.max_bad_share and the way out.
   void require_share(std::size_t total, double share) const;
 
  private:

@@ -1,10 +1,13 @@
 #include "data/hdf5_file.h"
 
+#include <fcntl.h>
 #include <hdf5.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <utility>
 
 #include "core/error.h"
@@ -85,6 +88,46 @@ std::string read_text(hid_t object, const std::string& name, const std::filesyst
   return text.size() == 1 && text[0] == '\0' ? "" : text;
 }
 
+/// The system's refusal of a good file, which must not be removed.
+[[noreturn]] void refused(const std::filesystem::path& path, const char* action, int error) {
+  std::string hint = "check that it may be read";
+  if (error == EMFILE || error == ENFILE)
+    hint = "this process or system has too many files open: raise the limit (ulimit -n)";
+  else if (error == EWOULDBLOCK)
+    hint = "another program is writing to it: wait until it has ended";
+  else if (error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP)
+    hint = "its file system knows no locks: set HDF5_USE_FILE_LOCKING=FALSE";
+  throw UserError(cat(path.string(), ": cannot be ", action, ": ", std::strerror(error), "; ", hint));
+}
+
+/// Looks at the start of a file, and at its lock once HDF5 has failed.
+class Probe {
+ public:
+  explicit Probe(const std::filesystem::path& path) : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (file_ < 0) refused(path, "opened", errno);
+  }
+  ~Probe() { ::close(file_); }
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+
+  bool is_hdf5() const {
+    constexpr std::array<char, 8> signature = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
+    std::array<char, 8> start{};
+    return ::pread(file_, start.data(), start.size(), 0) == static_cast<ssize_t>(start.size()) && start == signature;
+  }
+  /// HDF5 says only that it failed: throws where opening once more, or locking, is what fails.
+  void explain() const {
+    const int again = ::dup(file_);
+    if (again < 0) refused(path_, "opened", errno);
+    ::close(again);
+    if (::flock(file_, LOCK_SH | LOCK_NB) != 0) refused(path_, "locked", errno);
+  }
+
+ private:
+  std::filesystem::path path_;
+  int file_;
+};
+
 /// HDF5 prints its error stack by default; we turn errors into one sentence.
 void silence() {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -148,6 +191,12 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor) {
   write_text(dataset, kChecksumAttribute, rehyat::hash_tensor(flat), path_);
 }
 
+void Hdf5Writer::remove(const std::string& name) {
+  require(H5Ldelete(handle_, name.c_str(), H5P_DEFAULT) >= 0, [&] {
+    return cat(path_.string(), ": the dataset '", name, "' cannot be taken back; check the disk's space");
+  });
+}
+
 void Hdf5Writer::attribute(const std::string& name, const std::string& text) {
   // An attribute holds at most 64 kB: long texts become datasets of bytes.
   if (text.size() < 60'000) {
@@ -171,13 +220,19 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, std::uint64_t bytes) :
           [&] { return path.string() + ": found no such file, expected an HDF5 file; check the path"; });
   const std::uint64_t size = std::filesystem::file_size(path);
   if (bytes > 0 && size != bytes) damaged(path, cat(size, " bytes"), cat(bytes, " bytes"));
-  constexpr std::array<char, 8> signature = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
-  std::array<char, 8> start{};
-  std::ifstream(path, std::ios::binary).read(start.data(), start.size());
-  if (start != signature) damaged(path, "a file that does not start like HDF5", "an HDF5 file");
+  const Probe probe(path);
+  if (!probe.is_hdf5()) damaged(path, "a file that does not start like HDF5", "an HDF5 file");
   handle_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (handle_ < 0) damaged(path, "an HDF5 file that is cut off or damaged", "a whole one");
-  if (attribute(kBytesAttribute) != "1") damaged(path, "another format", "format 1 of this program");
+  if (handle_ < 0) {
+    probe.explain();
+    damaged(path, "an HDF5 file that is cut off or damaged", "a whole one");
+  }
+  try {
+    if (attribute(kBytesAttribute) != "1") damaged(path, "another format", "format 1 of this program");
+  } catch (...) {
+    H5Fclose(handle_);
+    throw;
+  }
 }
 
 Hdf5Reader::~Hdf5Reader() {

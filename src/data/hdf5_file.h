@@ -24,6 +24,8 @@ class Hdf5Writer {
 
   /// f32, f64, f16, bf16 (as 16-bit integers), i64 or u8.
   void write(const std::string& name, const at::Tensor& tensor);
+  /// Takes back a dataset of this file.
+  void remove(const std::string& name);
   /// A text at the root of the file.
   void attribute(const std::string& name, const std::string& text);
   void commit();
@@ -34,7 +36,8 @@ class Hdf5Writer {
   std::int64_t handle_ = -1;
 };
 
-/// Reads such a file. Throws UserError with path and dataset on anything that is cut off, altered or not ours.
+/// Reads such a file. Throws UserError with path and dataset on anything that is cut off, altered or not ours, and with
+/// a sentence of its own where the system refuses to open or to lock the file.
 class Hdf5Reader {
  public:
   /// `bytes`: the size that a manifest promises; 0 = unknown.

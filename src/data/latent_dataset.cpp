@@ -1,6 +1,7 @@
 #include "data/latent_dataset.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/error.h"
 #include "core/strings.h"
@@ -9,21 +10,25 @@ namespace rehyat::data {
 
 using json = nlohmann::ordered_json;
 
+namespace {
+constexpr std::size_t kTextBytes = std::size_t{128} << 20;  // of embeddings kept in memory
+}
+
 LatentDataset::LatentDataset(std::filesystem::path folder, const Identity& identity) : folder_(std::move(folder)) {
   const json manifest = read_manifest(folder_);
   require_same_identity(manifest["identity"], identity, folder_.string());
   const json& content = manifest["content"];
+  std::vector<Hdf5Pool::File> shards, text;
   try {
-    for (const json& shard : content.at("shards"))
-      shards_.emplace_back(folder_ / shard.at("file").get<std::string>(), shard.at("bytes").get<std::uint64_t>());
+    for (const json& shard : content.at("shards")) shards.push_back({shard.at("file"), shard.at("bytes")});
     captions_ = content.at("captions").get<std::vector<std::string>>();
-    const Hdf5Reader text(folder_ / content.at("text").at("file").get<std::string>(),
-                          content.at("text").at("bytes").get<std::uint64_t>());
-    for (std::size_t i = 0; i < captions_.size(); ++i) text_.push_back(text.read(cat("text/", i)));
+    text.push_back({content.at("text").at("file"), content.at("text").at("bytes")});
     for (const json& sample : content.at("samples")) {
       Entry entry{sample.at("shard"), sample.at("index"), sample.at("clip"), sample.at("caption")};
-      require(entry.shard < shards_.size() && entry.caption < captions_.size(), [&] {
-        return (folder_ / "manifest.json").string() + ": found a sample of a shard or caption that is not listed";
+      require(entry.shard < shards.size() && entry.caption < captions_.size(), [&] {
+        return (folder_ / "manifest.json").string() +
+               ": found a sample of a shard or caption that is not listed; "
+               "remove the folder and run `rehyat prepare` again";
       });
       (sample.at("validation").get<bool>() ? validation_ : train_).push_back(std::move(entry));
     }
@@ -31,6 +36,9 @@ LatentDataset::LatentDataset(std::filesystem::path folder, const Identity& ident
     throw UserError({(folder_ / "manifest.json").string(), "a manifest that lacks values", "one of a prepared dataset",
                      "remove the folder and run `rehyat prepare` again"});
   }
+  shards_ = Hdf5Pool(folder_, std::move(shards), "prepare");
+  text_file_ = Hdf5Pool(folder_, std::move(text), "prepare");
+  empty_text_ = text_file_.at(0).read("text/0");
   require(!train_.empty(), [&] {
     return folder_.string() +
            ": found no training sample, expected at least one; add videos or lower data.validation_share";
@@ -46,16 +54,25 @@ LatentSample LatentDataset::get(Split split, std::int64_t i) const {
   require(i >= 0 && i < static_cast<std::int64_t>(list.size()),
           [&] { return cat(folder_.string(), ": found a request for sample ", i, ", expected 0 to ", list.size()); });
   const Entry& entry = list[static_cast<std::size_t>(i)];
-  return {shards_[entry.shard].read(cat("latents/", entry.index)), text_[entry.caption], captions_[entry.caption],
+  return {shards_.at(entry.shard).read(cat("latents/", entry.index)), text(entry.caption), captions_[entry.caption],
           entry.clip};
+}
+
+at::Tensor LatentDataset::text(std::size_t caption) const {
+  if (caption == 0) return empty_text_;
+  const auto known = text_.find(caption);
+  if (known != text_.end()) return known->second;
+  const at::Tensor text = text_file_.at(0).read(cat("text/", caption));
+  const auto most = kTextBytes / std::max<std::size_t>(text.nbytes(), 1);
+  if (text_.size() >= std::max<std::size_t>(most, 1)) text_.clear();
+  return text_.emplace(caption, text).first->second;
 }
 
 std::vector<std::string> LatentDataset::captions(Split split) const {
   std::vector<std::string> out;
-  for (const Entry& entry : entries(split)) {
-    const std::string& caption = captions_[entry.caption];
-    if (std::find(out.begin(), out.end(), caption) == out.end()) out.push_back(caption);
-  }
+  std::set<std::size_t> seen;
+  for (const Entry& entry : entries(split))
+    if (seen.insert(entry.caption).second) out.push_back(captions_[entry.caption]);
   return out;
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/hdf5_file.h"
+#include "data/hdf5_pool.h"
 #include "data/manifest.h"
 #include "data/split.h"
 
@@ -19,7 +19,8 @@ struct LatentSample {
   std::string caption, clip;
 };
 
-/// Reads what `prepare` wrote.
+/// Reads what `prepare` wrote, when it is asked for: a few files stay open and a few embeddings in memory, however
+/// large the dataset is.
 class LatentDataset {
  public:
   /// Throws UserError when the folder is not complete, was made from something else, or a file has another size.
@@ -29,7 +30,7 @@ class LatentDataset {
   /// The i-th sample of a split, checksums verified.
   LatentSample get(Split split, std::int64_t i) const;
   /// Embedding of the empty prompt, [L,D].
-  const at::Tensor& empty_text() const { return text_.front(); }
+  const at::Tensor& empty_text() const { return empty_text_; }
   /// Captions of a split in the order of their first use, each once.
   std::vector<std::string> captions(Split split) const;
 
@@ -41,10 +42,12 @@ class LatentDataset {
     std::size_t caption;
   };
   const std::vector<Entry>& entries(Split split) const { return split == Split::train ? train_ : validation_; }
+  at::Tensor text(std::size_t caption) const;
 
   std::filesystem::path folder_;
-  std::vector<Hdf5Reader> shards_;
-  std::vector<at::Tensor> text_;
+  Hdf5Pool shards_, text_file_;
+  at::Tensor empty_text_;
+  mutable std::map<std::size_t, at::Tensor> text_;  ///< by caption; emptied when it grows too large
   std::vector<std::string> captions_;
   std::vector<Entry> train_, validation_;
 };

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace rehyat::data {
 
@@ -22,10 +24,37 @@ std::string video_library_version();
 /// What the first video stream of the file is. Throws UserError with the path and the reason.
 VideoInfo probe_video(const std::filesystem::path& path);
 
-/// Decodes a clip from its start to uint8 RGB [F, height, width, 3]. Output frame i is the source frame that is on the
-/// screen at time i / fps, so that variable frame rates keep their speed. The picture is turned upright, scaled until
-/// it covers height x width, and cropped around its centre. `max_frames` 0 decodes the whole clip. Throws UserError
-/// with the path and the reason: not a video, no video stream, damaged, cut short.
+/// Throws UserError in a build without FFmpeg.
+void require_video_library();
+
+struct PictureSize {
+  std::int64_t height = 0, width = 0;
+};
+
+/// Plays a clip from its start at a fixed rate, one picture after the other, so that memory does not grow with the
+/// clip. Picture i is the source frame that is on the screen at time i / fps, so that variable frame rates keep their
+/// speed. Throws UserError with the path and the reason: not a video, no video stream, damaged, cut short, a jump of
+/// over 10 s in the time stamps.
+class ClipReader {
+ public:
+  ClipReader(const std::filesystem::path& path, double fps, std::vector<PictureSize> sizes);
+  ~ClipReader();
+  ClipReader(const ClipReader&) = delete;
+  ClipReader& operator=(const ClipReader&) = delete;
+
+  /// Goes on to the next picture; false at the end. A clip has at least one.
+  bool next();
+  /// The picture at the i-th of the sizes, uint8 RGB [height, width, 3]: turned upright, scaled until it covers the
+  /// size, cropped around its centre. Only pictures that are asked for are scaled, and each once; never write to it.
+  at::Tensor picture(std::size_t size = 0);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The pictures of a clip, uint8 RGB [F, height, width, 3], as ClipReader has them. `max_frames` 0 decodes the whole
+/// clip, up to 64 GiB.
 at::Tensor decode_clip(const std::filesystem::path& path, double fps, std::int64_t max_frames, std::int64_t height,
                        std::int64_t width);
 

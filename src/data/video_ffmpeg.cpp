@@ -1,21 +1,19 @@
-#include "data/video_ffmpeg.h"
-
 #include <algorithm>
 #include <cmath>
-#include <optional>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/strings.h"
 #include "data/video.h"
+#include "data/video_ffmpeg_input.h"
 
 namespace rehyat::data {
 namespace {
 
+using av::FrameReader;
+using av::Input;
 using av::Owner;
 
-constexpr const char* kExpected = "a readable video";
 constexpr std::int64_t kMaxPixels = std::int64_t{1} << 26;  // of one scaled frame
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 36;   // of one decoded clip
 
@@ -44,181 +42,11 @@ Orientation orientation_of(const AVStream& stream) {
   return {true, m[3] < 0, m[1] < 0};
 }
 
-/// An open file, its video stream and the stream's decoder.
-class Input {
- public:
-  explicit Input(const std::filesystem::path& path) : path_(path.string()) {
-    av::quiet();
-    check_file(path);
-    format_ = avformat_alloc_context();
-    // Containers only: playlists would make FFmpeg open other files.
-    format_->format_whitelist =
-        av_strdup("mov,matroska,avi,mpeg,mpegvideo,mpegts,ogg,asf,flv,gif,m4v,h264,hevc,ivf,dv");
-    int code = avformat_open_input(&format_, path.c_str(), nullptr, nullptr);  // frees the context when it fails
-    if (code < 0) broken(av::reason(code));
-    try {
-      open_stream();
-    } catch (...) {
-      avformat_close_input(&format_);
-      throw;
-    }
-  }
-  ~Input() { avformat_close_input(&format_); }
-  Input(const Input&) = delete;
-  Input& operator=(const Input&) = delete;
-
-  [[noreturn]] void broken(const std::string& why) const { av::fail(path_, why, kExpected); }
-
-  const AVFormatContext& format() const { return *format_; }
-  const AVStream& stream() const { return *stream_; }
-  AVCodecContext& decoder() const { return *decoder_; }
-  double tick() const { return av_q2d(stream_->time_base); }
-
-  double rate() const {
-    for (const AVRational& rate : {stream_->avg_frame_rate, stream_->r_frame_rate})
-      if (rate.num > 0 && rate.den > 0) return av_q2d(rate);
-    return 25;
-  }
-
-  /// Width over height of a stored pixel.
-  double pixel_aspect() const {
-    const AVRational aspect = av_guess_sample_aspect_ratio(format_, stream_, nullptr);
-    return aspect.num > 0 && aspect.den > 0 ? av_q2d(aspect) : 1.0;
-  }
-
-  /// The next packet of the video stream; false at the end.
-  bool read(AVPacket& packet) {
-    for (;;) {
-      av_packet_unref(&packet);
-      const int code = av_read_frame(format_, &packet);
-      if (code == AVERROR_EOF) return false;
-      if (code < 0) broken(cat("damaged after ", packets_, " video packets (", av::reason(code), ")"));
-      if (packet.stream_index != stream_->index) continue;
-      ++packets_;
-      return true;
-    }
-  }
-
-  /// Call at the end of the file: a download that stopped leaves fewer packets than the index lists.
-  void check_complete() const {
-    // Only MP4 lists each frame; AVI also counts the gaps between them.
-    if (!std::string_view(format_->iformat->name).starts_with("mov")) return;
-    if (static_cast<double>(packets_) < 0.9 * static_cast<double>(stream_->nb_frames) - 1)
-      broken(cat("a file cut short, with ", packets_, " of ", stream_->nb_frames, " frames"));
-  }
-
- private:
-  void check_file(const std::filesystem::path& path) const {
-    std::error_code error;
-    if (!std::filesystem::exists(path, error)) av::fail(path_, "no such file", kExpected);
-    if (!std::filesystem::is_regular_file(path, error)) av::fail(path_, "not a regular file", kExpected);
-    if (std::filesystem::file_size(path, error) == 0) av::fail(path_, "an empty file", kExpected);
-  }
-
-  void open_stream() {
-    int code = avformat_find_stream_info(format_, nullptr);
-    if (code < 0) broken(av::reason(code));
-    const int index = av_find_best_stream(format_, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-    if (index < 0) broken("no video stream");
-    stream_ = format_->streams[index];
-    if (stream_->disposition & AV_DISPOSITION_ATTACHED_PIC) broken("no video stream but a cover picture");
-    const AVCodec* codec = avcodec_find_decoder(stream_->codecpar->codec_id);
-    if (!codec)
-      broken(cat("codec ", avcodec_get_name(stream_->codecpar->codec_id), ", which this FFmpeg cannot decode"));
-    decoder_.reset(avcodec_alloc_context3(codec));
-    code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
-    if (code < 0) broken(av::reason(code));
-    decoder_->pkt_timebase = stream_->time_base;
-    decoder_->thread_count = 1;  // clips are shared out over the ranks
-    code = avcodec_open2(decoder_.get(), codec, nullptr);
-    if (code < 0) broken(cat("codec ", codec->name, ", which does not open (", av::reason(code), ")"));
-    for (unsigned i = 0; i < format_->nb_streams; ++i)
-      if (static_cast<int>(i) != index) format_->streams[i]->discard = AVDISCARD_ALL;
-  }
-
-  std::string path_;
-  AVFormatContext* format_ = nullptr;
-  AVStream* stream_ = nullptr;
-  Owner<AVCodecContext> decoder_;
-  std::int64_t packets_ = 0;
-};
-
-/// Decoded frames in the order of their presentation, each with its time in seconds since the first.
-class FrameReader {
- public:
-  explicit FrameReader(Input& input) : input_(input), packet_(av_packet_alloc()), frame_(av_frame_alloc()) {}
-
-  /// nullptr at the end.
-  const AVFrame* next() {
-    for (;;) {
-      av_frame_unref(frame_.get());
-      const int code = avcodec_receive_frame(&input_.decoder(), frame_.get());
-      if (code == 0) return take();
-      if (code == AVERROR_EOF) return nullptr;
-      if (code != AVERROR(EAGAIN)) {
-        damaged(code);
-        continue;
-      }
-      feed();
-    }
-  }
-
-  double time() const { return time_; }
-  double duration() const { return duration_; }
-
- private:
-  void feed() {
-    if (input_.read(*packet_)) {
-      if (packet_->flags & AV_PKT_FLAG_CORRUPT) damaged(AVERROR_INVALIDDATA);
-      const int code = avcodec_send_packet(&input_.decoder(), packet_.get());
-      if (code < 0 && code != AVERROR(EAGAIN)) damaged(code);
-      return;
-    }
-    input_.check_complete();
-    avcodec_send_packet(&input_.decoder(), nullptr);
-  }
-
-  /// A stream that was cut out of a longer one may start with packets that need what came before.
-  void damaged(int code) const {
-    if (count_ > 0) input_.broken(cat("damaged after frame ", count_ - 1, " (", av::reason(code), ")"));
-  }
-
-  const AVFrame* take() {
-    if (frame_->decode_error_flags != 0) damaged(AVERROR_INVALIDDATA);
-#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
-    const std::int64_t ticks = frame_->duration;
-#else
-    const std::int64_t ticks = frame_->pkt_duration;
-#endif
-    const double step = ticks > 0 ? static_cast<double>(ticks) * input_.tick() : 1 / input_.rate();
-    std::optional<double> stamp;  // the PTS, else the DTS
-    if (frame_->best_effort_timestamp != AV_NOPTS_VALUE)
-      stamp = static_cast<double>(frame_->best_effort_timestamp) * input_.tick();
-    if (count_ == 0) {
-      first_ = stamp.value_or(0);
-      time_ = 0;
-    } else {
-      const double expected = time_ + duration_;
-      const double told = stamp ? *stamp - first_ : expected;
-      time_ = told > time_ ? told : expected;  // a clock that stands still or runs backwards is not believed
-    }
-    duration_ = step;
-    ++count_;
-    return frame_.get();
-  }
-
-  Input& input_;
-  Owner<AVPacket> packet_;
-  Owner<AVFrame> frame_;
-  std::int64_t count_ = 0;
-  double first_ = 0, time_ = 0, duration_ = 0;
-};
-
 /// Any decoded frame to upright RGB [height, width, 3].
 class Scaler {
  public:
-  Scaler(const Input& input, std::int64_t height, std::int64_t width)
-      : input_(input), upright_(orientation_of(input.stream())), height_(height), width_(width) {}
+  Scaler(const Input& input, PictureSize size)
+      : input_(input), upright_(orientation_of(input.stream())), height_(size.height), width_(size.width) {}
 
   at::Tensor operator()(const AVFrame& frame) {
     const bool turned = upright_.transpose;
@@ -277,6 +105,8 @@ std::string video_library_version() {
   return cat("FFmpeg ", av_version_info());
 }
 
+void require_video_library() {}
+
 VideoInfo probe_video(const std::filesystem::path& path) {
   Input input(path);
   const AVStream& stream = input.stream();
@@ -301,39 +131,74 @@ VideoInfo probe_video(const std::filesystem::path& path) {
   return info;
 }
 
+struct ClipReader::State {
+  State(const std::filesystem::path& path, double rate, const std::vector<PictureSize>& sizes)
+      : fps(rate), input(path), reader(input), current(av_frame_alloc()), following(av_frame_alloc()) {
+    // Half a tick, because stamps are rounded to ticks; less where ticks are as coarse as frames.
+    slack = std::min(0.5 * input.tick(), 6e-4) + 1e-9;
+    for (const PictureSize& size : sizes) scalers.emplace_back(input, size);
+    if (!reader.next(*following)) input.broken("no frame that can be decoded");
+    advance();
+  }
+
+  /// A frame stays until the next one comes, so that one is read ahead.
+  void advance() {
+    std::swap(current, following);
+    pictures.assign(scalers.size(), at::Tensor());
+    const double alone = reader.time() + reader.duration();
+    more = reader.next(*following);
+    end = more ? reader.time() : alone;
+  }
+
+  double fps, slack = 0, end = 0;
+  Input input;
+  FrameReader reader;
+  std::vector<Scaler> scalers;
+  Owner<AVFrame> current, following;
+  bool more = false;  ///< whether there is a following frame
+  std::int64_t place = -1;
+  std::vector<at::Tensor> pictures;  ///< of the current frame, undefined until they are asked for
+};
+
+ClipReader::ClipReader(const std::filesystem::path& path, double fps, std::vector<PictureSize> sizes) {
+  require(std::isfinite(fps) && fps > 0, [&] { return cat("fps: found ", fps, ", expected a positive number"); });
+  for (const auto& [height, width] : sizes) {
+    require(height > 0 && width > 0 && height <= kMaxPixels / width, [&, h = height, w = width] {
+      return cat("size: found ", h, "x", w, ", expected a positive height and width");
+    });
+  }
+  state_ = std::make_unique<State>(path, fps, sizes);
+}
+
+ClipReader::~ClipReader() = default;
+
+bool ClipReader::next() {
+  State& s = *state_;
+  ++s.place;
+  while (static_cast<double>(s.place) / s.fps >= s.end - s.slack) {
+    if (!s.more) return s.place == 0;  // the first frame is shown, however short it is
+    s.advance();
+  }
+  return true;
+}
+
+at::Tensor ClipReader::picture(std::size_t size) {
+  at::Tensor& picture = state_->pictures.at(size);
+  if (!picture.defined()) picture = state_->scalers[size](*state_->current);
+  return picture;
+}
+
 at::Tensor decode_clip(const std::filesystem::path& path, double fps, std::int64_t max_frames, std::int64_t height,
                        std::int64_t width) {
-  require(std::isfinite(fps) && fps > 0, [&] { return cat("fps: found ", fps, ", expected a positive number"); });
   require(max_frames >= 0, [&] { return cat("frames: found ", max_frames, ", expected 0 (all) or more"); });
-  require(height > 0 && width > 0 && height <= kMaxPixels / width,
-          [&] { return cat("size: found ", height, "x", width, ", expected a positive height and width"); });
-  Input input(path);
-  FrameReader reader(input);
-  Scaler scale(input, height, width);
-  // Half a tick, because stamps are rounded to ticks; less where ticks are as coarse as frames.
-  const double slack = std::min(0.5 * input.tick(), 6e-4) + 1e-9;
+  ClipReader clip(path, fps, {{height, width}});
   std::vector<at::Tensor> out;
-  const auto full = [&] { return max_frames > 0 && static_cast<std::int64_t>(out.size()) >= max_frames; };
-  const auto show_until = [&](const at::Tensor& picture, double end) {
-    while (!full() && static_cast<double>(out.size()) / fps < end - slack) {
-      if (static_cast<std::int64_t>(out.size() + 1) > kMaxBytes / (height * width * 3))
-        input.broken(cat("over ", human_bytes(kMaxBytes), " of pictures at ", fps, " frames per second"));
-      out.push_back(picture);
-    }
-  };
-  at::Tensor current;
-  double end = 0;
-  while (!full()) {
-    const AVFrame* frame = reader.next();
-    if (!frame) break;
-    if (current.defined()) show_until(current, reader.time());
-    end = reader.time() + reader.duration();
-    // A frame that is over before the next output time need not be converted, but the first is always shown.
-    current = scale(*frame);
+  while ((max_frames == 0 || static_cast<std::int64_t>(out.size()) < max_frames) && clip.next()) {
+    if (static_cast<std::int64_t>(out.size() + 1) > kMaxBytes / (height * width * 3))
+      av::fail(path.string(), cat("over ", human_bytes(kMaxBytes), " of pictures at ", fps, " frames per second"),
+               "a shorter clip");
+    out.push_back(clip.picture());
   }
-  if (!current.defined()) input.broken("no frame that can be decoded");
-  show_until(current, end);
-  if (out.empty()) out.push_back(current);
   return at::stack(out);
 }
 

@@ -18,6 +18,7 @@ extern "C" {
 namespace rehyat::data::av {
 
 struct Delete {
+  void operator()(AVIOContext* p) const { avio_close(p); }
   void operator()(AVCodecContext* p) const { avcodec_free_context(&p); }
   void operator()(AVFrame* p) const { av_frame_free(&p); }
   void operator()(AVPacket* p) const { av_packet_free(&p); }

@@ -17,8 +17,23 @@ std::string video_library_version() {
   return "none";
 }
 
+void require_video_library() {
+  refuse("prepare");
+}
+
 VideoInfo probe_video(const std::filesystem::path& path) {
   refuse(path.string());
+}
+struct ClipReader::State {};
+ClipReader::ClipReader(const std::filesystem::path& path, double, std::vector<PictureSize>) {
+  refuse(path.string());
+}
+ClipReader::~ClipReader() = default;
+bool ClipReader::next() {
+  refuse("video");
+}
+at::Tensor ClipReader::picture(std::size_t) {
+  refuse("video");
 }
 at::Tensor decode_clip(const std::filesystem::path& path, double, std::int64_t, std::int64_t, std::int64_t) {
   refuse(path.string());

@@ -61,13 +61,21 @@ double validation_loss(models::WanTransformer& model, const std::vector<FlowSamp
   return losses.mean().item<double>();
 }
 
-double pointwise_loss(const PointwisePredictor& predictor, const std::vector<FlowSample>& points) {
+double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
+                      const dist::Communicator& world) {
   double total = 0;
-  for (const FlowSample& p : points) {
-    const at::Tensor v = predictor.velocity(diffusion::noised(p.x0, p.noise, p.sigma), p.sigma);
-    total += (v - diffusion::velocity(p.x0, p.noise)).square().mean().item<double>();
-  }
-  return total / static_cast<double>(points.size());
+  world.together([&] {
+    if (world.rank() != 0 || points.empty()) return;
+    const PointwisePredictor predictor(
+        dataset.size(data::Split::train), [&](std::int64_t i) { return dataset.get(data::Split::train, i).latents; },
+        seed);
+    for (const FlowSample& p : points) {
+      const at::Tensor v = predictor.velocity(diffusion::noised(p.x0, p.noise, p.sigma), p.sigma);
+      total += (v - diffusion::velocity(p.x0, p.noise)).square().mean().item<double>();
+    }
+    total /= static_cast<double>(points.size());
+  });
+  return world.all_gather(total).front();
 }
 
 FlowTask::FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,

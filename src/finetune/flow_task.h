@@ -26,8 +26,10 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
 double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
                        const dist::Communicator& world);
 
-/// The same loss of the best predictor that sees no context.
-double pointwise_loss(const PointwisePredictor& predictor, const std::vector<FlowSample>& points);
+/// The same loss of the best predictor value by value (see PointwisePredictor), learnt from the training split. Reads
+/// the dataset on rank 0 alone; collective.
+double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
+                      const dist::Communicator& world);
 
 /// Flow matching of every parameter, data parallel.
 class FlowTask : public train::Task {

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "core/utf8.h"
 #include "data/prepare.h"
 #include "distill/collect.h"
 #include "distill/distill.h"
@@ -17,6 +18,7 @@
 #include "models/embedded/embedded_encoders.h"
 #include "models/wan/weights.h"
 #include "pipeline/environment.h"
+#include "pipeline/prepared.h"
 #include "train/loop.h"
 
 namespace rehyat::pipeline {
@@ -48,7 +50,9 @@ json training_identity(const finetune::FlowTrainingConfig& config) {
 
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
   std::vector<std::string> lines;
-  std::istringstream in(read_file(path, 64 << 20));
+  const std::string text = read_file(path, 64 << 20);
+  require_utf8(text, path.string());
+  std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
     if (!trim(line).empty()) lines.emplace_back(trim(line));
   }
@@ -95,19 +99,27 @@ std::vector<std::int64_t> Experiment::latent() const {
   return {1 + (config_.data.frames - 1) / 4, config_.data.size[0] / 8, config_.data.size[1] / 8};
 }
 
-data::Identity Experiment::dataset_identity() {
-  if (!dataset_identity_) dataset_identity_ = data::dataset_identity(config_.data, *codec_, *text_, config_.run.seed);
-  return *dataset_identity_;
+Stage Experiment::prepare_stage() {
+  if (!prepare_identity_) {
+    checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
+    prepare_identity_ = data::dataset_identity(config_.data, data::list_clips(config_.data), *codec_, *text_,
+                                               config_.run.seed, *checksums_);
+  }
+  return Stage(config_.run.dir, "prepare", *prepare_identity_);
 }
 
-Stage Experiment::prepare_stage() {
-  return Stage(config_.run.dir, "prepare", dataset_identity());
+Stage Experiment::dataset_stage() {
+  if (!dataset_identity_) {
+    const std::string section = data::section_key(config_.data, *codec_, *text_, config_.run.seed);
+    dataset_identity_ = recall_dataset(config_.run.dir, section);
+  }
+  return dataset_identity_ ? Stage(config_.run.dir, "prepare", *dataset_identity_) : prepare_stage();
 }
 
 Stage Experiment::pretrain_stage() {
   return Stage(config_.run.dir, "pretrain",
                {{"format", 1},
-                {"data", prepare_stage().fingerprint()},
+                {"data", dataset_stage().fingerprint()},
                 {"architecture", config::to_json(architecture())},
                 {"training", training_identity(config_.pretrain)},
                 {"seed", config_.run.seed}});
@@ -133,13 +145,13 @@ models::BlockMap Experiment::blocks() {
 Stage Experiment::cache_stage() {
   json settings = config::to_json(config_.cache);
   settings.erase("quota");
-  if (!config_.cache.prompts.empty()) settings["prompts"] = read_file(config_.cache.prompts, 64 << 20);
+  if (!config_.cache.prompts.empty()) settings["prompts"] = read_lines(config_.cache.prompts);
   std::vector<std::int64_t> wanted;
   for (const auto& item : blocks()) wanted.push_back(item.first);
   return Stage(config_.run.dir, "cache",
                {{"format", 1},
                 {"teacher", teacher_fingerprint()},
-                {"data", prepare_stage().fingerprint()},
+                {"data", dataset_stage().fingerprint()},
                 {"settings", settings},
                 {"blocks", wanted},
                 {"latent", latent()},
@@ -164,7 +176,7 @@ Stage Experiment::finetune_stage() {
   return Stage(config_.run.dir, "finetune",
                {{"format", 1},
                 {"start", start},
-                {"data", prepare_stage().fingerprint()},
+                {"data", dataset_stage().fingerprint()},
                 {"training", training_identity(config_.finetune)},
                 {"seed", config_.run.seed}});
 }
@@ -200,16 +212,28 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
 }
 
 json Experiment::prepare() {
-  return run(prepare_stage(), [&](const Stage& stage) {
-    return data::prepare(config_.data, *codec_, *text_, config_.run.seed, stage.folder(), world_);
+  const Stage made = prepare_stage();
+  const json summary = run(made, [&](const Stage& stage) {
+    world_.together([&] {
+      if (world_.rank() == 0) checksums_->save();
+    });
+    return data::prepare(config_.data, *codec_, *text_, config_.run.seed, *prepare_identity_, stage.folder(), world_);
   });
+  world_.together([&] {
+    if (world_.rank() == 0)
+      remember_dataset(config_.run.dir, data::section_key(config_.data, *codec_, *text_, config_.run.seed),
+                       made.folder());
+  });
+  dataset_identity_ = prepare_identity_;
+  dataset_.reset();
+  return summary;
 }
 
 const data::LatentDataset& Experiment::dataset() {
   if (!dataset_) {
-    const Stage stage = prepare_stage();
+    const Stage stage = dataset_stage();
     stage.require_complete("prepare");
-    dataset_ = std::make_unique<data::LatentDataset>(stage.folder(), dataset_identity());
+    dataset_ = std::make_unique<data::LatentDataset>(stage.folder(), stage.identity());
   }
   return *dataset_;
 }
@@ -223,12 +247,8 @@ json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
     if (world_.rank() == 0) models::save_model(stage.folder() / "model", model);
   });
   // How much of the loss needs no transformer at all: what the model has to beat.
-  std::vector<at::Tensor> latents;
-  for (std::int64_t i = 0; i < dataset().size(data::Split::train); ++i) {
-    latents.push_back(dataset().get(data::Split::train, i).latents);
-  }
-  const double pointwise = finetune::pointwise_loss(finetune::PointwisePredictor(latents),
-                                                    finetune::validation_points(dataset(), config, config_.run.seed));
+  const double pointwise = finetune::pointwise_loss(
+      dataset(), finetune::validation_points(dataset(), config, config_.run.seed), config_.run.seed, world_);
   return {{"iterations", config.train.iterations},
           {"validation_loss", result.at("validation_loss")},
           {"no_context_loss", pointwise},

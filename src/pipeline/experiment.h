@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/encoders.h"
+#include "data/identity.h"
 #include "data/latent_dataset.h"
 #include "dist/communicator.h"
 #include "models/wan/transformer.h"
@@ -30,7 +31,11 @@ class Experiment {
   nlohmann::ordered_json distill();
   nlohmann::ordered_json finetune();
 
+  /// What `prepare` makes of the videos and captions as they are now; reads them.
   Stage prepare_stage();
+  /// What was last prepared of this config's `data` section, as its manifest says, so that the videos need not be there
+  /// any more; else prepare_stage().
+  Stage dataset_stage();
   Stage pretrain_stage();
   Stage cache_stage();
   Stage distill_stage();
@@ -64,7 +69,6 @@ class Experiment {
                                     const finetune::FlowTrainingConfig& config, const char* title);
   std::string teacher_fingerprint();
   std::filesystem::path teacher_folder();
-  data::Identity dataset_identity();
 
   ExperimentConfig config_;
   const dist::Communicator& world_;
@@ -74,7 +78,8 @@ class Experiment {
   std::unique_ptr<data::LatentDataset> dataset_;
   std::optional<models::WanConfig> architecture_;
   std::string teacher_fingerprint_;
-  std::optional<data::Identity> dataset_identity_;
+  std::optional<data::Identity> prepare_identity_, dataset_identity_;
+  std::unique_ptr<data::ChecksumMemory> checksums_;  ///< of the videos
 };
 
 }  // namespace rehyat::pipeline

@@ -18,6 +18,7 @@ class Stage {
 
   const std::string& name() const { return name_; }
   const std::string& fingerprint() const { return fingerprint_; }
+  const nlohmann::ordered_json& identity() const { return identity_; }
   const std::filesystem::path& folder() const { return folder_; }
 
   bool complete() const;

@@ -65,6 +65,32 @@ TEST_F(CaptionFiles, CsvMistakes) {
   expect_refused([&] { load("m.csv", "file,caption\na.mp4,\"x\"y\n", {"a.mp4"}); }, {"m.csv:2", "after a quoted"});
 }
 
+TEST_F(CaptionFiles, Groups) {
+  const Captions jsonl = load("m.jsonl",
+                              "{\"file\": \"a.mp4\", \"caption\": \"A\", \"group\": \" g \"}\n"
+                              "{\"file\": \"b.mp4\", \"caption\": \"B\"}\n",
+                              {"a.mp4", "b.mp4"});
+  EXPECT_EQ(jsonl.group("a.mp4"), "g");
+  EXPECT_EQ(jsonl.group("b.mp4"), "");
+  const Captions csv = load("m.csv", "group,file,caption\ng,a.mp4,A\n,b.mp4,B\n", {"a.mp4", "b.mp4"});
+  EXPECT_EQ(csv.group("a.mp4"), "g");
+  EXPECT_EQ(csv.group("b.mp4"), "");
+  expect_refused([&] { load("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"A\", \"group\": 1}", {"a.mp4"}); },
+                 {"m.jsonl:1", "group", "number"});
+}
+
+TEST_F(CaptionFiles, RefusesWhatIsNotUtf8WithItsLine) {
+  const std::string first = "{\"file\": \"a.mp4\", \"caption\": \"A\"}\n";
+  expect_refused(
+      [&] {
+        load("m.jsonl", first + "{\"file\": \"b.mp4\", \"caption\": \"caf\xE9\"}\n", {"a.mp4", "b.mp4"});
+      },
+      {"m.jsonl:2", "\\xE9", "UTF-8"});
+  expect_refused([&] { load("m.csv", "file,caption\na.mp4,caf\xE9\n", {"a.mp4"}); }, {"m.csv:2", "\\xE9"});
+  file("a.txt", "one\ncaf\xE9");
+  expect_refused([&] { Captions::load({folder_, {}, false}, {"a.mp4"}); }, {"a.txt:2", "\\xE9"});
+}
+
 TEST_F(CaptionFiles, TextBesideTheClip) {
   make_folder(folder_ / "sub");
   file("a.txt", "A caption\n");

@@ -20,6 +20,18 @@ TEST_F(Clips, RefusesFoldersWithoutVideos) {
   expect_refused([&] { list_videos(file("f.mp4", "x")); }, {"not a folder"});
 }
 
+TEST_F(Clips, KnowsTheUsualExtensions) {
+  for (const char* name : {"a.m2ts", "b.VOB", "c.mxf", "d.y4m", "e.3g2", "f.ogg", "g.h264", "h.hevc", "i.ivf", "j.dv"})
+    file(name, "x");
+  EXPECT_EQ(list_videos(folder_).size(), 10U);
+}
+
+TEST_F(Clips, RefusesNamesThatAreNotUtf8) {
+  file("good.mp4", "x");
+  file("caf\xE9.mp4", "x");
+  expect_refused([&] { list_videos(folder_); }, {"caf\\xE9.mp4", "UTF-8", "rename"});
+}
+
 TEST_F(Clips, QuarantineIsKeptAndContinued) {
   const auto path = folder_ / "bad.jsonl";
   Quarantine first(path);
@@ -48,7 +60,8 @@ TEST_F(Clips, ShareOfBadClipsIsBounded) {
   EXPECT_NO_THROW(list.require_share(10, 0));
   list.add("a.mp4", "cut short");
   EXPECT_NO_THROW(list.require_share(10, 0.1));
-  expect_refused([&] { list.require_share(10, 0.05); }, {"1 of 10", "a.mp4", "cut short"});
+  expect_refused([&] { list.require_share(10, 0.05); },
+                 {"bad.jsonl", "1 of 10", "data.max_bad_share", "a.mp4", "cut short", "raise"});
   expect_refused([&] { list.require_share(1, 1.0); }, {"1 of 1"});
 }
 
