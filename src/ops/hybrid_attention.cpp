@@ -159,6 +159,7 @@ Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, 
   if (!plan.softmax || plan.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
   if (plan.softmax && plan.normalizer == Normalizer::lse) out.o = softmax.o;
   out.states = part_states(plan, phi_k, v_linear);
+  BadRows bad(out.log_l, plan.normalizer);
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const Part& part = plan.parts[i];
     const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
@@ -169,20 +170,18 @@ Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, 
     }
     const at::Tensor queries = rows(phi_q);
     const at::Tensor both = matmul_wide(queries, state_for(out.states, i, queries.scalar_type()));
-    const at::Tensor a = both.narrow(-1, 0, width), n = both.select(-1, width);
     if (!plan.softmax) {
-      rows(out.y).copy_(linear_only(a, n));
+      const at::Tensor n = both.select(-1, width);
+      rows(out.y).copy_(linear_only(both));
       rows(out.log_z).copy_(n.abs().log());
       rows(out.scale).copy_(n.sign());
       continue;
     }
-    const at::Tensor c = softmax.row_max.defined() ? rows(softmax.row_max) : at::Tensor();
-    const Blended blended = blend(rows(softmax.o).to(type), rows(softmax.lse), a, n, c, plan.normalizer);
-    rows(out.y).copy_(blended.y);
-    rows(out.log_l).copy_(blended.log_l);
-    if (plan.normalizer == Normalizer::row_max) rows(out.log_z).copy_(blended.log_z);
-    if (blended.scale.defined()) rows(out.scale).copy_(blended.scale);
+    const auto rows_if = [&rows](const at::Tensor& x) { return x.defined() ? rows(x) : x; };
+    const BlendTargets targets{rows(out.y), rows(out.log_l), rows_if(out.log_z), rows_if(out.scale)};
+    blend_into(targets, rows(softmax.o), rows(softmax.lse), both, rows_if(softmax.row_max), plan.normalizer, bad);
   }
+  bad.check();
   return out;
 }
 
