@@ -9,11 +9,12 @@ namespace {
 
 void blend_joint(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& a,
                  const at::Tensor& n) {
-  const at::Tensor rows = n.unsqueeze(-1);
+  const at::Tensor rows = n.unsqueeze(-1), empty = rows.eq(0);
   const at::Tensor log_n = n.log();  // -inf where n = 0: the softmax branch then has weight 1
-  const at::Tensor quotient = a / at::where(rows > 0, rows, at::ones_like(rows));
+  // sigmoid(gap) (a / n), never (sigmoid(gap) / n) a, which overflows where n is denormal. NaN stays NaN.
+  const at::Tensor quotient = a / rows.masked_fill(empty, 1);
   out.y.copy_(at::where(
-      rows > 0, at::sigmoid(lse - log_n).unsqueeze(-1) * o + at::sigmoid(log_n - lse).unsqueeze(-1) * quotient, o));
+      empty, o, at::sigmoid(lse - log_n).unsqueeze(-1) * o + at::sigmoid(log_n - lse).unsqueeze(-1) * quotient));
   out.log_l.copy_(at::logaddexp(lse, log_n));
 }
 

@@ -129,10 +129,6 @@ at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tens
   return at::stack(seen, 2);
 }
 
-at::Tensor state_for(const at::Tensor& states, std::size_t part, at::ScalarType type) {
-  return states.select(2, static_cast<std::int64_t>(part)).to(type);
-}
-
 /// exp(-log_z / 2), kept where float32 holds its square: beyond it the true gradient cannot be represented.
 at::Tensor half_weight(const at::Tensor& log_z) {
   const double bound = log_z.scalar_type() == at::kDouble ? 350.0 : 43.0;
@@ -169,7 +165,7 @@ Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, 
       continue;
     }
     const at::Tensor queries = rows(phi_q);
-    const at::Tensor both = matmul_wide(queries, state_for(out.states, i, queries.scalar_type()));
+    const at::Tensor both = matmul_sums(queries, out.states.select(2, static_cast<std::int64_t>(i)));
     if (!plan.softmax) {
       const at::Tensor n = both.select(-1, width);
       rows(out.y).copy_(linear_only(both));
@@ -266,11 +262,13 @@ void linear_backward(const Plan& plan, const Forward& saved, const at::Tensor& d
   }
   if (!need_keys) return;
   const at::Tensor d_states = slice_gradients(plan, to_before, to_after);  // [B,A,slices,F,D+1]
-  const std::vector<std::int64_t> cut = {batch, heads, plan.linear_slices, v.size(2) / plan.linear_slices, -1};
-  const auto narrow = phi_k.scalar_type();
-  const at::Tensor d_cast = d_states.to(narrow);
-  grads.phi_k = matmul_wide(with_ones(v).view(cut), d_cast.transpose(-1, -2)).reshape(phi_k.sizes()).to(narrow);
-  grads.v_linear = matmul_wide(phi_k.reshape(cut), d_cast.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
+  const auto cut = [&](const at::Tensor& x) {
+    return x.reshape({batch, heads, plan.linear_slices, v.size(2) / plan.linear_slices, x.size(3)});
+  };
+  grads.phi_k =
+      matmul_sums(cut(with_ones(v)), d_states.transpose(-1, -2)).reshape(phi_k.sizes()).to(phi_k.scalar_type());
+  grads.v_linear =
+      matmul_sums(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
 }
 
 struct PlanHolder : torch::CustomClassHolder {

@@ -55,7 +55,7 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
   const std::int64_t ring_slices = ring_k_.defined() ? ring_k_.size(2) / tokens_per_slice_ : 0;
   at::Tensor y = softmax.o;
   if (slices_seen_ > ring_slices) {
-    const at::Tensor both = matmul_wide(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1).to(phi_q.scalar_type()));
+    const at::Tensor both = matmul_sums(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1));
     const at::Tensor c = spec_.normalizer == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
     const at::Tensor o = softmax.o.contiguous();
     y = at::empty_like(o);

@@ -25,20 +25,21 @@ __device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float x) { return __fl
 template <>
 __device__ inline __half from_float<__half>(float x) { return __float2half(x); }
 
-/// y = soft * o + linear * a.
+/// y = soft * o + linear * (a / divisor): a is divided first, since 1 / n overflows where n is denormal.
 struct Weights {
-  float soft, linear, log_l, log_z, scale;
+  float soft, linear, divisor, log_l, log_z, scale;
   bool bad;
 };
 
 __device__ inline Weights weigh(BlendRule rule, float lse, float n, float c) {
-  Weights w{1, 0, lse, lse, 1, false};
+  Weights w{1, 1, 1, lse, lse, 1, false};
   if (rule == BlendRule::joint) {
     w.bad = n < 0;
-    if (n > 0) {
+    if (n != 0) {  // NaN included, which must stay NaN
       const float log_n = logf(n), gap = log_n - lse;
       w.soft = 1 / (1 + expf(gap));
-      w.linear = 1 / (1 + expf(-gap)) / n;
+      w.linear = 1 / (1 + expf(-gap));
+      w.divisor = n;
       w.log_l = fmaxf(lse, log_n) + log1pf(expf(-fabsf(gap)));
     }
     return w;
@@ -46,7 +47,7 @@ __device__ inline Weights weigh(BlendRule rule, float lse, float n, float c) {
   const float mass = rule == BlendRule::lse ? 1.0f : expf(lse - c), z = mass + n;
   w.bad = z == 0;
   w.soft = mass / z;
-  w.linear = 1 / z;
+  w.divisor = z;
   if (rule == BlendRule::lse) {
     w.scale = 1 / z;
     return w;
@@ -69,7 +70,7 @@ __global__ void blend_rows(BlendArguments args) {
   const T* o = static_cast<const T*>(args.o) + begin;
   T* y = static_cast<T*>(args.y) + begin;
   for (std::int64_t i = threadIdx.x; i < args.width; i += kWarp)
-    y[i] = n == 0 ? o[i] : from_float<T>(w.soft * to_float(o[i]) + w.linear * a[i]);
+    y[i] = n == 0 ? o[i] : from_float<T>(w.soft * to_float(o[i]) + w.linear * (a[i] / w.divisor));
   if (threadIdx.x != 0) return;
   args.log_l[value] = w.log_l;
   if (args.log_z != nullptr) args.log_z[value] = w.log_z;
