@@ -129,9 +129,10 @@ at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tens
   return at::stack(seen, 2);
 }
 
-/// exp(-log_z / 2), kept where float32 holds its square: beyond it the true gradient cannot be represented.
+/// exp(-log_z / 2), kept where float32 holds its square times a long sum: beyond it the true gradient cannot be
+/// represented.
 at::Tensor half_weight(const at::Tensor& log_z) {
-  const double bound = log_z.scalar_type() == at::kDouble ? 350.0 : 43.0;
+  const double bound = log_z.scalar_type() == at::kDouble ? 300.0 : 36.0;
   return (log_z * -0.5).clamp_max(bound).exp();
 }
 
@@ -267,8 +268,7 @@ void linear_backward(const Plan& plan, const Forward& saved, const at::Tensor& d
   };
   grads.phi_k =
       matmul_sums(cut(with_ones(v)), d_states.transpose(-1, -2)).reshape(phi_k.sizes()).to(phi_k.scalar_type());
-  grads.v_linear =
-      matmul_sums(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
+  grads.v_linear = matmul_sums(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
 }
 
 struct PlanHolder : torch::CustomClassHolder {

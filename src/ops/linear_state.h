@@ -9,9 +9,9 @@ at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b);
 
 /// a b in float32 for rows `a` in a compute type and wide sums `b` [..., K, N] (S and z, or their gradients), which the
 /// product takes in a's type. Sums over a long video leave float16's range (65504), and their columns differ by orders
-/// of magnitude (z sums positive numbers, S signed ones), so for float16 each column is brought into range by a power of
-/// two, undone in the result: what is below 2^-29 of its column's largest value loses bits, nothing overflows. bfloat16
-/// has float32's range; rounding b to it changes a / n by less than rounding y to bfloat16 does
+/// of magnitude (z sums positive numbers, S signed ones), so for float16 each column is brought into range by a power
+/// of two, undone in the result: what is below 2^-29 of its column's largest value loses bits, nothing overflows.
+/// bfloat16 has float32's range; rounding b to it changes a / n by less than rounding y to bfloat16 does
 /// (LinearState.RoundingOfTheSums measures it).
 at::Tensor matmul_sums(const at::Tensor& a, const at::Tensor& b);
 
