@@ -37,6 +37,18 @@ void bind_field(const Field& field, const Node& node, const std::string& name) {
   }
 }
 
+/// Keys that are given although the other settings leave them nothing to do.
+void refuse_idle_keys(const Fields& fields, const Node& node, const std::string& prefix) {
+  for (const auto& field : fields.all()) {
+    if (!field->has_effect || field->has_effect()) continue;
+    for (std::size_t i = 0; i < node.entries.size(); ++i) {
+      if (node.entries[i].first != field->name) continue;
+      throw UsageError(cat(node.key_where[i], ": '", dotted(prefix, field->name),
+                           "': found a key without effect, expected it only ", field->only_when, "; remove it"));
+    }
+  }
+}
+
 void bind_struct(const Fields& fields, const Node& node, const std::string& prefix) {
   if (node.kind != Node::Kind::map && node.kind != Node::Kind::null) {
     throw UsageError(
@@ -69,6 +81,7 @@ void bind_struct(const Fields& fields, const Node& node, const std::string& pref
       bind_field(*field, *value, name);
     }
   }
+  refuse_idle_keys(fields, node, prefix);
 }
 
 }  // namespace

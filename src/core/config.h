@@ -54,10 +54,15 @@ class Field {
   Field& one_of(std::vector<std::string> names);
   Field& not_empty();  ///< string or list
   Field& required();   ///< a missing key is an error
+  /// The key has an effect only where `condition` holds, which may read the struct's other fields: given elsewhere it
+  /// is an error, and it is left out of the resolved config. `when` follows "only ": "with kind rehyat".
+  Field& only(std::string when, std::function<bool()> condition);
 
   // What follows is filled in by Fields.
   std::string name, type, doc;
   bool is_required = false, present = false;
+  std::string only_when;
+  std::function<bool()> has_effect;                                   ///< of a field with only()
   std::vector<std::pair<std::string, std::function<bool()>>> checks;  ///< text of the expectation, test
   std::function<void(const Node&)> parse;
   std::function<nlohmann::ordered_json()> dump;

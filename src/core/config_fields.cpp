@@ -144,6 +144,11 @@ Field& Field::required() {
   is_required = true;
   return *this;
 }
+Field& Field::only(std::string when, std::function<bool()> condition) {
+  only_when = std::move(when);
+  has_effect = std::move(condition);
+  return *this;
+}
 
 Fields::Fields() = default;
 Fields::~Fields() = default;
@@ -297,7 +302,9 @@ Field& Fields::list_impl(std::string name, std::function<std::size_t()> size, st
 
 json dump(const Fields& fields) {
   json out = json::object();
-  for (const auto& field : fields.all()) out[field->name] = field->dump();
+  for (const auto& field : fields.all()) {
+    if (!field->has_effect || field->has_effect()) out[field->name] = field->dump();
+  }
   return out;
 }
 

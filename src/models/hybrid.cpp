@@ -11,7 +11,11 @@ namespace rehyat::models {
 using json = nlohmann::ordered_json;
 
 void BlockChoice::fields(config::Fields& f) {
-  f.add("list", list, "block numbers; wins over the pattern");
+  const auto counted = [this] {
+    return !list &&
+           (pattern == BlockPattern::first || pattern == BlockPattern::last || pattern == BlockPattern::interleaved);
+  };
+  f.add("list", list, "block numbers, instead of a pattern");
   f.choice("pattern", pattern,
            {{"all", BlockPattern::all},
             {"none", BlockPattern::none},
@@ -19,9 +23,14 @@ void BlockChoice::fields(config::Fields& f) {
             {"last", BlockPattern::last},
             {"interleaved", BlockPattern::interleaved},
             {"every", BlockPattern::every}},
-           "which blocks");
-  f.add("count", count, "first, last, interleaved: how many blocks").at_least(0);
-  f.add("step", step, "every: blocks 0, step, 2 step, ...").at_least(1);
+           "which blocks")
+      .only("without a list", [this] { return !list; });
+  f.add("count", count, "first, last, interleaved: how many blocks")
+      .at_least(0)
+      .only("with the patterns first, last and interleaved", counted);
+  f.add("step", step, "every: blocks 0, step, 2 step, ...").at_least(1).only("with the pattern every", [this] {
+    return !list && pattern == BlockPattern::every;
+  });
   f.shorthand("list");
 }
 
@@ -82,6 +91,39 @@ void convert(WanTransformer& model, const BlockMap& blocks, std::uint64_t seed,
             [&] { return cat("[convert] found block ", block, ", expected 0 to ", model->block_count() - 1); });
     model->attention(block)->convert(attention, seed, block, window_tokens(attention.spec, latent[0], per_slice));
   }
+}
+
+safetensors::Metadata hybrid_metadata(const BlockMap& blocks) {
+  std::set<std::string> kinds, normalizers;
+  for (const auto& [block, attention] : blocks) {
+    kinds.insert(to_string(attention.spec.kind));
+    if (attention.spec.blends()) normalizers.insert(to_string(attention.spec.normalizer));
+  }
+  const auto joined = [](const std::set<std::string>& names) { return join({names.begin(), names.end()}, ","); };
+  safetensors::Metadata out = {
+      {"format", "pt"}, {"hybrid_format", "1"}, {"kind", joined(kinds)}, {"blocks", to_json(blocks).dump()}};
+  if (!normalizers.empty()) out["normalizer"] = joined(normalizers);
+  return out;
+}
+
+void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap& blocks, const std::string& where) {
+  const auto own = metadata.find("blocks");
+  require(own != metadata.end(), [&] {
+    return where + ": found no 'blocks' in the metadata, expected the attention of each block; export the model again";
+  });
+  const json settings = json::parse(own->second, nullptr, false);
+  require(!settings.is_discarded(), [&] { return where + ": metadata 'blocks': found no JSON, expected a list"; });
+  const BlockMap made_for = block_map_from_json(settings, where + ": metadata 'blocks'");
+  for (const auto& [block, attention] : blocks) {
+    const auto other = made_for.find(block);
+    require(other != made_for.end() && other->second == attention, [&, &block = block, &attention = attention] {
+      return cat(where, ": block ", block, ": found feature maps made for ",
+                 other == made_for.end() ? "nothing" : config::to_json(other->second).dump(), ", expected ",
+                 config::to_json(attention).dump(), "; take both files from the same model");
+    });
+  }
+  require(made_for.size() == blocks.size(),
+          [&] { return cat(where, ": found feature maps of ", made_for.size(), " blocks, expected ", blocks.size()); });
 }
 
 json to_json(const BlockMap& blocks) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/safetensors.h"
 #include "models/wan/transformer.h"
 
 /// Conversion of a softmax transformer into a hybrid one.
@@ -44,6 +45,13 @@ void convert(WanTransformer& model, const BlockMap& blocks, std::uint64_t seed,
 
 /// Softmax keys of a query in the middle of a video.
 std::int64_t window_tokens(const ops::AttentionSpec& spec, std::int64_t slices, std::int64_t tokens_per_slice);
+
+/// What hybrid.safetensors says of itself: "format": "pt", "hybrid_format": "1", "kind" and "normalizer" (by name, more
+/// than one separated by commas; no normalizer where nothing is blended) and "blocks", the JSON of to_json.
+safetensors::Metadata hybrid_metadata(const BlockMap& blocks);
+/// Throws UserError unless the file `where` was made for exactly these blocks: the same weights compute another
+/// function under another normalizer.
+void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap& blocks, const std::string& where);
 
 nlohmann::ordered_json to_json(const BlockMap& blocks);
 BlockMap block_map_from_json(const nlohmann::ordered_json& json, const std::string& where);

@@ -23,11 +23,17 @@ std::string name_of(const std::vector<std::pair<std::string, Enum>>& names, Enum
 
 void AttentionSpec::fields(config::Fields& f) {
   f.choice("kind", kind, kKinds, "which attention the block runs");
-  f.add("tc", tc, "rehyat: chunk size in latent slices").at_least(1);
-  f.add("to", to, "rehyat: overlap with the chunks before, in latent slices").at_least(0);
-  f.add("causal", causal, "rehyat: linear keys only from the past, which the recurrent form needs");
-  f.add("rate", rate, "uniform_hybrid: every rate-th key is a softmax key").at_least(2);
-  f.choice("normalizer", normalizer, kNormalizers, "how the softmax and the linear branch share the mass");
+  const auto chunked = [this] { return kind == AttentionKind::rehyat; };
+  const char* const with_chunks = "with kind rehyat";
+  f.add("tc", tc, "rehyat: chunk size in latent slices").at_least(1).only(with_chunks, chunked);
+  f.add("to", to, "rehyat: overlap with the chunks before, in latent slices").at_least(0).only(with_chunks, chunked);
+  f.add("causal", causal, "rehyat: linear keys only from the past, which the recurrent form needs")
+      .only(with_chunks, chunked);
+  f.add("rate", rate, "uniform_hybrid: every rate-th key is a softmax key")
+      .at_least(2)
+      .only("with kind uniform_hybrid", [this] { return kind == AttentionKind::uniform_hybrid; });
+  f.choice("normalizer", normalizer, kNormalizers, "how the softmax and the linear branch share the mass")
+      .only("with the kinds rehyat and uniform_hybrid", [this] { return blends(); });
 }
 
 void AttentionSpec::validate() const {

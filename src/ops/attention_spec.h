@@ -32,6 +32,8 @@ struct AttentionSpec {
 
   void fields(config::Fields& f);
   void validate() const;
+  /// Both branches, shared by the normalizer.
+  bool blends() const { return kind == AttentionKind::rehyat || kind == AttentionKind::uniform_hybrid; }
   bool recurrent() const { return kind == AttentionKind::rehyat && causal; }
   bool operator==(const AttentionSpec&) const = default;
 };

@@ -2,52 +2,95 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "ops/cuda/fused_blend.h"
 
 namespace rehyat::ops {
 namespace {
 
-void require_nonzero(const at::Tensor& z, const char* what) {
-  const auto zeros = z.eq(0).sum().item<std::int64_t>();
-  require(zeros == 0, [&] {
-    return cat("[hybrid_attention] ", what, ": found ", zeros, " of ", z.numel(),
-               " rows equal to 0, expected none; use a non-negative feature map or the normalizer joint");
-  });
+void blend_joint(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& a,
+                 const at::Tensor& n) {
+  const at::Tensor rows = n.unsqueeze(-1), empty = rows.eq(0);
+  const at::Tensor log_n = n.log();  // -inf where n = 0: the softmax branch then has weight 1
+  // sigmoid(gap) (a / n), never (sigmoid(gap) / n) a, which overflows where n is denormal. NaN stays NaN.
+  const at::Tensor quotient = a / rows.masked_fill(empty, 1);
+  out.y.copy_(at::where(
+      empty, o, at::sigmoid(lse - log_n).unsqueeze(-1) * o + at::sigmoid(log_n - lse).unsqueeze(-1) * quotient));
+  out.log_l.copy_(at::logaddexp(lse, log_n));
+}
+
+void blend_lse(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& a,
+               const at::Tensor& n, BadRows& bad) {
+  const at::Tensor z = 1 + n;
+  bad.add(z.eq(0));
+  out.y.copy_(at::where(n.unsqueeze(-1).eq(0), o, (o + a) / z.unsqueeze(-1)));
+  out.log_l.copy_(lse);
+  out.scale.copy_(z.reciprocal());
+}
+
+void blend_row_max(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& a,
+                   const at::Tensor& n, const at::Tensor& c, BadRows& bad) {
+  const at::Tensor mass = (lse - c).exp(), z = mass + n;
+  bad.add(z.eq(0));
+  out.y.copy_(at::where(n.unsqueeze(-1).eq(0), o, (mass.unsqueeze(-1) * o + a) / z.unsqueeze(-1)));
+  const at::Tensor log_z = z.abs().log();
+  out.log_l.copy_(c + log_z);
+  out.log_z.copy_(log_z);
+  out.scale.copy_(z.sign());
 }
 
 }  // namespace
 
-Blended blend(const at::Tensor& o, const at::Tensor& lse, const at::Tensor& a, const at::Tensor& n,
-              const at::Tensor& row_max, Normalizer normalizer) {
-  const at::Tensor rows = n.unsqueeze(-1);
-  if (normalizer == Normalizer::joint) {
-    const auto negative = n.lt(0).sum().item<std::int64_t>();
-    require(negative == 0, [&] {
-      return cat("[hybrid_attention] phi_q.z: found ", negative, " of ", n.numel(),
-                 " rows below 0, expected none with the normalizer joint; use a non-negative feature map");
-    });
-    const at::Tensor log_n = n.log();  // -inf where n = 0: the softmax branch then has weight 1
-    const at::Tensor quotient = a / at::where(rows > 0, rows, at::ones_like(rows));
-    const at::Tensor y = at::where(
-        rows > 0, at::sigmoid(lse - log_n).unsqueeze(-1) * o + at::sigmoid(log_n - lse).unsqueeze(-1) * quotient, o);
-    const at::Tensor log_z = at::logaddexp(lse, log_n);
-    return {y, log_z, log_z, {}};
-  }
-  if (normalizer == Normalizer::lse) {
-    const at::Tensor z = 1 + n;
-    require_nonzero(z, "1 + phi_q.z");
-    return {at::where(rows.eq(0), o, (o + a) / z.unsqueeze(-1)), lse, {}, z.reciprocal()};
-  }
-  const at::Tensor mass = (lse - row_max).exp();
-  const at::Tensor z = mass + n;
-  require_nonzero(z, "the denominator");
-  const at::Tensor y = at::where(rows.eq(0), o, (mass.unsqueeze(-1) * o + a) / z.unsqueeze(-1));
-  const at::Tensor log_z = z.abs().log();
-  return {y, row_max + log_z, log_z, z.sign()};
+BadRows::BadRows(const at::Tensor& like, Normalizer normalizer)
+    : normalizer_(normalizer), count_(at::zeros({}, like.options().dtype(at::kInt))) {}
+
+void BadRows::add(const at::Tensor& rows) {
+  count_ += rows.sum();
 }
 
-at::Tensor linear_only(const at::Tensor& a, const at::Tensor& n) {
-  require_nonzero(n, "phi_q.z");
-  return a / n.unsqueeze(-1);
+void BadRows::check() const {
+  const auto count = count_.item<std::int32_t>();
+  require(count == 0 || normalizer_ != Normalizer::joint, [&] {
+    return cat("[hybrid_attention] phi_q.z: found ", count,
+               " rows below 0, expected none with the normalizer joint; use a non-negative feature map");
+  });
+  require(count == 0, [&] {
+    return cat("[hybrid_attention] ", normalizer_ == Normalizer::lse ? "1 + phi_q.z" : "the denominator", ": found ",
+               count, " rows equal to 0, expected none; use a non-negative feature map or the normalizer joint");
+  });
+}
+
+void blend_into(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& both,
+                const at::Tensor& row_max, Normalizer normalizer, BadRows& bad) {
+  if (has_fused_blend(o)) {
+    fused_blend(o, lse, both, row_max, normalizer, out, bad.counter());
+    return;
+  }
+  const std::int64_t width = o.size(-1);
+  const at::Tensor wide = o.to(both.scalar_type()), a = both.narrow(-1, 0, width), n = both.select(-1, width);
+  switch (normalizer) {
+    case Normalizer::joint:
+      bad.add(n.lt(0));
+      blend_joint(out, wide, lse, a, n);
+      break;
+    case Normalizer::lse:
+      blend_lse(out, wide, lse, a, n, bad);
+      break;
+    case Normalizer::row_max:
+      blend_row_max(out, wide, lse, a, n, row_max, bad);
+      break;
+  }
+}
+
+at::Tensor linear_only(const at::Tensor& both) {
+  const std::int64_t width = both.size(-1) - 1;
+  const at::Tensor n = both.select(-1, width);
+  const auto zeros = n.eq(0).sum().item<std::int64_t>();
+  require(zeros == 0, [&] {
+    return cat("[hybrid_attention] phi_q.z: found ", zeros, " of ", n.numel(),
+               " rows equal to 0, expected none in linear attention, which has no other branch; use a positive "
+               "feature map");
+  });
+  return both.narrow(-1, 0, width) / n.unsqueeze(-1);
 }
 
 }  // namespace rehyat::ops

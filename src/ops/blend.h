@@ -6,21 +6,38 @@
 
 namespace rehyat::ops {
 
-struct Blended {
-  at::Tensor y;      ///< [..., D], wide dtype
-  at::Tensor log_l;  ///< [...]: what the softmax branch's backward takes for lse: log Z (joint), c + log|Z| (row_max),
-                     ///< lse (lse)
-  at::Tensor log_z;  ///< [...]: log |Z|, whose w = 1/Z weights the linear branch; undefined for `lse`
-  at::Tensor scale;  ///< [...]: row_max: sign of Z; lse: 1/(1 + n); undefined for joint
+/// Where the results of rows go: views [B,A,M,D] and [B,A,M], written in place.
+struct BlendTargets {
+  at::Tensor y;  ///< the attention's output, in o's type
+  at::Tensor
+      log_l;  ///< what the softmax branch's backward takes for lse: log Z (joint), c + log|Z| (row_max), lse (lse)
+  at::Tensor
+      log_z;  ///< row_max: log |Z|, whose w = 1/Z weights the linear branch; for joint it is log_l, for lse unused
+  at::Tensor scale;  ///< row_max: sign of Z; lse: 1/(1 + n); unused for joint
 };
 
-/// y from the softmax branch (o [...,D], lse [...]) and the linear one (a [...,D], n [...]), Eqs. 5-9. `row_max` [...]
-/// is c of that normalizer and undefined for the others. Where n = 0 y is o exactly. All in float32 or float64. Throws
-/// UserError on n < 0 with joint and on a denominator of 0.
-Blended blend(const at::Tensor& o, const at::Tensor& lse, const at::Tensor& a, const at::Tensor& n,
-              const at::Tensor& row_max, Normalizer normalizer);
+/// Counts the rows whose denominator is not allowed, over all calls of one attention: on a GPU asking costs a
+/// synchronisation, so it is asked once.
+class BadRows {
+ public:
+  BadRows(const at::Tensor& like, Normalizer normalizer);
+  void add(const at::Tensor& rows);  ///< a count, or a mask of such rows
+  const at::Tensor& counter() const { return count_; }
+  /// Throws UserError on n < 0 with joint and on a denominator of 0 with the others.
+  void check() const;
 
-/// a / n; throws UserError where n = 0.
-at::Tensor linear_only(const at::Tensor& a, const at::Tensor& n);
+ private:
+  Normalizer normalizer_;
+  at::Tensor count_;  ///< int32, on the rows' device
+};
+
+/// y from the softmax branch (o [B,A,M,D], lse [B,A,M]) and the linear one (`both` [B,A,M,D+1] = a | n), Eqs. 5-9.
+/// `row_max` [B,A,M] is c of that normalizer and undefined for the others. Where n = 0 y is o exactly. lse, both and
+/// row_max in float32 or float64; all but `both` may be rows of a larger tensor.
+void blend_into(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& both,
+                const at::Tensor& row_max, Normalizer normalizer, BadRows& bad);
+
+/// a / n of `both` [...,D+1]; throws UserError where n = 0.
+at::Tensor linear_only(const at::Tensor& both);
 
 }  // namespace rehyat::ops

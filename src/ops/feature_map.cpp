@@ -12,6 +12,8 @@ namespace rehyat::ops {
 namespace {
 
 constexpr std::int64_t kCalibrationTokens = 256;
+/// The bias of an embedding whose sign matters, in units of its spread's order: most of it starts above 0.
+constexpr double kStartBias = 1;
 
 torch::Tensor activate(const torch::Tensor& x, Activation activation) {
   switch (activation) {
@@ -50,18 +52,25 @@ void FeatureMapConfig::fields(config::Fields& f) {
       "kind", kind,
       {{"poly_mlp", FeatureMapKind::poly_mlp}, {"hedgehog", FeatureMapKind::hedgehog}, {"elu", FeatureMapKind::elu}},
       "which feature map");
-  f.add("layers", layers, "poly_mlp: linear layers").between(1, 8);
-  f.add("degree", degree, "poly_mlp: highest power P").between(1, 8);
-  f.add("hidden", hidden, "poly_mlp: hidden width; 0 = degree times the head width").at_least(0);
+  const auto poly = [this] { return kind == FeatureMapKind::poly_mlp; };
+  const auto deep = [this] { return kind == FeatureMapKind::poly_mlp && layers > 1; };
+  const char *const with_poly = "with kind poly_mlp", *const with_layers = "with kind poly_mlp of 2 layers or more";
+  f.add("layers", layers, "poly_mlp: linear layers").between(1, 8).only(with_poly, poly);
+  f.add("degree", degree, "poly_mlp: highest power P").between(1, 8).only(with_poly, poly);
+  f.add("hidden", hidden, "poly_mlp: hidden width; 0 = degree times the head width")
+      .at_least(0)
+      .only(with_layers, deep);
   f.choice("activation", activation,
            {{"gelu", Activation::gelu}, {"silu", Activation::silu}, {"relu", Activation::relu}},
-           "poly_mlp: between the layers");
+           "poly_mlp: between the layers")
+      .only(with_layers, deep);
   f.choice("nonnegative", nonnegative,
            {{"softplus", NonNegative::softplus},
             {"relu", NonNegative::relu},
             {"exp", NonNegative::exp},
             {"none", NonNegative::none}},
-           "poly_mlp: what makes the features non-negative");
+           "poly_mlp: what makes the features non-negative")
+      .only(with_poly, poly);
   f.add("rope_first", rope_first, "phi acts on q and k after RoPE; false is an ablation");
 }
 
@@ -121,33 +130,48 @@ torch::Tensor FeatureMapImpl::forward(const torch::Tensor& x) {
     const torch::Tensor h = widened(torch::matmul(x, weights_[0].to(x.scalar_type())));
     return (torch::softmax(torch::cat({h, -h}, -1), -1) * level_.to(h.scalar_type())).to(x.scalar_type());
   }
-  const torch::Tensor e = make_nonnegative(raw(x), config_.nonnegative);
-  std::vector<torch::Tensor> powers;
-  torch::Tensor slice;
+  return powers(raw(x)).to(x.scalar_type());
+}
+
+torch::Tensor FeatureMapImpl::powers(const torch::Tensor& embedding) const {
+  const torch::Tensor e = make_nonnegative(embedding, config_.nonnegative);
+  std::vector<torch::Tensor> slices;
   for (std::int64_t i = 0; i < config_.degree; ++i) {
-    slice = e.narrow(-1, i * head_width_, head_width_);
-    powers.push_back(i == 0 ? slice : slice.pow(i + 1));
+    const torch::Tensor slice = e.narrow(-1, i * head_width_, head_width_);
+    slices.push_back(i == 0 ? slice : slice.pow(i + 1));
   }
-  return torch::cat(powers, -1).to(x.scalar_type());
+  return torch::cat(slices, -1);
 }
 
 /// phi_q . phi_k that two maps with features like these can expect: independent but for the mean of each slice.
-double FeatureMapImpl::expected_product(const torch::Tensor& x) {
-  const torch::Tensor slices = forward(x).unflatten(-1, {-1, head_width_}).mean(std::vector<std::int64_t>{0, 1, 2, 4});
+double FeatureMapImpl::expected_product(const torch::Tensor& features) const {
+  const torch::Tensor slices = features.unflatten(-1, {-1, head_width_}).mean(std::vector<std::int64_t>{0, 1, 2, 4});
   return slices.square().sum().item<double>() * static_cast<double>(head_width_);
 }
 
-void FeatureMapImpl::calibrate_bias(Rng& rng, double target_product) {
-  // With one shift of the last bias the product grows monotonically (for even powers from 0 on): bisect it.
+/// Sets the last layer so that `expected_product` is the target. softplus and exp reach any level by a shift of the
+/// bias; what relu and none let through is as large as the embedding itself, so that the whole layer is scaled. Either
+/// way the product grows monotonically and is bisected.
+void FeatureMapImpl::calibrate(Rng& rng, double target_product) {
   const torch::Tensor x =
       randn(rng, {1, heads_, kCalibrationTokens, head_width_}).to(weights_[0].device(), weights_[0].scalar_type());
-  double low = config_.nonnegative == NonNegative::none || config_.nonnegative == NonNegative::relu ? 0 : -40,
-         high = 40;
+  const bool scaled = config_.nonnegative == NonNegative::none || config_.nonnegative == NonNegative::relu;
+  const torch::Tensor drawn = raw(x);  // the last bias is 0 yet
+  const auto product = [&](double level) {
+    return expected_product(powers(scaled ? (drawn + kStartBias) * std::exp(level) : drawn + level));
+  };
+  double low = -40, high = 40;
   for (int i = 0; i < 48; ++i) {
     const double middle = (low + high) / 2;
-    biases_.back().fill_(middle);
-    (expected_product(x) < target_product ? low : high) = middle;
+    (product(middle) < target_product ? low : high) = middle;
   }
+  if (scaled) weights_.back().mul_(std::exp(high));
+  biases_.back().fill_(scaled ? kStartBias * std::exp(high) : high);
+  const double reached = expected_product(forward(x));
+  require(std::abs(reached / target_product - 1) < 0.01, [&] {
+    return cat("[feature_map] start: found no level at which phi_q . phi_k is ", target_product, ", the nearest is ",
+               reached, ", expected one; use a lower degree or another nonnegative");
+  });
 }
 
 void FeatureMapImpl::initialize(Rng& rng, double target_product) {
@@ -160,12 +184,12 @@ void FeatureMapImpl::initialize(Rng& rng, double target_product) {
       weights_[i].copy_(randn(rng, weights_[i].sizes()) * spread);
       biases_[i].zero_();
     }
-    calibrate_bias(rng, target_product);
+    calibrate(rng, target_product);
     return;
   }
   level_.fill_(1);
   const torch::Tensor x = randn(rng, {1, heads_, kCalibrationTokens, head_width_}).to(level_.device());
-  level_.fill_(std::sqrt(target_product / expected_product(x)));
+  level_.fill_(std::sqrt(target_product / expected_product(forward(x))));
 }
 
 double start_product(Normalizer normalizer, std::int64_t window_tokens) {

@@ -28,27 +28,32 @@ struct FeatureMapConfig {
   void validate() const;
   /// Width F of the features for head width D.
   std::int64_t feature_width(std::int64_t head_width) const;
+  /// False for elu: such maps have no parameters and nothing to train, only the saved buffer `level`.
+  bool trainable() const { return kind != FeatureMapKind::elu; }
+  /// Whether phi >= 0 whatever the weights.
+  bool never_negative() const { return kind != FeatureMapKind::poly_mlp || nonnegative != NonNegative::none; }
   bool operator==(const FeatureMapConfig&) const = default;
 };
 
 /// One map for all heads of a block: x [B,A,N,D] -> [B,A,N,F], computed in x's dtype, elementwise parts in float32.
-/// Parameters (poly_mlp): "weight_<i>" [A,in,out], "bias_<i>" [A,1,out]; hedgehog: "weight" [A,D,F/2].
+/// Parameters (poly_mlp): "weight_<i>" [A,in,out], "bias_<i>" [A,1,out]; hedgehog: "weight_0" [A,D,F/2]; elu: none.
 class FeatureMapImpl : public torch::nn::Module {
  public:
   FeatureMapImpl(std::int64_t heads, std::int64_t head_width, const FeatureMapConfig& config);
 
   torch::Tensor forward(const torch::Tensor& x);
   /// Draws the weights from `rng` and sets the output level so that phi_q . phi_k is about `target_product` for a
-  /// typical pair (1 for the joint normalizer: an exponent of 0).
-  /// Maps without an output level of their own (hedgehog, elu) get it through the saved buffer `level`.
+  /// typical pair (1 for the joint normalizer: an exponent of 0). Maps without an output level of their own (hedgehog,
+  /// elu) get it through the saved buffer `level`. Throws UserError where the settings cannot reach the target.
   void initialize(Rng& rng, double target_product = 1.0);
   const FeatureMapConfig& config() const { return config_; }
   std::int64_t feature_width() const { return config_.feature_width(head_width_); }
 
  private:
-  double expected_product(const torch::Tensor& x);
-  void calibrate_bias(Rng& rng, double target_product);
-  torch::Tensor raw(const torch::Tensor& x) const;
+  double expected_product(const torch::Tensor& features) const;
+  void calibrate(Rng& rng, double target_product);
+  torch::Tensor raw(const torch::Tensor& x) const;             ///< poly_mlp: the embedding
+  torch::Tensor powers(const torch::Tensor& embedding) const;  ///< poly_mlp: the features of an embedding
 
   std::int64_t heads_, head_width_;
   FeatureMapConfig config_;

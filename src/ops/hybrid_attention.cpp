@@ -129,13 +129,10 @@ at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tens
   return at::stack(seen, 2);
 }
 
-at::Tensor state_for(const at::Tensor& states, std::size_t part, at::ScalarType type) {
-  return states.select(2, static_cast<std::int64_t>(part)).to(type);
-}
-
-/// exp(-log_z / 2), kept where float32 holds its square: beyond it the true gradient cannot be represented.
+/// exp(-log_z / 2), kept where float32 holds its square times a long sum: beyond it the true gradient cannot be
+/// represented.
 at::Tensor half_weight(const at::Tensor& log_z) {
-  const double bound = log_z.scalar_type() == at::kDouble ? 350.0 : 43.0;
+  const double bound = log_z.scalar_type() == at::kDouble ? 300.0 : 36.0;
   return (log_z * -0.5).clamp_max(bound).exp();
 }
 
@@ -159,6 +156,7 @@ Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, 
   if (!plan.softmax || plan.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
   if (plan.softmax && plan.normalizer == Normalizer::lse) out.o = softmax.o;
   out.states = part_states(plan, phi_k, v_linear);
+  BadRows bad(out.log_l, plan.normalizer);
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const Part& part = plan.parts[i];
     const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
@@ -168,21 +166,19 @@ Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, 
       continue;
     }
     const at::Tensor queries = rows(phi_q);
-    const at::Tensor both = matmul_wide(queries, state_for(out.states, i, queries.scalar_type()));
-    const at::Tensor a = both.narrow(-1, 0, width), n = both.select(-1, width);
+    const at::Tensor both = matmul_sums(queries, out.states.select(2, static_cast<std::int64_t>(i)));
     if (!plan.softmax) {
-      rows(out.y).copy_(linear_only(a, n));
+      const at::Tensor n = both.select(-1, width);
+      rows(out.y).copy_(linear_only(both));
       rows(out.log_z).copy_(n.abs().log());
       rows(out.scale).copy_(n.sign());
       continue;
     }
-    const at::Tensor c = softmax.row_max.defined() ? rows(softmax.row_max) : at::Tensor();
-    const Blended blended = blend(rows(softmax.o).to(type), rows(softmax.lse), a, n, c, plan.normalizer);
-    rows(out.y).copy_(blended.y);
-    rows(out.log_l).copy_(blended.log_l);
-    if (plan.normalizer == Normalizer::row_max) rows(out.log_z).copy_(blended.log_z);
-    if (blended.scale.defined()) rows(out.scale).copy_(blended.scale);
+    const auto rows_if = [&rows](const at::Tensor& x) { return x.defined() ? rows(x) : x; };
+    const BlendTargets targets{rows(out.y), rows(out.log_l), rows_if(out.log_z), rows_if(out.scale)};
+    blend_into(targets, rows(softmax.o), rows(softmax.lse), both, rows_if(softmax.row_max), plan.normalizer, bad);
   }
+  bad.check();
   return out;
 }
 
@@ -267,11 +263,12 @@ void linear_backward(const Plan& plan, const Forward& saved, const at::Tensor& d
   }
   if (!need_keys) return;
   const at::Tensor d_states = slice_gradients(plan, to_before, to_after);  // [B,A,slices,F,D+1]
-  const std::vector<std::int64_t> cut = {batch, heads, plan.linear_slices, v.size(2) / plan.linear_slices, -1};
-  const auto narrow = phi_k.scalar_type();
-  const at::Tensor d_cast = d_states.to(narrow);
-  grads.phi_k = matmul_wide(with_ones(v).view(cut), d_cast.transpose(-1, -2)).reshape(phi_k.sizes()).to(narrow);
-  grads.v_linear = matmul_wide(phi_k.reshape(cut), d_cast.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
+  const auto cut = [&](const at::Tensor& x) {
+    return x.reshape({batch, heads, plan.linear_slices, v.size(2) / plan.linear_slices, x.size(3)});
+  };
+  grads.phi_k =
+      matmul_sums(cut(with_ones(v)), d_states.transpose(-1, -2)).reshape(phi_k.sizes()).to(phi_k.scalar_type());
+  grads.v_linear = matmul_sums(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
 }
 
 struct PlanHolder : torch::CustomClassHolder {

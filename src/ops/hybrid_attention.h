@@ -10,9 +10,11 @@
 ///
 /// Shapes: B batch, A heads, N = slices * HW tokens, D head width, F feature width.
 ///   q, k [B,A,N,D] after RMSNorm and RoPE, v [B,A,N,D], phi_q, phi_k [B,A,N,F]; the result is [B,A,N,D] in q's dtype.
-/// phi_q and phi_k may be undefined for kind softmax only. State and normaliser sums are float32 at least.
-/// Throws UserError ("[hybrid_attention] phi_k: found ..., expected ...") on shapes, dtypes or devices that do not fit,
-/// on `joint` with a negative normaliser, and where a denominator is 0.
+/// phi_q and phi_k may be undefined for kind softmax only. S, z and the normaliser's sums are float32 at least. They
+/// grow with the number of linear keys, z (a sum of positive numbers) faster than S: the products with them are made
+/// safe by matmul_sums (ops/linear_state.h), so only phi itself has to fit its type (65504 for float16). Throws
+/// UserError ("[hybrid_attention] phi_k: found ..., expected ...") on shapes, dtypes or devices that do not fit, on
+/// `joint` with a negative normaliser, and where a denominator is 0.
 namespace rehyat::ops {
 
 /// Slow and literal: builds the whole score matrix, differentiable by autograd, any floating dtype. The judge of the

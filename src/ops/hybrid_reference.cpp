@@ -51,17 +51,21 @@ at::Tensor hybrid_attention_reference(const at::Tensor& q, const at::Tensor& k, 
 
   const at::Tensor similarity = at::matmul(phi_q.to(type), phi_k.to(type).transpose(-1, -2)) * linear_keys.to(type);
   const at::Tensor a = at::matmul(similarity, values), n = similarity.sum(-1);
-  if (spec.kind == AttentionKind::linear) return linear_only(a, n).to(q.scalar_type());
+  if (spec.kind == AttentionKind::linear) return linear_only(at::cat({a, n.unsqueeze(-1)}, -1)).to(q.scalar_type());
 
   // As printed (Eqs. 5-9), with c chosen by the normalizer; for joint the linear terms carry e^{-c} too.
   const at::Tensor lse = masked.logsumexp(-1);
   const at::Tensor o = at::matmul((masked - lse.unsqueeze(-1)).exp(), values);
+  const at::Tensor empty = n.detach().eq(0);
   at::Tensor c, shared = at::ones_like(n);
   if (spec.normalizer == Normalizer::joint) {
-    require(n.ge(0).all().item<bool>(),
+    require(n.lt(0).logical_not().all().item<bool>(),
             [] { return "[hybrid_attention] phi_q.z: found rows below 0, expected none with the normalizer joint"; });
-    c = at::maximum(lse, n.log()).detach();
-    shared = (-c).exp();
+    // c cancels, so any will do that keeps every exponential finite, its gradients' too.
+    const double bound = type == at::kDouble ? 600 : 72;
+    const at::Tensor log_n = n.detach().masked_fill(empty, 1).log();
+    c = at::where(empty, lse, at::maximum(lse, log_n).clamp_min(-bound)).detach();
+    shared = (-c).clamp_max(bound).exp();
   } else if (spec.normalizer == Normalizer::row_max) {
     c = frozen_max.defined() ? frozen_max.squeeze(-1) : masked.detach().amax(-1);
   } else {
@@ -70,7 +74,10 @@ at::Tensor hybrid_attention_reference(const at::Tensor& q, const at::Tensor& k, 
   const at::Tensor mass = (lse - c).exp(), z = mass + shared * n;
   require(z.ne(0).all().item<bool>(),
           [] { return "[hybrid_attention] the denominator: found rows equal to 0, expected none"; });
-  return ((mass.unsqueeze(-1) * o + shared.unsqueeze(-1) * a) / z.unsqueeze(-1)).to(q.scalar_type());
+  // Where n = 0 the value is o to the bit, and the gradients are those of the formula at a = 0.
+  const at::Tensor rows = empty.unsqueeze(-1), linear = at::where(rows, a - a.detach(), a);
+  const at::Tensor y = (mass.unsqueeze(-1) * o + shared.unsqueeze(-1) * linear) / z.unsqueeze(-1);
+  return (y + at::where(rows, o - y, at::zeros_like(y)).detach()).to(q.scalar_type());
 }
 
 }  // namespace rehyat::ops

@@ -16,6 +16,16 @@ at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b) {
   return at::matmul(a.to(type), b.to(type));
 }
 
+at::Tensor matmul_sums(const at::Tensor& a, const at::Tensor& b) {
+  if (a.scalar_type() != at::kHalf) return matmul_wide(a, b.to(a.scalar_type()));
+  constexpr std::int64_t top = 15, lowest = -100;  // below 2^lowest the power of two itself would overflow
+  if (b.size(-2) == 0) return matmul_wide(a, b.to(a.scalar_type()));
+  const at::Tensor exponent =
+      std::get<1>(at::frexp(b.abs().amax(-2, true))).clamp_min(lowest);  // largest value below 2^exponent
+  const auto power = [&](const at::Tensor& e) { return at::exp2(e.to(b.scalar_type())); };
+  return matmul_wide(a, (b * power(top - exponent)).to(at::kHalf)) * power(exponent - top);
+}
+
 at::Tensor with_ones(const at::Tensor& v) {
   auto shape = v.sizes().vec();
   shape.back() = 1;

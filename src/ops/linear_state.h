@@ -7,6 +7,14 @@ namespace rehyat::ops {
 /// a b with the result in float32 (float64 for float64), whatever the operands' type; batched as at::matmul.
 at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b);
 
+/// a b in float32 for rows `a` in a compute type and wide sums `b` [..., K, N] (S and z, or their gradients), which the
+/// product takes in a's type. Sums over a long video leave float16's range (65504), and their columns differ by orders
+/// of magnitude (z sums positive numbers, S signed ones), so for float16 each column is brought into range by a power
+/// of two, undone in the result: what is below 2^-29 of its column's largest value loses bits, nothing overflows.
+/// bfloat16 has float32's range; rounding b to it changes a / n by less than rounding y to bfloat16 does
+/// (LinearState.RoundingOfTheSums measures it).
+at::Tensor matmul_sums(const at::Tensor& a, const at::Tensor& b);
+
 /// [v | 1]: z becomes one more column of S, so that one product gives both.
 at::Tensor with_ones(const at::Tensor& v);
 

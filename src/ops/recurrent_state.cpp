@@ -55,10 +55,14 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
   const std::int64_t ring_slices = ring_k_.defined() ? ring_k_.size(2) / tokens_per_slice_ : 0;
   at::Tensor y = softmax.o;
   if (slices_seen_ > ring_slices) {
-    const at::Tensor both = matmul_wide(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1).to(phi_q.scalar_type()));
+    const at::Tensor both = matmul_sums(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1));
     const at::Tensor c = spec_.normalizer == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
-    y = blend(softmax.o.to(type), softmax.lse, both.narrow(-1, 0, width), both.select(-1, width), c, spec_.normalizer)
-            .y.to(q.scalar_type());
+    const at::Tensor o = softmax.o.contiguous();
+    y = at::empty_like(o);
+    const auto value = [&] { return at::empty_like(softmax.lse); };
+    BadRows bad(softmax.lse, spec_.normalizer);
+    blend_into({y, value(), value(), value()}, o, softmax.lse, both, c, spec_.normalizer, bad);
+    bad.check();
   }
   if (update) take_in(keys, values, phi_k, count);
   return y;

@@ -92,6 +92,13 @@ TEST(ConfigError, ARequiredKeyInASectionThatIsAbsentIsMissedToo) {
   }
 }
 
+TEST(ConfigError, AKeyWithoutEffectIsNamed) {
+  refused("title: a\ndistill: {delta: 0.5}\n", {"run.yaml:2:11", "'distill.delta'", "without effect", "loss huber"});
+  refused("title: a\ndistill: {delta: 0.5, loss: mse}\n", {"'distill.delta'", "only with the loss huber"});
+  EXPECT_NO_THROW(parse("title: a\ndistill: {delta: 0.5, loss: huber}\n"));
+  EXPECT_FALSE(config::to_json(parse("title: a\n")).at("distill").contains("delta"));
+}
+
 TEST(ConfigError, AStructsOwnCheckIsReportedAtItsSection) {
   refused("title: a\ndistill: {loss: huber, lr: 0.7}\n", {"run.yaml:2:10", "'distill'", "huber with lr > 0.5"});
 }

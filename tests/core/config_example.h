@@ -56,12 +56,16 @@ struct Distill {
   std::int64_t iterations = 10000;
   Loss loss = Loss::l1;
   bool shuffle = true;
+  double delta = 1;
   Phi phi;
   void fields(config::Fields& f) {
     f.add("lr", lr, "peak learning rate").above(0).at_most(1);
     f.add("iterations", iterations, "optimizer steps").at_least(0);
     f.choice("loss", loss, {{"l1", Loss::l1}, {"mse", Loss::mse}, {"huber", Loss::huber}}, "what is minimised");
     f.add("shuffle", shuffle, "order of the samples");
+    f.add("delta", delta, "huber: where it turns linear").above(0).only("with the loss huber", [this] {
+      return loss == Loss::huber;
+    });
     f.section("phi", phi, "feature map");
   }
   void validate() const {

@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "core/expect_error.h"
 #include "models/small_wan.h"
+#include "models/wan/weights.h"
 
 namespace rehyat::models {
 namespace {
@@ -74,6 +77,98 @@ TEST(HybridConfig, ReadsAListOrAPattern) {
   EXPECT_EQ(blocks.at(2).spec.to, 2);
   EXPECT_TRUE(resolve(read(R"({"attention": {"kind": "softmax"}})"), 3).empty());
   expect_error<UserError>([&] { read(R"({"blocks": {"patern": "last"}})"); }, {"test.json", "patern", "pattern"});
+}
+
+TEST(HybridConfig, RefusesKeysWithoutEffect) {
+  const auto read = [](const std::string& text) {
+    return config::load<HybridConfig>(config::Document::from_text(text, "run.yaml"));
+  };
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"blocks: {list: [0], pattern: last}", "'blocks.pattern'"},
+      {"blocks: {list: [0], count: 1}", "'blocks.count'"},
+      {"blocks: {pattern: all, count: 1}", "'blocks.count'"},
+      {"blocks: {pattern: first, count: 1, step: 2}", "'blocks.step'"},
+      {"blocks: {step: 2}", "'blocks.step'"},
+      {"attention: {kind: linear, tc: 5}", "'attention.tc'"},
+      {"attention: {kind: softmax, phi: {degree: 3}}", "'attention.phi'"},
+      {"attention: {phi: {kind: hedgehog, degree: 3}}", "'attention.phi.degree'"}};
+  for (const auto& [text, key] : cases)
+    expect_error<UsageError>([&, &text = text] { read(text); }, {"run.yaml:1:", key, "found a key without effect"});
+  for (const std::string text : {"blocks: {list: [0]}", "blocks: {pattern: every, step: 3}", "blocks: {pattern: none}",
+                                 "attention: {kind: uniform_hybrid, rate: 4}"}) {
+    const HybridConfig config = read(text);
+    EXPECT_EQ(config::to_json(config::from_json<HybridConfig>(config::to_json(config), "resolved")),
+              config::to_json(config));
+  }
+}
+
+/// A map that can be negative and the normalizer joint, wherever a block's attention comes from.
+TEST(BlockAttention, RefusesNegativeFeaturesWithJoint) {
+  const BlockAttention bad{{.kind = ops::AttentionKind::rehyat}, {.nonnegative = ops::NonNegative::none}};
+  const std::vector<std::string> parts = {"phi.nonnegative", "found none", "joint", "row_max"};
+  expect_error<UserError>([&] { bad.validate(); }, parts);
+  expect_error<UsageError>(
+      [] {
+        config::load<HybridConfig>(config::Document::from_text("attention: {phi: {nonnegative: none}}", "run.yaml"));
+      },
+      {"run.yaml:1:12", "'attention'", "phi.nonnegative", "joint"});
+  WanTransformer model = testing::small_wan(1);
+  expect_error<UserError>([&] { convert(model, {{0, bad}}, 1, testing::kLatent); }, parts);
+  expect_error<UserError>([&] { block_map_from_json(to_json(BlockMap{{0, bad}}), "hybrid.json"); }, parts);
+  for (const auto normalizer : {ops::Normalizer::row_max, ops::Normalizer::lse}) {
+    BlockAttention good = bad;
+    good.spec.normalizer = normalizer;
+    convert(model, {{0, good}}, 1, testing::kLatent);
+    expect_error<UserError>([&] { model->attention(0)->set_spec(bad.spec); }, parts);
+    EXPECT_EQ(model->attention(0)->attention(), good);
+  }
+  BlockAttention linear = bad;  // has no normalizer
+  linear.spec.kind = ops::AttentionKind::linear;
+  EXPECT_NO_THROW(linear.validate());
+}
+
+TEST(HybridMetadata, SaysWhatTheFeatureMapsWereMadeFor) {
+  BlockMap blocks = {{1, testing::every_attention()[1]}, {4, testing::every_attention()[1]}};
+  safetensors::Metadata metadata = hybrid_metadata(blocks);
+  EXPECT_EQ(metadata.at("format"), "pt");
+  EXPECT_EQ(metadata.at("kind"), "rehyat");
+  EXPECT_EQ(metadata.at("normalizer"), "joint");
+  EXPECT_NO_THROW(check_hybrid_metadata(metadata, blocks, "hybrid.safetensors"));
+  BlockMap other = blocks;
+  other.at(4).spec.normalizer = ops::Normalizer::lse;
+  EXPECT_EQ(hybrid_metadata(other).at("normalizer"), "joint,lse");
+  const auto refused = [&](const BlockMap& wanted, const std::vector<std::string>& parts) {
+    expect_error<UserError>([&] { check_hybrid_metadata(metadata, wanted, "hybrid.safetensors"); }, parts);
+  };
+  refused(other, {"hybrid.safetensors", "block 4", "joint", "lse"});
+  refused({{1, blocks.at(1)}}, {"hybrid.safetensors", "2 blocks", "expected 1"});
+  refused({{1, blocks.at(1)}, {2, blocks.at(1)}}, {"block 2", "nothing"});
+  metadata["blocks"] = "[";
+  refused(blocks, {"metadata 'blocks'", "no JSON"});
+  metadata.erase("blocks");
+  refused(blocks, {"no 'blocks'"});
+  EXPECT_EQ(hybrid_metadata({{0, testing::every_attention()[8]}}).count("normalizer"), 0U);
+}
+
+/// The level of maps without weights is part of the model: without it they would start elsewhere after loading.
+TEST(BlockMap, LevelsAreSavedAndLoaded) {
+  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "rehyat_levels";
+  WanTransformer model = testing::small_wan(2);
+  convert(model, {{0, testing::every_attention()[4]}, {1, testing::every_attention()[7]}}, 3, testing::kLatent);
+  save_model(folder, model);
+  WanTransformer loaded = load_model(folder);
+  std::int64_t levels = 0;
+  for (std::int64_t i = 0; i < 2; ++i) {
+    const auto saved = model->attention(i)->phi_k()->named_buffers(),
+               found = loaded->attention(i)->phi_k()->named_buffers();
+    for (const auto& item : saved) {
+      EXPECT_TRUE(at::equal(item.value(), found[item.key()])) << item.key();
+      EXPECT_NE(item.value().item<float>(), 1);
+      ++levels;
+    }
+  }
+  EXPECT_EQ(levels, 2);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(BlockMap, SurvivesJson) {

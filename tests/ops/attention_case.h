@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -48,6 +50,24 @@ inline std::vector<AttentionSpec> grid_of_specs() {
   return specs;
 }
 
+/// c of row_max, [B,A,N,1]: the largest score of each query over its softmax keys, key by key.
+inline at::Tensor row_max_of(const at::Tensor& q, const at::Tensor& k, std::int64_t slices, const AttentionSpec& spec) {
+  const at::Tensor s = at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(3)));
+  const std::int64_t hw = q.size(2) / slices;
+  at::Tensor c = at::empty({q.size(0), q.size(1), q.size(2), 1}, q.options());
+  for (std::int64_t i = 0; i < q.size(2); ++i) {
+    at::Tensor row = s.select(2, i);
+    if (spec.kind == AttentionKind::uniform_hybrid) {
+      row = row.slice(-1, 0, row.size(-1), spec.rate);
+    } else {
+      const Chunk chunk = chunks_of(slices, spec.tc, spec.to)[static_cast<std::size_t>(i / hw / spec.tc)];
+      row = row.narrow(-1, chunk.window.begin * hw, chunk.window.size() * hw);
+    }
+    c.select(2, i).copy_(row.amax(-1, true));
+  }
+  return c;
+}
+
 inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
@@ -55,8 +75,29 @@ inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
 inline at::Tensor run_fast(const Inputs& in, const AttentionSpec& spec) {
   return hybrid_attention(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec);
 }
+inline at::Tensor run_recurrent(const Inputs& in, const AttentionSpec& spec) {
+  return hybrid_attention_recurrent(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec);
+}
 inline at::Tensor run_reference(const Inputs& in, const AttentionSpec& spec, const at::Tensor& frozen_max = {}) {
   return hybrid_attention_reference(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec, frozen_max);
 }
+
+/// Gradients of sum(y dy) for q, k, v, phi_q, phi_k; zeros where an input has none.
+inline std::vector<at::Tensor> gradients(Inputs in, const std::function<at::Tensor(const Inputs&)>& run) {
+  for (at::Tensor* x : in.all()) *x = x->detach().clone().requires_grad_();
+  run(in).backward(in.dy);
+  std::vector<at::Tensor> grads;
+  for (at::Tensor* x : in.all()) grads.push_back(x->grad().defined() ? x->grad() : at::zeros_like(*x));
+  return grads;
+}
+
+inline Inputs in_double(const Inputs& in) {
+  Inputs out = in;
+  for (at::Tensor* x : out.all()) *x = x->detach().to(at::kCPU, at::kDouble);
+  out.dy = in.dy.to(at::kCPU, at::kDouble);
+  return out;
+}
+
+const std::vector<std::string> kNames = {"q", "k", "v", "phi_q", "phi_k"};
 
 }  // namespace rehyat::ops

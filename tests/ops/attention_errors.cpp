@@ -74,6 +74,20 @@ TEST(AttentionErrors, NegativeAndVanishingNormalisers) {
   expect_refused([&] { run_fast(in, linear); }, "equal to 0");
 }
 
+TEST(AttentionErrors, DenominatorsOfZero) {
+  Inputs in = random_inputs(3, 1, 25);
+  // One softmax key a query, so that e^{lse-c} is 1, and n = -1 from the one linear key of the second chunk.
+  in.phi_q.zero_().select(3, 0).fill_(-1);
+  in.phi_k.zero_().select(3, 0).fill_(1);
+  for (const Normalizer normalizer : {Normalizer::row_max, Normalizer::lse}) {
+    const AttentionSpec spec{AttentionKind::rehyat, 1, 0, true, 2, normalizer};
+    const std::string name = normalizer == Normalizer::lse ? "1 + phi_q.z" : "the denominator";
+    expect_refused([&] { run_fast(in, spec); }, name + ": found 4 rows equal to 0");
+    expect_refused([&] { run_recurrent(in, spec); }, name + ": found 4 rows equal to 0");
+    expect_refused([&] { run_reference(in, spec); }, "the denominator: found rows equal to 0");
+  }
+}
+
 TEST(AttentionErrors, RecurrentFormIsRefusedWhereThereIsNone) {
   AttentionSpec other = kSpec;
   other.causal = false;

@@ -5,14 +5,13 @@
 namespace rehyat::ops {
 namespace {
 
-const std::vector<std::pair<std::int64_t, std::int64_t>> kSizes = {
-    {1, 3}, {2, 1}, {7, 3}, {8, 5}, {11, 2}};  // slices, HW
+const std::vector<std::pair<std::int64_t, std::int64_t>> kSizes = {{1, 1}, {1, 3}, {2, 1},
+                                                                   {7, 3}, {8, 5}, {11, 2}};  // slices, HW
 
 TEST(AttentionForms, ChunkedEqualsReferenceInFloat64) {
   for (const auto& [slices, hw] : kSizes) {
     const Inputs in = random_inputs(slices, hw, 1);
     for (const AttentionSpec& spec : grid_of_specs()) {
-      if (spec.kind == AttentionKind::uniform_hybrid && slices * hw < spec.rate) continue;
       EXPECT_LE(largest_difference(run_fast(in, spec), run_reference(in, spec)), 1e-12)
           << to_string(spec) << " T=" << slices << " HW=" << hw;
     }
@@ -105,37 +104,6 @@ TEST(AttentionForms, LookingDoesNotChangeTheState) {
   const at::Tensor second = state.step(in.q, in.k, in.v, in.phi_q, {mapped, {}}, false);
   EXPECT_TRUE(at::equal(first, second));
   EXPECT_EQ(state.slices_seen(), 2);
-}
-
-TEST(AttentionForms, NoLinearMassGivesTheSoftmaxBranchExactly) {
-  for (const Normalizer normalizer : {Normalizer::joint, Normalizer::row_max, Normalizer::lse}) {
-    Inputs in = random_inputs(6, 4, 6);
-    in.phi_q.zero_();
-    const AttentionSpec spec{AttentionKind::rehyat, 2, 1, true, 2, normalizer};
-    const at::Tensor y = run_fast(in, spec);
-    EXPECT_TRUE(at::isfinite(y).all().item<bool>());
-    Inputs other = in;
-    other.phi_k = in.phi_k * 7;  // must not matter
-    EXPECT_TRUE(at::equal(y, run_fast(other, spec)));
-    EXPECT_LE(largest_difference(y, run_reference(in, spec)), 1e-12);
-  }
-}
-
-TEST(AttentionForms, ExtremeLogitsStayFinite) {
-  for (const double logits : {100.0, 1000.0}) {
-    for (const AttentionSpec& spec : grid_of_specs()) {
-      Inputs in = random_inputs(6, 3, 7, at::kFloat, 1, logits);
-      for (at::Tensor* x : in.all()) x->requires_grad_();
-      const at::Tensor y = run_fast(in, spec);
-      y.backward(in.dy);
-      EXPECT_TRUE(at::isfinite(y).all().item<bool>()) << to_string(spec);
-      for (at::Tensor* x : in.all()) {
-        if (x->grad().defined()) {
-          EXPECT_TRUE(at::isfinite(x->grad()).all().item<bool>()) << to_string(spec);
-        }
-      }
-    }
-  }
 }
 
 }  // namespace

@@ -19,7 +19,19 @@ at::Tensor merge_heads(const at::Tensor& y) {
 
 void BlockAttention::fields(config::Fields& f) {
   spec.fields(f);
-  f.section("phi", phi, "feature map of the linear branch");
+  f.section("phi", phi, "feature map of the linear branch").only("with a kind that has a linear branch", [this] {
+    return spec.kind != ops::AttentionKind::softmax;
+  });
+}
+
+void BlockAttention::validate() const {
+  spec.validate();
+  if (spec.kind == ops::AttentionKind::softmax) return;
+  phi.validate();
+  require(!spec.blends() || spec.normalizer != ops::Normalizer::joint || phi.never_negative(), [] {
+    return "[attention] phi.nonnegative: found none with the normalizer joint, expected softplus, relu or exp, since a "
+           "joint softmax has no negative masses; use one of them, or the normalizer row_max or lse";
+  });
 }
 
 bool BlockAttention::supports(AttentionForm form) const {
@@ -91,7 +103,7 @@ at::Tensor SelfAttentionImpl::project(const at::Tensor& x) const {
 
 void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block,
                                 std::int64_t window_tokens) {
-  attention.spec.validate();
+  attention.validate();
   attention_ = attention;
   if (phi_q_) {
     unregister_module("phi_q");
@@ -113,7 +125,7 @@ void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t s
 }
 
 void SelfAttentionImpl::set_spec(const ops::AttentionSpec& spec) {
-  spec.validate();
+  BlockAttention{spec, attention_.phi}.validate();
   require(spec.kind != ops::AttentionKind::softmax && attention_.spec.kind != ops::AttentionKind::softmax, [] {
     return "[set_spec] found softmax attention, expected a kind with feature maps on both sides; use convert";
   });

@@ -22,6 +22,8 @@ struct BlockAttention {
 
   /// False for a kind that was converted into one without a recurrent form, such as non-causal rehyat.
   bool supports(AttentionForm form) const;
+  /// Refuses a normalizer that the feature map's sign does not go with.
+  void validate() const;
   void fields(config::Fields& f);
   bool operator==(const BlockAttention&) const = default;
 };
@@ -63,7 +65,8 @@ class SelfAttentionImpl : public ProjectedAttention {
   /// Makes this the given attention; new feature maps are drawn from (seed, block). `window_tokens` of softmax keys set
   /// the start of the normalizers that need it.
   void convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block, std::int64_t window_tokens);
-  /// Another pattern for the same feature maps (chunk size, overlap, normalizer); kind softmax is refused.
+  /// Another pattern for the same feature maps (chunk size, overlap, normalizer); kind softmax is refused, and what the
+  /// maps do not go with.
   void set_spec(const ops::AttentionSpec& spec);
   const BlockAttention& attention() const { return attention_; }
   ops::FeatureMap phi_q() const { return phi_q_; }
