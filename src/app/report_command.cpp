@@ -97,7 +97,7 @@ report::Series series_of(const std::filesystem::path& folder, const std::string&
   for (std::string line; std::getline(lines, line);) {
     const json values = json::parse(line, nullptr, false);
     if (values.is_object() && values.contains(key) && values.contains("step"))
-      series.points.emplace_back(values["step"].get<double>() + 1, values[key].get<double>());
+      series.points.emplace_back(values["step"].get<double>(), values[key].get<double>());
   }
   return series;
 }
