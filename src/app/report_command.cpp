@@ -44,7 +44,8 @@ Losses measure(Experiment& experiment, Experiment& control) {
     latents.push_back(experiment.dataset().get(data::Split::train, i).latents);
   const auto loss = [&](Experiment& from, WhichModel which) {
     models::WanTransformer model = from.load(which);
-    return finetune::validation_loss(model, points, at::kFloat, experiment.world());
+    return finetune::validation_loss(model, points, compute_type(config.precision, experiment.device()),
+                                     experiment.world());
   };
   Losses out;
   out.pointwise = finetune::pointwise_loss(finetune::PointwisePredictor(latents), points);

@@ -1,8 +1,10 @@
 #include "distill/distill.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "core/atomic_file.h"
@@ -75,9 +77,14 @@ struct Work {
 /// Held-out errors with the maps as they start: measured once and kept, since a training that goes on has them no more.
 json errors_before(BlockTask& task, const std::filesystem::path& work) {
   const std::filesystem::path path = work / "before.json";
-  if (!std::filesystem::exists(path))
-    write_file_atomic(path,
-                      json({{"window_only", task.window_only_error()}, {"untrained", task.error()}}).dump() + "\n");
+  if (!std::filesystem::exists(path)) {
+    const double window = task.window_only_error(), untrained = task.error();
+    require(std::isfinite(window) && std::isfinite(untrained), [&] {
+      return cat("found a held-out error of ", untrained, " before the first step (window alone ", window,
+                 "), expected finite numbers; the teacher's activations of this block overflow or are damaged");
+    });
+    write_file_atomic(path, json({{"window_only", window}, {"untrained", untrained}}).dump() + "\n");
+  }
   return json::parse(read_file(path));
 }
 
@@ -85,7 +92,7 @@ json errors_before(BlockTask& task, const std::filesystem::path& work) {
 void run_block(const Work& work, std::int64_t block, std::int64_t until, const std::function<void()>& on_step) {
   const std::filesystem::path folder = work.folder_of(block);
   make_folder(folder);
-  const ElapsedTime time(folder / "elapsed.json");
+  auto time = std::make_unique<ElapsedTime>(folder / "elapsed.json");
   const auto& latent = work.source.latent();
   models::WanTransformer student = student_of(work.teacher, work.blocks, block, work.seed, latent);
   BlockTask task(block, student->attention(0), student->rope({latent[0], latent[1], latent[2]}), work.source,
@@ -105,7 +112,8 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
                        {"window_only", before.at("window_only")},
                        {"untrained", before.at("untrained")},
                        {"distilled", after.at("error")},
-                       {"seconds", time.seconds()}};
+                       {"seconds", time->seconds()}};
+  time.reset();  // before the result, after which nobody cleans up here
   write_file_atomic(work.folder / (block_name(block) + ".json"), result.dump() + "\n");
 }
 
@@ -226,9 +234,10 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
   source.share_out(open);
   {
     // Rank 0 cannot see the others' steps; its bar counts its own part of the work.
-    Progress progress(cat("distill (", open.size(), " blocks on ", world.size(), " ranks)"),
-                      static_cast<std::int64_t>(open.size()) * config.train.iterations / world.size(), "steps",
-                      done_by_all / world.size());
+    Progress progress(
+        cat("distill (", open.size(), " blocks on ", world.size(), " ranks)"),
+        (static_cast<std::int64_t>(open.size()) + world.size() - 1) / world.size() * config.train.iterations, "steps",
+        done_by_all / world.size());
     Worker worker(work, progress);
     source.readable_everywhere() ? run_whole_blocks(work, open, worker, world)
                                  : run_in_rounds(work, open, done, worker, world);

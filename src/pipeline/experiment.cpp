@@ -197,6 +197,7 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
   world_.together([&] {
     if (world_.rank() != 0) return;
     summary["seconds"] = time->seconds();  // over all starts
+    time.reset();                          // nothing is written in the folder once it counts as complete
     stage.finish(summary);
   });
   return summary;

@@ -54,10 +54,10 @@ inline distill::TeacherWalk walk_of(const models::WanTransformer& teacher) {
   return {teacher, cache_config(), {0, 1, 2}, kLatentSize, randn(rng, {5, 20}), 8};
 }
 
-/// Random inputs of three blocks, in memory; those of `bad` are not finite.
+/// Random inputs of three blocks, in memory; those of `bad` are not finite, or only the ones to train on.
 class FakePoints : public distill::PointSource {
  public:
-  explicit FakePoints(std::int64_t bad = -1) : bad_(bad) {}
+  explicit FakePoints(std::int64_t bad = -1, bool only_train = false) : bad_(bad), only_train_(only_train) {}
   const std::vector<std::int64_t>& blocks() const override { return blocks_; }
   const std::vector<std::int64_t>& latent() const override { return kLatentSize; }
   bool readable_everywhere() const override { return true; }
@@ -69,13 +69,14 @@ class FakePoints : public distill::PointSource {
     Rng rng(7, "test.points",
             {static_cast<std::uint64_t>(split), static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(block)});
     const at::Tensor x = randn(rng, {42, 24});
-    return block == bad_ ? x / 0 : x;
+    return block == bad_ && (!only_train_ || split == data::Split::train) ? x / 0 : x;
   }
   bool has_targets() const override { return false; }
   at::Tensor target(data::Split, std::int64_t, std::int64_t) const override { return {}; }
 
  private:
   std::int64_t bad_;
+  bool only_train_;
   std::vector<std::int64_t> blocks_ = {0, 1, 2};
 };
 
