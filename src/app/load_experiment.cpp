@@ -1,5 +1,7 @@
 #include "app/load_experiment.h"
 
+#include "pipeline/costs.h"
+
 namespace rehyat::app {
 
 pipeline::Experiment load_experiment(const Context& context) {
@@ -14,21 +16,11 @@ pipeline::Experiment load_experiment(const Context& context) {
 }
 
 analysis::Dimensions dimensions_of(const models::WanConfig& config) {
-  analysis::Dimensions d;
-  d.dim = config.dim;
-  d.layers = config.layers;
-  d.heads = config.heads;
-  d.ffn = config.ffn_dim;
-  d.frequency = config.freq_dim;
-  d.text_width = config.text_dim;
-  d.text_tokens = config.text_length;
-  d.channels = config.in_channels;
-  d.patch = {1, config.patch, config.patch};
-  return d;
+  return pipeline::dimensions_of(config);
 }
 
 analysis::VideoSize video_of(const data::DataConfig& config) {
-  return {config.frames, config.size[0], config.size[1]};
+  return pipeline::video_of(config);
 }
 
 }  // namespace rehyat::app

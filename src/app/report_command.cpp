@@ -41,7 +41,8 @@ Losses measure(Experiment& experiment, Experiment& control) {
   const auto points = finetune::validation_points(experiment.dataset(), config, experiment.config().run.seed);
   const auto loss = [&](Experiment& from, WhichModel which) {
     models::WanTransformer model = from.load(which);
-    return finetune::validation_loss(model, points, at::kFloat, experiment.world());
+    return finetune::validation_loss(model, points, compute_type(config.precision, experiment.device()),
+                                     experiment.world());
   };
   Losses out;
   out.pointwise =
@@ -96,7 +97,7 @@ report::Series series_of(const std::filesystem::path& folder, const std::string&
   for (std::string line; std::getline(lines, line);) {
     const json values = json::parse(line, nullptr, false);
     if (values.is_object() && values.contains(key) && values.contains("step"))
-      series.points.emplace_back(values["step"].get<double>() + 1, values[key].get<double>());
+      series.points.emplace_back(values["step"].get<double>(), values[key].get<double>());
   }
   return series;
 }

@@ -4,6 +4,7 @@
 
 #include "analysis/memory.h"
 #include "app/load_experiment.h"
+#include "distill/online.h"
 
 namespace rehyat::app {
 namespace {
@@ -15,15 +16,26 @@ constexpr double kStepOverForward = 3;
 
 struct Planned {
   const pipeline::ExperimentConfig& config;
+  models::WanConfig model;
+  std::vector<std::int64_t> latent;
   analysis::Dimensions dimensions;
   analysis::VideoSize video;
   std::vector<analysis::BlockChoice> teacher, hybrid;
   models::BlockMap converted;
+  at::Device device;
 };
 
 Planned plan(pipeline::Experiment& experiment) {
   const models::WanConfig& model = experiment.architecture();
-  Planned p{experiment.config(), dimensions_of(model), video_of(experiment.config().data), {}, {}, {}};
+  Planned p{experiment.config(),
+            model,
+            experiment.latent(),
+            dimensions_of(model),
+            video_of(experiment.config().data),
+            {},
+            {},
+            {},
+            experiment.device()};
   p.teacher.assign(static_cast<std::size_t>(model.layers), analysis::softmax_block());
   p.hybrid = p.teacher;
   p.converted = models::resolve(p.config.hybrid, model.layers);
@@ -42,7 +54,7 @@ json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blo
   const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, blocks);
   analysis::TrainingSetup setup;
   setup.batch = config.micro_batch;
-  setup.compute_bytes = config.precision == finetune::Precision::bf16 ? 2 : 4;
+  setup.compute_bytes = compute_type(config.precision, p.device) == at::kBFloat16 ? 2 : 4;
   setup.checkpointing = false;
   setup.ema = config.train.ema_decay.has_value();
   // A checkpoint holds weights and both moments, the result the weights once more.
@@ -78,7 +90,7 @@ json of_cache(const Planned& p) {
 json of_distill(const Planned& p) {
   analysis::TrainingSetup setup;
   setup.distill = true;
-  setup.compute_bytes = 4;
+  setup.compute_bytes = compute_type(p.config.distill.precision, p.device) == at::kBFloat16 ? 2 : 4;
   const double target =
       p.config.cache.store_targets
           ? 0
@@ -94,6 +106,14 @@ json of_distill(const Planned& p) {
   json out = {{"phi_parameters", parameters},
               {"disk_bytes", parameters * 4 * (3 * p.config.distill.train.keep_checkpoints + 1)},
               {"memory_per_gpu", to_json(analysis::training_memory(p.dimensions, p.video, p.hybrid, setup))}};
+  if (p.config.distill.source == distill::Source::online) {
+    const distill::OnlineConfig online = p.config.distill.online.value_or(distill::OnlineConfig());
+    const auto walks = static_cast<double>(online.rounds * online.trajectories * p.config.cache.sampler.steps *
+                                           distill::branch_count(p.config.cache));
+    tflops += walks * analysis::model_cost(p.dimensions, p.video, p.teacher).tflops_paper;
+    out["memory_of_points"] = distill::online_bytes(p.model, p.config.cache, p.config.distill,
+                                                    static_cast<std::int64_t>(p.converted.size()), p.latent);
+  }
   add_work(out, p, tflops);
   return out;
 }

@@ -51,8 +51,10 @@ Command cache_command() {
                        &Experiment::cache_stage);
 }
 Command distill_command() {
-  return stage_command("distill", "distil the feature maps of each block", &Experiment::distill,
-                       &Experiment::distill_stage);
+  return stage_command("distill",
+                       "distil the feature maps of each block, from the cache or, with distill.source=online, from the "
+                       "teacher running beside",
+                       &Experiment::distill, &Experiment::distill_stage);
 }
 Command finetune_command() {
   return stage_command("finetune", "finetune the hybrid model by flow matching", &Experiment::finetune,
@@ -75,7 +77,7 @@ Command run_command() {
     }
     results["prepare"] = experiment.prepare();
     if (experiment.config().model.weights.empty()) results["pretrain"] = experiment.pretrain();
-    results["cache"] = experiment.cache();
+    if (experiment.needs_cache()) results["cache"] = experiment.cache();
     results["distill"] = experiment.distill();
     results["finetune"] = experiment.finetune();
     context.result(results, results.dump(2));

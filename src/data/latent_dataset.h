@@ -29,6 +29,10 @@ class LatentDataset {
   std::int64_t size(Split split) const;
   /// The i-th sample of a split, checksums verified.
   LatentSample get(Split split, std::int64_t i) const;
+  /// The source clip of the i-th sample; reads nothing.
+  const std::string& clip(Split split, std::int64_t i) const {
+    return entries(split).at(static_cast<std::size_t>(i)).clip;
+  }
   /// Embedding of the empty prompt, [L,D].
   const at::Tensor& empty_text() const { return empty_text_; }
   /// Captions of a split in the order of their first use, each once.

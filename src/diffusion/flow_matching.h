@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #include "core/config.h"
 #include "core/rng.h"
 
@@ -13,13 +15,16 @@ enum class NoiseLevels { uniform, logit_normal };
 
 /// How training draws noise levels: sigma = s u / (1 + (s-1) u), u uniform or logit-normal.
 struct FlowConfig {
-  double shift = 8.0;  ///< s
+  std::optional<double> shift;  ///< s; unset: kDefaultShift
   NoiseLevels levels = NoiseLevels::logit_normal;
-  double mean = 0.0, spread = 1.0;  ///< of the logit
+  std::optional<double> mean, spread;  ///< of the logit; unset: 0 and 1
 
   void fields(config::Fields& f);
+  void validate() const;
 };
 
+/// Wan2.1's own shift, where nothing else is said.
+constexpr double kDefaultShift = 8.0;
 constexpr double kTimesteps = 1000;
 
 /// sigma -> s sigma / (1 + (s-1) sigma).

@@ -52,7 +52,7 @@ void SamplerConfig::fields(config::Fields& f) {
       {{"unipc", SamplerKind::unipc}, {"euler", SamplerKind::euler}, {"euler_ancestral", SamplerKind::euler_ancestral}},
       "which sampler");
   f.add("steps", steps, "denoising steps").between(1, 10'000);
-  f.add("shift", shift, "flow shift of the noise levels").above(0);
+  f.add("shift", shift, "flow shift of the noise levels; null: as sample.sampler.shift, there 8").above(0);
   f.add("grid", grid, "diffusers, original or flow_match; null: the usual one of the sampler");
 }
 
@@ -94,7 +94,7 @@ Schedule make_schedule(SigmaGrid grid, std::int64_t steps, double shift) {
 }
 
 std::unique_ptr<Sampler> make_sampler(const SamplerConfig& config) {
-  Schedule schedule = make_schedule(config.sigma_grid(), config.steps, config.shift);
+  Schedule schedule = make_schedule(config.sigma_grid(), config.steps, config.shift.value_or(kDefaultShift));
   switch (config.kind) {
     case SamplerKind::unipc:
       return std::make_unique<UniPC>(std::move(schedule));

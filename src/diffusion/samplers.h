@@ -27,7 +27,7 @@ enum class SigmaGrid {
 struct SamplerConfig {
   SamplerKind kind = SamplerKind::unipc;
   std::int64_t steps = 50;
-  double shift = 8.0;
+  std::optional<double> shift;      ///< unset: kDefaultShift
   std::optional<std::string> grid;  ///< default: diffusers for unipc, flow_match for the others
 
   void fields(config::Fields& f);

@@ -15,16 +15,17 @@ at::Tensor split_heads(const at::Tensor& y, std::int64_t heads) {
 
 }  // namespace
 
-BlockTask::BlockTask(std::int64_t block, models::SelfAttention student, ops::RopeTables rope,
-                     const data::ActivationCache& cache, const DistillConfig& config, std::uint64_t seed)
+BlockTask::BlockTask(std::int64_t block, models::SelfAttention student, ops::RopeTables rope, const PointSource& source,
+                     const DistillConfig& config, std::uint64_t seed)
     : block_(block),
-      slices_(cache.latent()[0]),
+      slices_(source.latent()[0]),
       student_(std::move(student)),
       rope_(std::move(rope)),
-      cache_(cache),
+      source_(source),
       config_(config),
-      seed_(seed) {
-  require(cache.size(data::Split::train) > 0, [] {
+      seed_(seed),
+      compute_(compute_type(config.precision, rope_.cos.device())) {
+  require(source.size(data::Split::train) > 0, [] {
     return "[distill] found a cache without training points, expected at least one; keep more of each trajectory";
   });
   for (auto& p : student_->parameters()) p.requires_grad_(false);
@@ -39,30 +40,50 @@ std::vector<train::NamedParameter> BlockTask::parameters() {
   return out;
 }
 
-BlockTask::Point BlockTask::point(data::Split split, std::int64_t index) const {
-  const at::NoGradGuard no_grad;
-  const auto device = rope_.cos.device();
-  const at::Tensor input = cache_.input(split, index, block_).to(device).unsqueeze(0);
-  Point out;
-  out.heads = student_->heads(input.to(at::kFloat), rope_);
-  out.target = cache_.has_targets()
-                   ? split_heads(cache_.target(split, index, block_).to(device).unsqueeze(0), student_->head_count())
-                   : at::scaled_dot_product_attention(out.heads.q, out.heads.k, out.heads.v);
+BlockTask::Constants BlockTask::constants(data::Split split, std::int64_t index, const models::Heads& heads) const {
+  Constants out;
+  out.target =
+      source_.has_targets()
+          ? split_heads(source_.target(split, index, block_).to(heads.q.device()).unsqueeze(0), student_->head_count())
+          : at::scaled_dot_product_attention(heads.q, heads.k, heads.v);
+  out.softmax = ops::softmax_branch(heads.q, heads.k, heads.v, slices_, student_->attention().spec);
   return out;
+}
+
+BlockTask::Point BlockTask::point(data::Split split, std::int64_t index) {
+  const at::NoGradGuard no_grad;
+  Point out;
+  const at::Tensor input = source_.input(split, index, block_).to(rope_.cos.device()).unsqueeze(0);
+  out.heads = student_->heads(input.to(compute_), rope_);
+  const auto found = split == data::Split::train ? kept_.find(index) : kept_.end();
+  if (found != kept_.end()) {
+    out.constants = found->second;
+    return out;
+  }
+  out.constants = constants(split, index, out.heads);
+  const std::int64_t bytes = out.constants.softmax.bytes() + static_cast<std::int64_t>(out.constants.target.nbytes());
+  if (split == data::Split::train && kept_bytes_ + bytes <= config_.keep_softmax) {
+    kept_.emplace(index, out.constants);
+    kept_bytes_ += bytes;
+  }
+  return out;
+}
+
+at::Tensor BlockTask::student(const Point& p) {
+  return split_heads(student_->attend(p.heads, slices_, models::AttentionForm::parallel, p.constants.softmax),
+                     student_->head_count());
 }
 
 at::Tensor BlockTask::loss(std::int64_t step, std::int64_t) {
   Rng rng(seed_, "distill.order", {static_cast<std::uint64_t>(block_), static_cast<std::uint64_t>(step)});
-  const auto index = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(cache_.size(data::Split::train))));
-  const Point p = point(data::Split::train, index);
-  const at::Tensor y =
-      split_heads(student_->attend(p.heads, slices_, models::AttentionForm::parallel), student_->head_count());
-  return loss_of(config_.loss, y, p.target);
+  const auto count = static_cast<std::uint64_t>(source_.size(data::Split::train));
+  const Point p = point(data::Split::train, static_cast<std::int64_t>(rng.below(count)));
+  return loss_of(config_.loss, student(p), p.constants.target);
 }
 
 double BlockTask::mean_error(bool window_only) {
   const at::NoGradGuard no_grad;
-  const std::int64_t available = cache_.size(data::Split::validation),
+  const std::int64_t available = source_.size(data::Split::validation),
                      count = std::min(available, config_.validation_samples);
   require(count > 0, [] {
     return "[distill] found a cache without held-out points, expected at least one; raise cache.validation_share";
@@ -71,15 +92,8 @@ double BlockTask::mean_error(bool window_only) {
   for (std::int64_t i = 0; i < count; ++i) {
     // Spread over the split: neighbouring points are of the same trajectory.
     const Point p = point(data::Split::validation, i * available / count);
-    at::Tensor y;
-    if (window_only) {
-      // No feature has any mass, so every row is its softmax branch.
-      const at::Tensor none = at::zeros({1, student_->head_count(), p.heads.q.size(2), 1}, p.heads.q.options());
-      y = ops::hybrid_attention(p.heads.q, p.heads.k, p.heads.v, none, none, slices_, student_->attention().spec);
-    } else {
-      y = split_heads(student_->attend(p.heads, slices_, models::AttentionForm::parallel), student_->head_count());
-    }
-    total += relative_l1(y, p.target);
+    // Without the linear branch every row is its softmax branch.
+    total += relative_l1(window_only ? p.constants.softmax.o : student(p), p.constants.target);
   }
   return total / static_cast<double>(count);
 }

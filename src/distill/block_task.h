@@ -1,9 +1,10 @@
 #pragma once
 
+#include <map>
 #include <vector>
 
-#include "data/activation_cache.h"
 #include "distill/config.h"
+#include "distill/point_source.h"
 #include "models/attention/self_attention.h"
 #include "train/task.h"
 
@@ -14,7 +15,8 @@ namespace rehyat::distill {
 class BlockTask : public train::Task {
  public:
   /// `student` holds the teacher's projections and new feature maps; its teacher is the same with softmax attention.
-  BlockTask(std::int64_t block, models::SelfAttention student, ops::RopeTables rope, const data::ActivationCache& cache,
+  /// A step's point depends on (seed, block, step) and the number of training points alone.
+  BlockTask(std::int64_t block, models::SelfAttention student, ops::RopeTables rope, const PointSource& source,
             const DistillConfig& config, std::uint64_t seed);
 
   std::vector<train::NamedParameter> parameters() override;
@@ -28,19 +30,29 @@ class BlockTask : public train::Task {
   double window_only_error();
 
  private:
+  /// What stays the same at each visit of a point.
+  struct Constants {
+    at::Tensor target;  ///< [B,A,N,D]
+    ops::SoftmaxBranch softmax;
+  };
   struct Point {
     models::Heads heads;
-    at::Tensor target;  ///< [B,A,N,D]
+    Constants constants;
   };
-  Point point(data::Split split, std::int64_t index) const;
+  Point point(data::Split split, std::int64_t index);
+  Constants constants(data::Split split, std::int64_t index, const models::Heads& heads) const;
+  at::Tensor student(const Point& point);
   double mean_error(bool window_only);
 
   std::int64_t block_, slices_;
   models::SelfAttention student_;
   ops::RopeTables rope_;
-  const data::ActivationCache& cache_;
+  const PointSource& source_;
   DistillConfig config_;
   std::uint64_t seed_;
+  at::ScalarType compute_;
+  std::map<std::int64_t, Constants> kept_;  ///< of training points, up to config_.keep_softmax bytes
+  std::int64_t kept_bytes_ = 0;
 };
 
 }  // namespace rehyat::distill

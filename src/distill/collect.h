@@ -6,15 +6,9 @@
 
 #include "data/activation_cache.h"
 #include "dist/communicator.h"
-#include "distill/config.h"
-#include "models/wan/transformer.h"
+#include "distill/trajectories.h"
 
 namespace rehyat::distill {
-
-struct Prompt {
-  std::string text;
-  at::Tensor embedding;  ///< [L,D]
-};
 
 /// What a cache is made of; also its size before a byte is written.
 struct CachePlan {
@@ -22,9 +16,11 @@ struct CachePlan {
   std::vector<std::int64_t> blocks;
   std::vector<std::int64_t> latent;  ///< T, H, W
   std::int64_t bytes = 0, trajectories = 0;
+  std::int64_t left = 0;  ///< bytes that are still to be written: an earlier start may have finished some trajectories
 };
 
-/// Throws UserError when the cache would be larger than its quota or the disk.
+/// Throws UserError when distillation could not use the cache, or when it would be larger than its quota or what is
+/// left of it than the disk.
 CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, std::vector<Prompt> prompts,
                      std::vector<std::int64_t> blocks, std::vector<std::int64_t> latent,
                      const std::filesystem::path& folder);

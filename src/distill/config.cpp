@@ -1,5 +1,7 @@
 #include "distill/config.h"
 
+#include "core/error.h"
+
 namespace rehyat::distill {
 
 CacheConfig::CacheConfig() {
@@ -17,6 +19,7 @@ void CacheConfig::fields(config::Fields& f) {
       .at_least(1);
   f.add("validation_share", validation_share, "share of the prompts whose trajectories are only evaluated on")
       .between(0, 0.9);
+  add_precision(f, precision);
   f.choice("dtype", type, {{"f32", CacheType::f32}, {"bf16", CacheType::bf16}}, "type of the stored activations");
   f.add("store_targets", store_targets, "store the teacher's attention outputs too instead of recomputing them");
   f.bytes("quota", quota, "refuse to start when the cache would be larger").at_least(1);
@@ -28,7 +31,31 @@ DistillConfig::DistillConfig() {
   train.iterations = 10'000;
 }
 
+void OnlineConfig::fields(config::Fields& f) {
+  f.add("rounds", rounds,
+        "how often the teacher walks new trajectories; each round trains an equal share of iterations")
+      .at_least(1);
+  f.add("trajectories", trajectories, "new trajectories of a round").at_least(1);
+  f.bytes("memory", memory, "refuse to start when the points held at once, over all ranks, would be larger")
+      .at_least(1);
+}
+
+void DistillConfig::validate() const {
+  train.validate();
+  require(!online || source == Source::online, [] {
+    return "online: found settings with source cache, which has no use for them, expected source online; remove the "
+           "section or change source";
+  });
+}
+
 void DistillConfig::fields(config::Fields& f) {
+  f.choice("source", source, {{"cache", Source::cache}, {"online", Source::online}},
+           "points from the cache, or from the teacher running beside (with the settings of the cache section)");
+  f.section("online", online, "rounds and memory of the source online");
+  add_precision(f, precision);
+  f.bytes("keep_softmax", keep_softmax,
+          "memory of a rank for targets and softmax branches, which are the same at each visit of a point; 0 = none")
+      .at_least(0);
   f.choice("loss", loss, {{"l1", Loss::l1}, {"mse", Loss::mse}, {"huber", Loss::huber}},
            "distance between the student's and the teacher's attention output");
   f.add("threads", threads, "CPU threads of each rank; fixed, so that results do not depend on the number of ranks")

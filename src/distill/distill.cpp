@@ -1,11 +1,14 @@
 #include "distill/distill.h"
 
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <map>
+#include <memory>
+#include <set>
 
 #include "core/atomic_file.h"
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/progress.h"
@@ -13,6 +16,7 @@
 #include "dist/work_queue.h"
 #include "distill/block_task.h"
 #include "models/wan/weights.h"
+#include "train/checkpoint.h"
 #include "train/loop.h"
 
 namespace rehyat::distill {
@@ -56,41 +60,61 @@ models::WanTransformer student_of(const models::WanTransformer& teacher, const m
   return student;
 }
 
-/// Trains one block to its end and writes its file and its result, last.
-void run_block(const models::WanTransformer& teacher, const models::BlockMap& blocks, std::int64_t block,
-               const data::ActivationCache& cache, const DistillConfig& config, std::uint64_t seed,
-               const std::string& fingerprint, const std::filesystem::path& folder,
-               const std::function<void()>& on_step) {
-  const auto start = std::chrono::steady_clock::now();
-  models::WanTransformer student = student_of(teacher, blocks, block, seed, cache.latent());
-  const auto& latent = cache.latent();
-  BlockTask task(block, student->attention(0), student->rope({latent[0], latent[1], latent[2]}), cache, config, seed);
-  const std::filesystem::path work = folder / block_name(block);
-  make_folder(work);
-  // Measured once and kept: a resumed training no longer has the untrained maps.
-  const std::filesystem::path before = work / "before.json";
-  if (!std::filesystem::exists(before))
-    write_file_atomic(before,
-                      json({{"window_only", task.window_only_error()}, {"untrained", task.error()}}).dump() + "\n");
-  const json measured = json::parse(read_file(before));
-  std::int64_t reported = 0;
-  train::Training training{cat("distill block ", block), work, fingerprint + block_name(block), true,
-                           [&](std::int64_t step) {
-                             for (; reported < step; ++reported) on_step();
-                           }};
-  const json after = train::train(task, config.train, training, dist::Communicator());
+/// What all blocks share.
+struct Work {
+  const models::WanTransformer& teacher;
+  const models::BlockMap& blocks;
+  PointSource& source;
+  const DistillConfig& config;
+  std::uint64_t seed;
+  const std::string& fingerprint;
+  const std::filesystem::path& folder;
+
+  std::filesystem::path folder_of(std::int64_t block) const { return folder / block_name(block); }
+  std::string fingerprint_of(std::int64_t block) const { return fingerprint + block_name(block); }
+};
+
+/// Held-out errors with the maps as they start: measured once and kept, since a training that goes on has them no more.
+json errors_before(BlockTask& task, const std::filesystem::path& work) {
+  const std::filesystem::path path = work / "before.json";
+  if (!std::filesystem::exists(path)) {
+    const double window = task.window_only_error(), untrained = task.error();
+    require(std::isfinite(window) && std::isfinite(untrained), [&] {
+      return cat("found a held-out error of ", untrained, " before the first step (window alone ", window,
+                 "), expected finite numbers; the teacher's activations of this block overflow or are damaged");
+    });
+    write_file_atomic(path, json({{"window_only", window}, {"untrained", untrained}}).dump() + "\n");
+  }
+  return json::parse(read_file(path));
+}
+
+/// Trains one block up to step `until`; at the end of its training writes its file and its result, last.
+void run_block(const Work& work, std::int64_t block, std::int64_t until, const std::function<void()>& on_step) {
+  const std::filesystem::path folder = work.folder_of(block);
+  make_folder(folder);
+  auto time = std::make_unique<ElapsedTime>(folder / "elapsed.json");
+  const auto& latent = work.source.latent();
+  models::WanTransformer student = student_of(work.teacher, work.blocks, block, work.seed, latent);
+  BlockTask task(block, student->attention(0), student->rope({latent[0], latent[1], latent[2]}), work.source,
+                 work.config, work.seed);
+  const json before = errors_before(task, folder);
+  train::Training training{cat("distill block ", block), folder, work.fingerprint_of(block), true,
+                           [&](std::int64_t) { on_step(); }};
+  training.pause_after = until;
+  const json after = train::train(task, work.config.train, training, dist::Communicator());
+  if (until < work.config.train.iterations) return;
   NamedTensors named;
   for (const auto& [name, tensor] : feature_maps(student, 0))
     named.emplace_back(cat("blocks.", block, name.substr(8)), tensor.detach());
-  write_tensors(folder / (block_name(block) + ".safetensors"), named,
-                {{"attention", config::to_json(blocks.at(block)).dump()}});
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const json result = {{"fingerprint", fingerprint},
-                       {"window_only", measured.at("window_only")},
-                       {"untrained", measured.at("untrained")},
+  write_tensors(work.folder / (block_name(block) + ".safetensors"), named,
+                {{"attention", config::to_json(work.blocks.at(block)).dump()}});
+  const json result = {{"fingerprint", work.fingerprint},
+                       {"window_only", before.at("window_only")},
+                       {"untrained", before.at("untrained")},
                        {"distilled", after.at("error")},
-                       {"seconds", seconds}};
-  write_file_atomic(folder / (block_name(block) + ".json"), result.dump() + "\n");
+                       {"seconds", time->seconds()}};
+  time.reset();  // before the result, after which nobody cleans up here
+  write_file_atomic(work.folder / (block_name(block) + ".json"), result.dump() + "\n");
 }
 
 BlockResult read_result(const std::filesystem::path& folder, std::int64_t block) {
@@ -101,57 +125,125 @@ BlockResult read_result(const std::filesystem::path& folder, std::int64_t block)
   return {block, r["window_only"], r["untrained"], r["distilled"], r["seconds"]};
 }
 
-}  // namespace
+/// This rank's part of the work, and what went wrong in it.
+class Worker {
+ public:
+  Worker(const Work& work, Progress& progress) : work_(work), progress_(progress) {}
 
-std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
-                                 const data::ActivationCache& cache, const DistillConfig& config, std::uint64_t seed,
-                                 const std::string& fingerprint, const std::filesystem::path& folder,
-                                 const dist::Communicator& world) {
-  std::vector<std::int64_t> open, all;
-  world.together([&] {
-    for (const auto& item : blocks) {
-      all.push_back(item.first);
-      require(std::find(cache.blocks().begin(), cache.blocks().end(), item.first) != cache.blocks().end(), [&] {
-        return cat("[distill] block ", item.first,
-                   ": found no activations of it in the cache, expected some; run `rehyat cache` for these blocks");
-      });
-      if (!std::filesystem::exists(folder / (block_name(item.first) + ".json"))) open.push_back(item.first);
-    }
-  });
-  world.barrier();  // nobody writes results before everybody has looked
-  if (teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
-  dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
-  std::string failures;
-  bool stopped = false;
-  // Rank 0 cannot see the others' steps; its bar counts its own part of the work.
-  Progress progress(cat("distill (", open.size(), " blocks on ", world.size(), " ranks)"),
-                    static_cast<std::int64_t>(open.size()) * config.train.iterations / world.size(), "steps");
-  while (const auto job = queue.next()) {
-    const std::int64_t block = open[static_cast<std::size_t>(*job)];
+  /// False once a stop was asked for.
+  bool run(std::int64_t block, std::int64_t until) {
     try {
-      run_block(teacher, blocks, block, cache, config, seed, fingerprint, folder,
-                [&] { progress.advance(1, cat("block ", block)); });
-      const BlockResult r = read_result(folder, block);
+      run_block(work_, block, until, [&] { progress_.advance(1, cat("block ", block)); });
+      if (until < work_.config.train.iterations) return true;
+      const BlockResult r = read_result(work_.folder, block);
       log::info("distill block ", block, ": error ", r.untrained, " -> ", r.distilled, " (window alone ", r.window_only,
                 "), ", human_seconds(r.seconds));
     } catch (const Stopped&) {
       stopped = true;
-      break;
     } catch (const std::exception& error) {
+      failed.insert(block);
       failures += cat(failures.empty() ? "" : "; ", "block ", block, " failed: ", error.what());
       log::error("distill block ", block, ": ", error.what());
     }
+    return !stopped;
   }
-  progress.finish();
-  if (world.any(stopped)) throw Stopped("distill stopped; start the same command again to go on");
+
+  bool stopped = false;
+  std::set<std::int64_t> failed;
+  std::string failures;
+
+ private:
+  const Work& work_;
+  Progress& progress_;
+};
+
+/// Blocks go to whoever is free, each from its first step to its last.
+void run_whole_blocks(const Work& work, const std::vector<std::int64_t>& open, Worker& worker,
+                      const dist::Communicator& world) {
+  dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
+  while (const auto job = queue.next()) {
+    if (!worker.run(open[static_cast<std::size_t>(*job)], work.config.train.iterations)) break;
+  }
+}
+
+/// Steps that the first r rounds take.
+std::int64_t steps_before(const Work& work, std::int64_t round) {
+  return work.config.train.iterations * round / work.source.rounds();
+}
+
+/// The same round for all blocks; a round is begun again from its seed by a run that is started again.
+void run_in_rounds(const Work& work, const std::vector<std::int64_t>& open, std::int64_t done, Worker& worker,
+                   const dist::Communicator& world) {
+  const std::int64_t rounds = work.source.rounds();
+  std::int64_t round = 0;
+  while (round + 1 < rounds && steps_before(work, round + 1) <= done) ++round;
+  for (; round < rounds; ++round) {
+    std::vector<std::int64_t> mine;
+    for (std::size_t i = static_cast<std::size_t>(world.rank()); i < open.size();
+         i += static_cast<std::size_t>(world.size())) {
+      if (!worker.failed.contains(open[i])) mine.push_back(open[i]);
+    }
+    if (world.any(worker.stopped) || !world.any(!mine.empty())) return;
+    work.source.begin_round(round);
+    for (const std::int64_t block : mine) {
+      if (!worker.run(block, steps_before(work, round + 1))) break;
+    }
+  }
+}
+
+/// Raises together what any rank met.
+void report_failures(const Worker& worker, const dist::Communicator& world) {
+  if (world.any(worker.stopped)) throw Stopped("distill stopped; start the same command again to go on");
   std::string every;
-  for (const std::string& text : world.all_gather(failures)) {
+  for (const std::string& text : world.all_gather(worker.failures)) {
     if (!text.empty()) every += cat(every.empty() ? "" : "; ", text);
   }
   require(every.empty(), [&] {
     return cat("[distill] ", every,
                "; the other blocks are kept, and the same command runs only the failed ones again");
   });
+}
+
+}  // namespace
+
+std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
+                                 PointSource& source, const DistillConfig& config, std::uint64_t seed,
+                                 const std::string& fingerprint, const std::filesystem::path& folder,
+                                 const dist::Communicator& world) {
+  const Work work{teacher, blocks, source, config, seed, fingerprint, folder};
+  std::vector<std::int64_t> open, all;
+  std::int64_t done = config.train.iterations, done_by_all = 0;
+  world.together([&] {
+    for (const auto& item : blocks) {
+      all.push_back(item.first);
+      require(std::find(source.blocks().begin(), source.blocks().end(), item.first) != source.blocks().end(), [&] {
+        return cat("[distill] block ", item.first,
+                   ": found no activations of it in the cache, expected some; run `rehyat cache` for these blocks");
+      });
+      if (std::filesystem::exists(folder / (block_name(item.first) + ".json"))) continue;
+      open.push_back(item.first);
+      const auto checkpoint =
+          train::CheckpointFolder(work.folder_of(item.first) / "checkpoints", work.fingerprint_of(item.first)).newest();
+      const std::int64_t step = checkpoint ? checkpoint->step : 0;
+      done = std::min(done, step);
+      done_by_all += step;
+    }
+  });
+  world.barrier();  // nobody writes results before everybody has looked
+  if (teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
+  source.share_out(open);
+  {
+    // Rank 0 cannot see the others' steps; its bar counts its own part of the work.
+    Progress progress(
+        cat("distill (", open.size(), " blocks on ", world.size(), " ranks)"),
+        (static_cast<std::int64_t>(open.size()) + world.size() - 1) / world.size() * config.train.iterations, "steps",
+        done_by_all / world.size());
+    Worker worker(work, progress);
+    source.readable_everywhere() ? run_whole_blocks(work, open, worker, world)
+                                 : run_in_rounds(work, open, done, worker, world);
+    progress.finish();
+    report_failures(worker, world);
+  }
   std::vector<BlockResult> results;
   for (const std::int64_t block : all) results.push_back(read_result(folder, block));
   return results;

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "data/activation_cache.h"
 #include "dist/communicator.h"
 #include "distill/config.h"
+#include "distill/point_source.h"
 #include "models/hybrid.h"
 
 namespace rehyat::distill {
@@ -18,15 +18,15 @@ struct BlockResult {
   double window_only = 0;  ///< the linear branch off
   double untrained = 0;    ///< phi as it starts
   double distilled = 0;
-  double seconds = 0;
+  double seconds = 0;  ///< over all starts
 };
 
 /// Distils the feature maps of each block as a job of its own, shared out over the ranks. The files
-/// phi-00012.safetensors in `folder` depend on (teacher, cache, settings, seed, block) alone, not on the number of
-/// ranks. Finished blocks are kept by a run that is started again; a block that fails is reported at the end, and the
-/// others are kept. Collective.
+/// phi-00012.safetensors in `folder` depend on (teacher, source, settings, seed, block) alone, not on the number of
+/// ranks. Finished blocks are kept by a run that is started again, others go on from their last checkpoint; a block
+/// that fails is reported at the end, and the others are kept. Collective.
 std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
-                                 const data::ActivationCache& cache, const DistillConfig& config, std::uint64_t seed,
+                                 PointSource& source, const DistillConfig& config, std::uint64_t seed,
                                  const std::string& fingerprint, const std::filesystem::path& folder,
                                  const dist::Communicator& world);
 

@@ -1,7 +1,5 @@
 #include "finetune/config.h"
 
-#include "core/strings.h"
-
 namespace rehyat::finetune {
 
 void FlowTrainingConfig::fields(config::Fields& f) {
@@ -10,12 +8,13 @@ void FlowTrainingConfig::fields(config::Fields& f) {
   f.add("global_batch", global_batch, "samples of one step, over all ranks").at_least(1);
   f.add("micro_batch", micro_batch, "samples run at once on one rank").at_least(1);
   f.add("caption_dropout", caption_dropout, "share of samples that get the empty prompt").between(0, 1);
-  f.choice("precision", precision, {{"f32", Precision::f32}, {"bf16", Precision::bf16}},
-           "type of the matrix products; weights and optimizer state are float32");
+  add_precision(f, precision);
   f.add("validation_samples", validation_samples, "held-out points (clip, noise level, noise) that are evaluated")
       .at_least(1);
 }
 
-void FlowTrainingConfig::validate() const {}
+void FlowTrainingConfig::validate() const {
+  train.validate();
+}
 
 }  // namespace rehyat::finetune

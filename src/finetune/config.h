@@ -2,11 +2,10 @@
 
 #include "core/config.h"
 #include "diffusion/flow_matching.h"
+#include "tensor/precision.h"
 #include "train/config.h"
 
 namespace rehyat::finetune {
-
-enum class Precision { f32, bf16 };
 
 /// The `pretrain` and `finetune` sections: flow matching of all parameters.
 struct FlowTrainingConfig {
@@ -15,7 +14,7 @@ struct FlowTrainingConfig {
   std::int64_t global_batch = 16;  ///< samples of a step, over all ranks
   std::int64_t micro_batch = 1;    ///< samples run at once on one rank
   double caption_dropout = 0.1;
-  Precision precision = Precision::f32;  ///< of the matrix products; weights and state are float32
+  Precision precision = Precision::automatic;
   std::int64_t validation_samples = 64;  ///< fixed (clip, sigma, noise) points
 
   void fields(config::Fields& f);

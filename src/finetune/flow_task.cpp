@@ -9,8 +9,28 @@
 namespace rehyat::finetune {
 namespace {
 
-at::ScalarType compute_type(Precision precision) {
-  return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat;
+/// `count` held-out windows by number: one of each clip, then a second of each that has one, and so on.
+std::vector<std::int64_t> spread_over_clips(const data::LatentDataset& dataset, std::int64_t count,
+                                            std::uint64_t seed) {
+  std::vector<std::string> names;
+  std::vector<std::vector<std::int64_t>> clips;
+  for (std::int64_t i = 0; i < dataset.size(data::Split::validation); ++i) {
+    const std::string& clip = dataset.clip(data::Split::validation, i);
+    const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), clip) - names.begin());
+    if (at == names.size()) {
+      names.push_back(clip);
+      clips.emplace_back();
+    }
+    clips[at].push_back(i);
+  }
+  for (std::size_t c = 0; c < clips.size(); ++c) Rng(seed, "validation.windows", {c}).shuffle(clips[c]);
+  Rng(seed, "validation.clips").shuffle(clips);
+  std::vector<std::int64_t> out;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    const auto& windows = clips[i % clips.size()];
+    out.push_back(windows[i / clips.size() % windows.size()]);
+  }
+  return out;
 }
 
 /// Mean squared error of each sample of a batch, [B], float32.
@@ -36,11 +56,10 @@ at::Tensor sample_losses(models::WanTransformer& model, const std::vector<FlowSa
 std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
                                           std::uint64_t seed) {
   std::vector<FlowSample> points;
-  const std::int64_t available = dataset.size(data::Split::validation);
-  if (available == 0) return points;
-  for (std::int64_t i = 0; i < config.validation_samples; ++i) {
-    Rng rng(seed, "validation.point", {static_cast<std::uint64_t>(i)});
-    const data::LatentSample sample = dataset.get(data::Split::validation, i % available);
+  if (dataset.size(data::Split::validation) == 0) return points;
+  for (const std::int64_t window : spread_over_clips(dataset, config.validation_samples, seed)) {
+    Rng rng(seed, "validation.point", {points.size()});
+    const data::LatentSample sample = dataset.get(data::Split::validation, window);
     FlowSample point{sample.latents, {}, sample.text, 0};
     point.sigma = diffusion::draw_sigma(config.flow, rng);
     point.noise = randn(rng, sample.latents.sizes());
@@ -79,8 +98,14 @@ double pointwise_loss(const data::LatentDataset& dataset, const std::vector<Flow
 }
 
 FlowTask::FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
-                   std::uint64_t seed, const dist::Communicator& world)
-    : model_(std::move(model)), dataset_(dataset), config_(config), seed_(seed), world_(world) {
+                   std::uint64_t seed, const std::string& stage, const dist::Communicator& world)
+    : model_(std::move(model)),
+      dataset_(dataset),
+      config_(config),
+      seed_(seed),
+      stream_(stage + ".sample"),
+      compute_(compute_type(config.precision, model_->parameters().front().device())),
+      world_(world) {
   // Contiguous shares; they may differ by one, and a rank may have none.
   begin_ = config.global_batch * world.rank() / world.size();
   end_ = config.global_batch * (world.rank() + 1) / world.size();
@@ -106,7 +131,7 @@ std::int64_t FlowTask::micro_batches() const {
 }
 
 FlowSample FlowTask::draw(std::int64_t step, std::int64_t index) const {
-  Rng rng(seed_, "train.sample", {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(index)});
+  Rng rng(seed_, stream_, {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(index)});
   const auto clip = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(dataset_.size(data::Split::train))));
   const data::LatentSample sample = dataset_.get(data::Split::train, clip);
   FlowSample out{sample.latents, {}, rng.uniform() < config_.caption_dropout ? dataset_.empty_text() : sample.text, 0};
@@ -121,12 +146,11 @@ at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
   if (from >= to) return model_->parameters().front().sum() * 0;
   std::vector<FlowSample> batch;
   for (std::int64_t i = from; i < to; ++i) batch.push_back(draw(step, i));
-  return sample_losses(model_, batch, compute_type(config_.precision)).sum() /
-         static_cast<double>(config_.global_batch);
+  return sample_losses(model_, batch, compute_).sum() / static_cast<double>(config_.global_batch);
 }
 
 nlohmann::ordered_json FlowTask::validate() {
-  return {{"validation_loss", validation_loss(model_, validation_, compute_type(config_.precision), world_)}};
+  return {{"validation_loss", validation_loss(model_, validation_, compute_, world_)}};
 }
 
 }  // namespace rehyat::finetune

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "data/latent_dataset.h"
@@ -17,7 +18,8 @@ struct FlowSample {
   double sigma = 0;
 };
 
-/// The fixed held-out points: clip, noise level and noise depend on (seed, index) alone.
+/// The fixed held-out points: window, noise level and noise depend on (split, seed, index) alone. Every clip is as
+/// often among them as any other, in a seeded order; then the windows of each.
 std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
                                           std::uint64_t seed);
 
@@ -31,11 +33,12 @@ double validation_loss(models::WanTransformer& model, const std::vector<FlowSamp
 double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
                       const dist::Communicator& world);
 
-/// Flow matching of every parameter, data parallel.
+/// Flow matching of every parameter, data parallel. `stage` ("pretrain", "finetune") names the random streams, so that
+/// one stage does not see the clips, noise and levels of another again.
 class FlowTask : public train::Task {
  public:
   FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
-           std::uint64_t seed, const dist::Communicator& world);
+           std::uint64_t seed, const std::string& stage, const dist::Communicator& world);
 
   std::vector<train::NamedParameter> parameters() override;
   std::int64_t micro_batches() const override;
@@ -50,6 +53,8 @@ class FlowTask : public train::Task {
   const data::LatentDataset& dataset_;
   FlowTrainingConfig config_;
   std::uint64_t seed_;
+  std::string stream_;
+  at::ScalarType compute_;
   const dist::Communicator& world_;
   std::int64_t begin_ = 0, end_ = 0;  ///< this rank's samples of a step
   std::vector<FlowSample> validation_;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "core/error.h"
+#include "core/strings.h"
 #include "ops/attention_checks.h"
 #include "ops/blend.h"
 #include "ops/linear_state.h"
@@ -90,10 +92,6 @@ at::ScalarType wide(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-struct SoftmaxBranch {
-  at::Tensor o, lse, row_max;
-};
-
 SoftmaxBranch run_softmax(const Plan& plan, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const auto rows = q.sizes().slice(0, 3);
   SoftmaxBranch out{at::empty_like(q, at::MemoryFormat::Contiguous), at::empty(rows, q.options().dtype(wide(q))), {}};
@@ -141,12 +139,13 @@ struct Forward {
 };
 
 Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                    const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear) {
+                    const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
+                    const SoftmaxBranch& kept) {
   const auto type = wide(q);
   const std::int64_t width = q.size(3);
   Forward out;
   SoftmaxBranch softmax;
-  if (plan.softmax) softmax = run_softmax(plan, q, k, v);
+  if (plan.softmax) softmax = kept.o.defined() ? kept : run_softmax(plan, q, k, v);
   out.y = at::empty_like(q, at::MemoryFormat::Contiguous);
   out.log_l = at::empty(q.sizes().slice(0, 3), q.options().dtype(type));
   // joint: Z has no factor taken out, so that both branches share one logarithm.
@@ -281,8 +280,8 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
-                            const std::shared_ptr<Plan>& plan) {
-    const Forward result = run_forward(*plan, q, k, v, phi_q, phi_k, v_linear);
+                            const std::shared_ptr<Plan>& plan, const SoftmaxBranch& kept) {
+    const Forward result = run_forward(*plan, q, k, v, phi_q, phi_k, v_linear, kept);
     ctx->saved_data["plan"] = c10::IValue::make_capsule(c10::make_intrusive<PlanHolder>(*plan));
     ctx->save_for_backward(
         {q, k, v, phi_q, phi_k, v_linear, result.y, result.o, result.log_l, result.log_z, result.scale, result.states});
@@ -305,7 +304,7 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     }
     const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
     if (queries || keys) linear_backward(plan, result, dy, phi_q, phi_k, v_linear, queries, keys, grads);
-    return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable()};
+    return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable(), Variable()};
   }
 };
 
@@ -320,32 +319,79 @@ Plan rehyat_plan(std::int64_t slices, std::int64_t hw, const AttentionSpec& spec
   return plan;
 }
 
+/// uniform_hybrid: the softmax keys and all others. Gathered, the first make one dense rectangle too.
+struct UniformKeys {
+  at::Tensor near, far;
+  UniformKeys(std::int64_t tokens, std::int64_t rate, const at::Tensor& like) {
+    const at::Tensor index = at::arange(tokens, like.options().dtype(at::kLong));
+    const at::Tensor kept = index.remainder(rate).eq(0);
+    near = index.masked_select(kept);
+    far = index.masked_select(kept.logical_not());
+  }
+  Plan plan(std::int64_t tokens, Normalizer normalizer) const {
+    Plan out;
+    out.normalizer = normalizer;
+    out.parts = {{0, tokens, 0, near.numel(), far.numel() > 0 ? 1 : 0, 1}};
+    return out;
+  }
+};
+
+void check_kept(const SoftmaxBranch& kept, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  if (!kept.o.defined()) return;
+  require(!q.requires_grad() && !k.requires_grad() && !v.requires_grad(), [] {
+    return "[hybrid_attention] found a kept softmax branch of q, k, v that want gradients, expected frozen ones";
+  });
+  require(kept.o.sizes() == q.sizes() && kept.o.scalar_type() == q.scalar_type(), [&] {
+    return cat("[hybrid_attention] kept softmax branch: found ", at::toString(kept.o.scalar_type()), ' ',
+               shape_string(kept.o.sizes().vec()), ", expected ", at::toString(q.scalar_type()), ' ',
+               shape_string(q.sizes().vec()));
+  });
+}
+
 }  // namespace
 
+std::int64_t SoftmaxBranch::bytes() const {
+  std::int64_t total = 0;
+  for (const at::Tensor& part : {o, lse, row_max})
+    total += part.defined() ? static_cast<std::int64_t>(part.nbytes()) : 0;
+  return total;
+}
+
+SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t slices,
+                             const AttentionSpec& spec) {
+  spec.validate();
+  check_attention_inputs(q, k, v, {}, {}, slices, {.kind = AttentionKind::softmax});
+  const at::NoGradGuard no_grad;
+  const std::int64_t tokens = q.size(2);
+  if (spec.kind == AttentionKind::rehyat) return run_softmax(rehyat_plan(slices, tokens / slices, spec), q, k, v);
+  if (spec.kind != AttentionKind::uniform_hybrid) return {};
+  const UniformKeys keys(tokens, spec.rate, q);
+  return run_softmax(keys.plan(tokens, spec.normalizer), q, k.index_select(2, keys.near), v.index_select(2, keys.near));
+}
+
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
-                            const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec) {
+                            const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
+                            const SoftmaxBranch& kept) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
   if (spec.kind == AttentionKind::softmax) return at::scaled_dot_product_attention(q, k, v);
+  check_kept(kept, q, k, v);
   const std::int64_t tokens = q.size(2);
-  auto plan = std::make_shared<Plan>();
-  plan->normalizer = spec.normalizer;
   if (spec.kind == AttentionKind::rehyat) {
-    *plan = rehyat_plan(slices, tokens / slices, spec);
-    return HybridFunction::apply(q, k, v, phi_q, phi_k, v, plan);
+    const auto plan = std::make_shared<Plan>(rehyat_plan(slices, tokens / slices, spec));
+    return HybridFunction::apply(q, k, v, phi_q, phi_k, v, plan, kept);
   }
   if (spec.kind == AttentionKind::linear) {
+    const auto plan = std::make_shared<Plan>();
+    plan->normalizer = spec.normalizer;
     plan->softmax = false;
     plan->parts = {{0, tokens, 0, 0, 1, 1}};
     const at::Tensor none = at::empty({0}, q.options());
-    return HybridFunction::apply(q, none, none, phi_q, phi_k, v, plan);
+    return HybridFunction::apply(q, none, none, phi_q, phi_k, v, plan, SoftmaxBranch());
   }
-  // uniform_hybrid: the softmax keys are gathered, which makes their part one dense rectangle too.
-  const at::Tensor index = at::arange(tokens, q.options().dtype(at::kLong));
-  const at::Tensor kept = index.remainder(spec.rate).eq(0);
-  const at::Tensor near = index.masked_select(kept), far = index.masked_select(kept.logical_not());
-  plan->parts = {{0, tokens, 0, near.numel(), far.numel() > 0 ? 1 : 0, 1}};
-  return HybridFunction::apply(q, k.index_select(2, near), v.index_select(2, near), phi_q, phi_k.index_select(2, far),
-                               v.index_select(2, far), plan);
+  const UniformKeys keys(tokens, spec.rate, q);
+  return HybridFunction::apply(q, k.index_select(2, keys.near), v.index_select(2, keys.near), phi_q,
+                               phi_k.index_select(2, keys.far), v.index_select(2, keys.far),
+                               std::make_shared<Plan>(keys.plan(tokens, spec.normalizer)), kept);
 }
 
 }  // namespace rehyat::ops

@@ -37,6 +37,19 @@ RopeTables rope_tables(std::int64_t head_width, std::array<std::int64_t, 3> grid
   return {all.cos().to(device, dtype), all.sin().to(device, dtype)};
 }
 
+RopeTables RopeCache::get(std::int64_t head_width, std::array<std::int64_t, 3> grid, at::ScalarType dtype,
+                          at::Device device, std::int64_t first_slice) {
+  for (const Entry& e : entries_) {
+    if (e.head_width == head_width && e.grid == grid && e.dtype == dtype && e.device == device &&
+        e.first_slice == first_slice)
+      return e.tables;
+  }
+  if (entries_.size() == kEntries) entries_.pop_front();
+  entries_.push_back(
+      {head_width, grid, dtype, device, first_slice, rope_tables(head_width, grid, dtype, device, first_slice)});
+  return entries_.back().tables;
+}
+
 at::Tensor apply_rope(const at::Tensor& x, const RopeTables& tables) {
   require(x.dim() == 4 && x.size(2) == tables.cos.size(0) && x.size(3) == 2 * tables.cos.size(1), [&] {
     return cat("[rope] x: found ", shape_string(x.sizes().vec()), ", expected [B, A, ", tables.cos.size(0), ", ",

@@ -27,6 +27,7 @@ void SampleConfig::fields(config::Fields& f) {
   f.choice("form", form,
            {{"parallel", models::AttentionForm::parallel}, {"recurrent", models::AttentionForm::recurrent}},
            "form of the hybrid attention");
+  add_precision(f, precision);
   f.choice("model", model,
            {{"teacher", WhichModel::teacher},
             {"undistilled", WhichModel::undistilled},
@@ -80,6 +81,13 @@ void ExperimentConfig::fields(config::Fields& f) {
   f.section("sample", sample, "sampling videos");
   f.section("export", export_, "files for other programs");
   f.section("report", report, "the report");
+}
+
+void ExperimentConfig::resolve() {
+  if (!sample.sampler.shift) sample.sampler.shift = diffusion::kDefaultShift;
+  for (std::optional<double>* shift : {&cache.sampler.shift, &pretrain.flow.shift, &finetune.flow.shift}) {
+    if (!*shift) *shift = sample.sampler.shift;
+  }
 }
 
 void ExperimentConfig::validate() const {

@@ -41,6 +41,7 @@ struct SampleConfig {
   diffusion::SamplerConfig sampler;
   double guidance = 6.0;
   models::AttentionForm form = models::AttentionForm::recurrent;
+  Precision precision = Precision::automatic;
   WhichModel model = WhichModel::finetuned;
   std::uint64_t seed = 0;
   std::int64_t max_prompts = 0;
@@ -85,6 +86,9 @@ struct ExperimentConfig {
   ExperimentConfig();
   void fields(config::Fields& f);
   void validate() const;
+  /// Fills in what defaults to another section: the flow shift of training and of the cache's sampler is that of
+  /// sample.sampler.
+  void resolve();
 };
 
 }  // namespace rehyat::pipeline

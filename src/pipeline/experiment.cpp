@@ -2,23 +2,23 @@
 
 #include <torch/torch.h>
 
-#include <chrono>
-#include <sstream>
+#include <algorithm>
 #include <thread>
 
 #include "core/atomic_file.h"
+#include "core/elapsed.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
-#include "core/utf8.h"
 #include "data/prepare.h"
-#include "distill/collect.h"
 #include "distill/distill.h"
 #include "finetune/flow_task.h"
 #include "models/embedded/embedded_encoders.h"
 #include "models/wan/weights.h"
+#include "pipeline/costs.h"
 #include "pipeline/environment.h"
 #include "pipeline/prepared.h"
+#include "pipeline/prompt_file.h"
 #include "train/loop.h"
 
 namespace rehyat::pipeline {
@@ -36,11 +36,6 @@ at::Device choose_device(const std::string& wanted, int local_rank) {
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank % torch::cuda::device_count()));
 }
 
-void set_threads(std::int64_t threads, int local_size) {
-  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : std::max<std::int64_t>(cores / local_size, 1)));
-}
-
 json training_identity(const finetune::FlowTrainingConfig& config) {
   json settings = config::to_json(config);
   // How often something is written or said does not change the result.
@@ -48,23 +43,18 @@ json training_identity(const finetune::FlowTrainingConfig& config) {
   return settings;
 }
 
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  std::vector<std::string> lines;
-  const std::string text = read_file(path, 64 << 20);
-  require_utf8(text, path.string());
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    if (!trim(line).empty()) lines.emplace_back(trim(line));
-  }
-  require(!lines.empty(), [&] { return path.string() + ": found no prompt, expected one a line"; });
-  return lines;
+ExperimentConfig resolved(ExperimentConfig config) {
+  config.resolve();
+  return config;
 }
 
 }  // namespace
 
 Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
-    : config_(std::move(config)), world_(world), device_(choose_device(config_.run.device, world.local_rank())) {
-  set_threads(config_.run.threads, world.local_size());
+    : config_(resolved(std::move(config))),
+      world_(world),
+      device_(choose_device(config_.run.device, world.local_rank())) {
+  set_threads();
   codec_ = std::make_unique<models::BlockTransformCodec>();
   models::SeededTextOptions text;
   text.length = architecture().text_length;
@@ -73,6 +63,12 @@ Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
 }
 
 Experiment::~Experiment() = default;
+
+void Experiment::set_threads() const {
+  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
+  const std::int64_t wanted = config_.run.threads;
+  at::set_num_threads(static_cast<int>(wanted > 0 ? wanted : std::max<std::int64_t>(cores / world_.local_size(), 1)));
+}
 
 Experiment Experiment::with_hybrid(const models::HybridConfig& hybrid) const {
   ExperimentConfig other = config_;
@@ -143,28 +139,30 @@ models::BlockMap Experiment::blocks() {
 }
 
 Stage Experiment::cache_stage() {
-  json settings = config::to_json(config_.cache);
-  settings.erase("quota");
-  if (!config_.cache.prompts.empty()) settings["prompts"] = read_lines(config_.cache.prompts);
-  std::vector<std::int64_t> wanted;
-  for (const auto& item : blocks()) wanted.push_back(item.first);
   return Stage(config_.run.dir, "cache",
                {{"format", 1},
                 {"teacher", teacher_fingerprint()},
                 {"data", dataset_stage().fingerprint()},
-                {"settings", settings},
-                {"blocks", wanted},
+                {"settings", trajectory_settings()},
+                {"blocks", converted()},
                 {"latent", latent()},
                 {"seed", config_.run.seed}});
 }
 
 Stage Experiment::distill_stage() {
   json settings = config::to_json(config_.distill);
-  for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every"}) settings.erase(key);
+  for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "keep_softmax"})
+    settings.erase(key);
+  if (!needs_cache()) {
+    settings["online"] = config::to_json(config_.distill.online.value_or(distill::OnlineConfig()));
+    settings["online"].erase("memory");
+    settings["trajectories"] = trajectory_settings();
+    settings["trajectories"]["latent"] = latent();
+  }
   return Stage(config_.run.dir, "distill",
-               {{"format", 1},
+               {{"format", 2},
                 {"teacher", teacher_fingerprint()},
-                {"cache", cache_stage().fingerprint()},
+                {"points", needs_cache() ? cache_stage().fingerprint() : dataset_stage().fingerprint()},
                 {"settings", settings},
                 {"blocks", models::to_json(blocks())},
                 {"seed", config_.run.seed}});
@@ -188,11 +186,12 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
     log::info(stage.name(), ": already complete in ", stage.folder().string());
     return stage.summary();
   }
-  const auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<ElapsedTime> time;
   world_.together([&] {
     if (world_.rank() != 0) return;
     make_folder(config_.run.dir);
     stage.open();
+    time = std::make_unique<ElapsedTime>(stage.folder() / "elapsed.json");
     write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
     record_environment(stage.folder(), environment(world_, device_));
   });
@@ -204,9 +203,11 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
   });
   log::info(stage.name(), ": working in ", stage.folder().string());
   json summary = work(stage);
-  summary["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   world_.together([&] {
-    if (world_.rank() == 0) stage.finish(summary);
+    if (world_.rank() != 0) return;
+    summary["seconds"] = time->seconds();  // over all starts
+    time.reset();                          // nothing is written in the folder once it counts as complete
+    stage.finish(summary);
   });
   return summary;
 }
@@ -241,8 +242,13 @@ const data::LatentDataset& Experiment::dataset() {
 json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
                             const finetune::FlowTrainingConfig& config, const char* title) {
   model->to(device_);
-  finetune::FlowTask task(model, dataset(), config, config_.run.seed, world_);
-  const json result = train::train(task, config.train, {title, stage.folder(), stage.fingerprint(), false, {}}, world_);
+  finetune::FlowTask task(model, dataset(), config, config_.run.seed, stage.name(), world_);
+  train::Training training{title, stage.folder(), stage.fingerprint()};
+  if (device_.is_cuda())  // on a CPU it says little
+    training.tflops =
+        training_step_tflops(model->config(), models::block_map_of(model), config_.data, config.global_batch) /
+        world_.size();
+  const json result = train::train(task, config.train, training, world_);
   world_.together([&] {
     if (world_.rank() == 0) models::save_model(stage.folder() / "model", model);
   });
@@ -269,52 +275,6 @@ json Experiment::pretrain() {
 
 at::Tensor Experiment::encode_prompt(const std::string& prompt) {
   return text_->encode({prompt})[0].to(device_);
-}
-
-json Experiment::cache() {
-  return run(cache_stage(), [&](const Stage& stage) {
-    models::WanTransformer teacher = load(WhichModel::teacher);
-    std::vector<std::string> texts =
-        config_.cache.prompts.empty() ? dataset().captions(data::Split::train) : read_lines(config_.cache.prompts);
-    if (config_.cache.max_prompts > 0 && static_cast<std::int64_t>(texts.size()) > config_.cache.max_prompts)
-      texts.resize(static_cast<std::size_t>(config_.cache.max_prompts));
-    std::vector<distill::Prompt> prompts;
-    for (const std::string& text : texts) prompts.push_back({text, encode_prompt(text)});
-    std::vector<std::int64_t> wanted;
-    for (const auto& item : blocks()) wanted.push_back(item.first);
-    distill::CachePlan plan;
-    world_.together(
-        [&] { plan = distill::plan_cache(architecture(), config_.cache, prompts, wanted, latent(), stage.folder()); });
-    log::info("cache: ", plan.trajectories, " trajectories, ", human_bytes(plan.bytes));
-    distill::collect_activations(teacher, config_.cache, plan, encode_prompt(""), config_.run.seed,
-                                 {{"stage", stage.fingerprint()}}, stage.folder(), world_);
-    return json{{"trajectories", plan.trajectories}, {"bytes", plan.bytes}, {"blocks", plan.blocks}};
-  });
-}
-
-json Experiment::distill() {
-  return run(distill_stage(), [&](const Stage& stage) {
-    const Stage source = cache_stage();
-    world_.together([&] { source.require_complete("cache"); });
-    const data::ActivationCache activations(source.folder(), {{"stage", source.fingerprint()}});
-    const models::WanTransformer teacher = load(WhichModel::teacher);
-    const auto results = distill::distill(teacher, blocks(), activations, config_.distill, config_.run.seed,
-                                          stage.fingerprint(), stage.folder(), world_);
-    set_threads(config_.run.threads, world_.local_size());
-    json list = json::array();
-    double window = 0, before = 0, after = 0;
-    for (const auto& r : results) {
-      list.push_back({{"block", r.block},
-                      {"window_only", r.window_only},
-                      {"untrained", r.untrained},
-                      {"distilled", r.distilled},
-                      {"seconds", r.seconds}});
-      window += r.window_only / static_cast<double>(results.size());
-      before += r.untrained / static_cast<double>(results.size());
-      after += r.distilled / static_cast<double>(results.size());
-    }
-    return json{{"window_only", window}, {"untrained", before}, {"distilled", after}, {"blocks", list}};
-  });
 }
 
 json Experiment::finetune() {
@@ -349,7 +309,7 @@ std::vector<std::string> Experiment::sample_prompts() {
   std::vector<std::string> prompts = config_.sample.prompts;
   if (prompts.empty())
     prompts = config_.sample.prompts_file.empty() ? dataset().captions(data::Split::validation)
-                                                  : read_lines(config_.sample.prompts_file);
+                                                  : read_prompts(config_.sample.prompts_file);
   const auto most = static_cast<std::size_t>(config_.sample.max_prompts);
   if (most > 0 && prompts.size() > most) prompts.resize(most);
   return prompts;
@@ -364,6 +324,7 @@ sampling::Request Experiment::sample_request(const models::WanTransformer& model
   request.seed = config_.sample.seed;
   request.sample = sample;
   request.form = config_.sample.form;
+  request.compute = compute_type(config_.sample.precision, device_);
   std::string reason;
   request.order = sampling::best_order(model, request, reason);
   return request;

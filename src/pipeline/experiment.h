@@ -10,6 +10,8 @@
 #include "data/identity.h"
 #include "data/latent_dataset.h"
 #include "dist/communicator.h"
+#include "distill/point_source.h"
+#include "distill/trajectories.h"
 #include "models/wan/transformer.h"
 #include "pipeline/config.h"
 #include "pipeline/stage.h"
@@ -40,6 +42,8 @@ class Experiment {
   Stage cache_stage();
   Stage distill_stage();
   Stage finetune_stage();
+  /// Whether distillation reads a cache, so that the stage `cache` has to come first.
+  bool needs_cache() const { return config_.distill.source == distill::Source::cache; }
 
   /// A model of the run; its stage must be complete.
   models::WanTransformer load(WhichModel which);
@@ -67,8 +71,15 @@ class Experiment {
   nlohmann::ordered_json run(const Stage& stage, const std::function<nlohmann::ordered_json(const Stage&)>& work);
   nlohmann::ordered_json train_flow(const Stage& stage, models::WanTransformer model,
                                     const finetune::FlowTrainingConfig& config, const char* title);
+  void set_threads() const;
   std::string teacher_fingerprint();
   std::filesystem::path teacher_folder();
+  /// Everything of the `cache` section that decides the teacher's trajectories.
+  nlohmann::ordered_json trajectory_settings() const;
+  /// The prompts that the teacher is run on.
+  std::vector<distill::Prompt> teacher_prompts();
+  std::vector<std::int64_t> converted();  ///< numbers of the converted blocks
+  std::unique_ptr<distill::PointSource> point_source(const models::WanTransformer& teacher);
 
   ExperimentConfig config_;
   const dist::Communicator& world_;

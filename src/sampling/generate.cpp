@@ -68,7 +68,7 @@ at::Tensor step_major(models::WanTransformer& model, const Request& request, con
   options.form = request.form;
   options.compute = request.compute;
   for (std::int64_t i = 0; i < sampler->steps(); ++i) {
-    Rng noise(request.seed, "sample.ancestral", {request.sample, static_cast<std::uint64_t>(i)});
+    Rng noise(request.seed, request.purpose + ".ancestral", {request.sample, static_cast<std::uint64_t>(i)});
     x = sampler->step(i, velocity(model, request, branches, i, sampler->timestep(i), x, options, nullptr, nullptr), x,
                       noise);
     if (request.on_step) request.on_step();
@@ -130,7 +130,7 @@ std::int64_t step_count(const models::WanTransformer& model, const Request& requ
 }
 
 at::Tensor initial_noise(const Request& request) {
-  Rng rng(request.seed, "sample.noise", {request.sample});
+  Rng rng(request.seed, request.purpose + ".noise", {request.sample});
   return randn(rng, {request.shape[0], request.shape[1], request.shape[2], request.shape[3]});
 }
 

@@ -25,6 +25,7 @@ struct Request {
   double guidance = 6.0;
   std::array<std::int64_t, 4> shape{};  ///< latent channels, T, H, W
   std::uint64_t seed = 0;               ///< of the initial noise and of ancestral noise
+  std::string purpose = "sample";       ///< names their random streams: another purpose is other noise
   std::uint64_t sample = 0;             ///< which video of that seed
   models::AttentionForm form = models::AttentionForm::parallel;
   Order order = Order::step_major;

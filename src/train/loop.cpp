@@ -1,9 +1,11 @@
 #include "train/loop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iomanip>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "core/atomic_file.h"
@@ -45,24 +47,26 @@ class Loop {
     world_.together([&] {
       if (world_.rank() == 0) metrics_ = std::make_unique<Metrics>(training_.folder, step_);
     });
-    Progress progress(training_.title, config_.iterations, "steps", step_);
-    while (step_ < config_.iterations) {
+    if (!training_.quiet) progress_.emplace(training_.title, config_.iterations, "steps", step_);
+    started_at_ = step_;
+    const std::int64_t end = std::min(training_.pause_after.value_or(config_.iterations), config_.iterations);
+    while (step_ < end) {
       const json line = one_step();
-      ++step_;
-      say_step(progress);
-      if (metrics_) metrics_->write(line, "train");
+      say_step();
+      write(line, "train");
       if (training_.on_step) training_.on_step(step_);
       const bool last = step_ == config_.iterations;
       if (config_.validate_every > 0 && step_ % config_.validate_every == 0 && !last) validate();
       const bool stop = world_.any(stop_requested());
-      if (last || stop || (config_.checkpoint_every > 0 && step_ % config_.checkpoint_every == 0)) save();
+      if (step_ == end || stop || (config_.checkpoint_every > 0 && step_ % config_.checkpoint_every == 0)) save();
       if (stop && !last)
         throw Stopped(cat(training_.title, " stopped after step ", step_, " of ", config_.iterations,
                           "; start the same command again to go on"));
     }
+    if (step_ < config_.iterations) return {{"loss", last_loss_}};
     validate();
     if (ema_) ema_->swap();  // the averaged weights are the result
-    if (!training_.quiet) progress.finish(note_);
+    if (progress_) progress_->finish(note_);
     last_validation_["loss"] = last_loss_;
     return last_validation_;
   }
@@ -86,40 +90,50 @@ class Loop {
     const double size = norm.item<double>();
     require(std::isfinite(last_loss_) && std::isfinite(size), [&] {
       return cat(training_.title, ", step ", step_ + 1, ": found loss ", last_loss_, " and gradient norm ", size,
-                 ", expected finite numbers; the weights were left as they were; try a smaller lr, or resume from an "
-                 "earlier checkpoint");
+                 ", expected finite numbers; the weights were left as they were, and the same settings would come here "
+                 "again; try a smaller lr or clip_norm, or a longer warmup");
     });
     // 4. Clip and update.
     if (config_.clip_norm > 0 && size > config_.clip_norm) scale_gradients(parameters_, config_.clip_norm / size);
     const double lr = config_.lr_at(step_);
     optimizer_.step(lr);
     if (ema_) ema_->update();
+    ++step_;
     // 5. Say so.
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
     const double speed = static_cast<double>(task_.samples_per_step()) / ms * 1000;
     std::ostringstream note;
     note << "loss " << std::setprecision(5) << last_loss_ << ", norm " << std::setprecision(3) << size << ", lr " << lr
          << ", " << static_cast<int>(ms) << " ms, " << speed << " samples/s";
+    json line = {{"step", step_}, {"loss", last_loss_}, {"grad_norm", size},
+                 {"lr", lr},      {"ms", ms},           {"samples_per_s", speed}};
+    if (training_.tflops > 0) {
+      line["tflops_per_s"] = training_.tflops / ms * 1000;
+      note << ", " << training_.tflops / ms * 1000 << " TFLOP/s a GPU";
+    }
     note_ = note.str();
-    return {{"step", step_}, {"loss", last_loss_}, {"grad_norm", size},
-            {"lr", lr},      {"ms", ms},           {"samples_per_s", speed}};
+    return line;
   }
 
-  /// A bar on a terminal; in a log one line every `log_every` steps.
-  void say_step(Progress& progress) const {
-    if (training_.quiet) return;
-    const bool due = step_ % config_.log_every == 0 || step_ == config_.iterations;
-    const auto line = [&] {
-      return cat(training_.title, ", step ", step_, " of ", config_.iterations, ": ", note_, ", ",
-                 human_seconds(progress.seconds_left()), " left");
-    };
-    if (log::interactive()) {
-      progress.advance(1, note_);
-      if (due) log::record(line());
-    } else {
-      progress.count();
-      if (due) log::info(line());
-    }
+  /// A bar on a terminal; in the log one line every `log_every` steps.
+  void say_step() {
+    const bool files_only = training_.quiet || log::interactive();
+    if (progress_ && files_only) progress_->advance(1, note_);
+    if (progress_ && !files_only) progress_->count();
+    if (step_ % config_.log_every != 0 && step_ != config_.iterations) return;
+    const double taken = std::chrono::duration<double>(Clock::now() - start_).count();
+    const double left =
+        taken / static_cast<double>(step_ - started_at_) * static_cast<double>(config_.iterations - step_);
+    const std::string line = cat(training_.title, ", step ", step_, " of ", config_.iterations, ": ", note_, ", ",
+                                 human_seconds(left), " left");
+    files_only ? log::record(line) : log::info(line);
+  }
+
+  /// Rank 0 writes; where it cannot, all ranks stop.
+  void write(const json& line, const std::string& group) {
+    world_.together([&] {
+      if (metrics_) metrics_->write(line, group);
+    });
   }
 
   /// Of the weights that would be the result now.
@@ -128,10 +142,11 @@ class Loop {
     last_validation_ = task_.validate();
     if (ema_) ema_->swap();
     if (last_validation_.empty()) return;
-    json line = {{"step", step_ - 1}};
+    json line = {{"step", step_}};
     line.update(last_validation_);
-    if (metrics_ && step_ > 0) metrics_->write(line, "validation");
-    if (!training_.quiet) log::info(training_.title, ", step ", step_, ": validation ", last_validation_.dump());
+    if (step_ > 0) write(line, "validation");
+    const std::string text = cat(training_.title, ", step ", step_, ": validation ", last_validation_.dump());
+    training_.quiet ? log::record(text) : log::info(text);
   }
 
   NamedTensors weights() const {
@@ -182,7 +197,10 @@ class Loop {
   std::unique_ptr<Ema> ema_;
   CheckpointFolder checkpoints_;
   std::unique_ptr<Metrics> metrics_;
-  std::int64_t step_ = 0;
+  std::optional<Progress> progress_;
+  const Clock::time_point start_ = Clock::now();
+  std::int64_t step_ = 0;        ///< steps that are done
+  std::int64_t started_at_ = 0;  ///< of them, by earlier starts
   double last_loss_ = 0;
   std::string note_;
   json last_validation_ = json::object();

@@ -63,6 +63,14 @@ std::FILE* open_for(const std::filesystem::path& path, const char* mode) {
   return file;
 }
 
+void write_now(const std::string& data, std::FILE* file, const std::filesystem::path& path) {
+  const bool written = std::fwrite(data.data(), 1, data.size(), file) == data.size() && std::fflush(file) == 0;
+  require(written, [&] {
+    return cat(path.string(), ": cannot be written: ", std::strerror(errno),
+               "; start the same command again once it can");
+  });
+}
+
 std::string keys_of(const nlohmann::ordered_json& values) {
   std::string keys;
   for (const auto& item : values.items()) keys += item.key() + '\n';
@@ -83,9 +91,10 @@ std::uint32_t masked_crc32c(const std::string& data) {
   return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
 }
 
-EventFile::EventFile(const std::filesystem::path& folder, std::int64_t purge_from) {
-  const auto stamp = static_cast<long long>(now());
-  file_ = open_for(folder / cat("events.out.tfevents.", stamp, ".rehyat.", ::getpid(), '.', purge_from), "wb");
+EventFile::EventFile(const std::filesystem::path& folder, std::int64_t purge_from)
+    : path_(folder /
+            cat("events.out.tfevents.", static_cast<long long>(now()), ".rehyat.", ::getpid(), '.', purge_from)) {
+  file_ = open_for(path_, "wb");
   std::string version;
   put_double(version, 1, now());
   put_bytes(version, 3, "brain.Event:2");
@@ -122,26 +131,26 @@ void EventFile::record(const std::string& event) {
   put_raw(out, masked_crc32c(length));
   out += event;
   put_raw(out, masked_crc32c(event));
-  std::fwrite(out.data(), 1, out.size(), file_);
-  std::fflush(file_);
+  write_now(out, file_, path_);
 }
 
-Metrics::Metrics(const std::filesystem::path& folder, std::int64_t first_step)
-    : path_(folder / "metrics.jsonl"), last_step_(first_step - 1) {
+Metrics::Metrics(const std::filesystem::path& folder, std::int64_t done)
+    : path_(folder / "metrics.jsonl"), last_step_(done) {
   std::string kept;
-  if (first_step > 0 && std::filesystem::exists(path_)) {
+  if (done > 0 && std::filesystem::exists(path_)) {
     std::istringstream lines(read_file(path_));
     for (std::string line; std::getline(lines, line);) {
       const auto values = nlohmann::ordered_json::parse(line, nullptr, false);  // a killed run may leave half a line
       const auto step = values.is_object() ? values.find("step") : values.end();
-      if (step == values.end() || !step->is_number_integer() || *step >= first_step) continue;
+      if (step == values.end() || !step->is_number_integer() || *step > done) continue;
       kept += line + "\n";
       if (*step == last_step_) last_written_.push_back(keys_of(values));
     }
   }
   write_file_atomic(path_, kept);
   file_ = open_for(path_, "ab");
-  events_ = std::make_unique<EventFile>(folder, first_step);
+  // Also at the start: a run that was killed before its first checkpoint has left events too.
+  events_ = std::make_unique<EventFile>(folder, done + 1);
 }
 
 Metrics::~Metrics() {
@@ -152,8 +161,7 @@ void Metrics::write(const nlohmann::ordered_json& values, const std::string& gro
   const auto step = values.at("step").get<std::int64_t>();
   if (step == last_step_ && std::count(last_written_.begin(), last_written_.end(), keys_of(values)) > 0) return;
   const std::string line = values.dump() + "\n";
-  const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size() && std::fflush(file_) == 0;
-  require(written, [&] { return cat(path_.string(), ": cannot be written: ", std::strerror(errno)); });
+  write_now(line, file_, path_);
   for (const auto& [key, value] : values.items()) {
     if (key != "step" && value.is_number()) events_->scalar(group + "/" + key, value.get<double>(), step);
   }

@@ -30,6 +30,11 @@ for stage in prepare pretrain cache distill finetune; do
   "$REHYAT" "$stage" -c "$config" $more run.dir=whole > /dev/null 2> "$stage.whole.log" || { cat "$stage.whole.log"; fail "$stage"; }
   disturbed "$stage"
 done
+echo "== distill, online"
+more="$more distill.source=online distill.online.rounds=4 distill.online.trajectories=2"
+# shellcheck disable=SC2086
+"$REHYAT" distill -c "$config" $more run.dir=whole > /dev/null 2> online.whole.log || { cat online.whole.log; fail "online"; }
+disturbed distill
 echo "killed $killed times"
 [ "$killed" -ge 5 ] || fail "hardly any run was killed in time"
 for file in whole/prepare-*/*.h5 whole/prepare-*/manifest.json whole/cache-*/*.h5 whole/cache-*/manifest.json whole/distill-*/phi-*.safetensors \

@@ -52,6 +52,23 @@ for ranks in 1 2 4; do
     cmp "$file" "ranks$ranks/${file#runs/}" || fail "$ranks ranks wrote another ${file#runs/}"
   done
 done
+for ranks in 1 2 4; do
+  echo "== online on $ranks ranks"
+  mkdir -p "online$ranks"
+  cp -r runs/prepare-* runs/pretrain-* "online$ranks/"
+  $MPIRUN -n "$ranks" "$REHYAT" distill -c "$config" "run.dir=online$ranks" distill.source=online distill.online.rounds=3 \
+    distill.online.trajectories=2 > /dev/null 2> "online$ranks.log" || { cat "online$ranks.log"; fail "online on $ranks ranks"; }
+  [ -z "$(find "online$ranks" -name 'trajectory-*')" ] || fail "online distillation wrote activations"
+  for file in online1/distill-*/phi-*.safetensors; do
+    cmp "$file" "online$ranks/${file#online1/}" || fail "online on $ranks ranks wrote another ${file#online1/}"
+  done
+done
+[ "$(find online1 -name 'phi-*.safetensors' | wc -l)" -eq 3 ] || fail "online distillation left no maps"
+python3 - runs/finetune-*/stage.json runs/finetune-*/elapsed.json <<'EOT' || fail "the time taken is not kept"
+import json, sys
+for name in sys.argv[1:]:
+    content = json.load(open(name)); assert content.get("summary", content)["seconds"] > 0, name
+EOT
 echo "== finetune on 2 ranks"
 $MPIRUN -n 2 "$REHYAT" finetune -c "$config" run.dir=ranks2 --json > two.json 2> two.log || { cat two.log; fail "finetune on 2 ranks"; }
 python3 - finetune.json two.json <<'EOT' || fail "finetune on 2 ranks differs from 1"

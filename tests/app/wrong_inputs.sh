@@ -80,6 +80,9 @@ spoil; sed -i 's/"validation":true/"validation":false/g' spoiled/prepare-*/manif
 sed -i 's/"validation": true/"validation": false/g' spoiled/prepare-*/manifest.json
 expect "altered manifest" 1 "manifest.*altered" run pretrain run.dir=spoiled
 expect "cache over its quota" 1 "cache.quota: found a cache of .* expected at most" run cache cache.quota=1kB
+expect "cache with nothing to measure on" 1 "found 1 prompt, expected at least two" run cache cache.max_prompts=1
+expect "points that do not fit the memory" 1 "distill.online.memory: found .* expected at most" run distill distill.source=online distill.online.memory=1kB
+expect "setting without effect" 2 "'distill'.*online: found settings with source cache" run distill distill.online.rounds=2
 expect "damaged stage marker" 1 "stage.json" bash -c "cp -r runs marked && for f in marked/pretrain-*/stage.json; do echo '{' > \$f; done && '$REHYAT' pretrain -c good.yaml run.dir=marked"
 
 foreign() { rm -rf weights && cp -r "$teacher" weights; }

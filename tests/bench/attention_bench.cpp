@@ -35,7 +35,9 @@ Inputs make_inputs(bool gradients) {
 
 void run_once(const Inputs& in, const AttentionSpec& spec, Form form, bool backward) {
   const at::AutoGradMode mode(backward);
-  const auto run = form == Form::recurrent ? hybrid_attention_recurrent : hybrid_attention;
+  const auto run = [form](const auto&... in) {
+    return form == Form::recurrent ? hybrid_attention_recurrent(in...) : hybrid_attention(in...);
+  };
   const at::Tensor y = form == Form::reference
                            ? hybrid_attention_reference(in.q, in.k, in.v, in.phi_q, in.phi_k, kSlices, spec)
                            : run(in.q, in.k, in.v, in.phi_q, in.phi_k, kSlices, spec);

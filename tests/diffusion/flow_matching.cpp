@@ -86,6 +86,9 @@ TEST(FlowConfig, IsReadStrictly) {
   };
   EXPECT_EQ(load("levels: uniform\nshift: 3\n").levels, NoiseLevels::uniform);
   testing::expect_error<UsageError>([&] { load("shift: 0\n"); }, {"'shift'", "> 0"});
+  testing::expect_error<UserError>([&] { load("levels: uniform\nmean: 0\n"); }, {"mean: found 0", "logit_normal"});
+  testing::expect_error<UserError>([&] { load("levels: uniform\nspread: 2\n"); }, {"spread: found 2", "logit_normal"});
+  EXPECT_EQ(load("spread: 2\n").spread, 2.0);
   testing::expect_error<UsageError>([&] { load("levels: normal\n"); }, {"uniform, logit_normal"});
 }
 

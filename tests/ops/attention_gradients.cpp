@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include "core/error.h"
+#include "core/expect_error.h"
 #include "ops/attention_case.h"
 
 namespace rehyat::ops {
@@ -74,6 +76,40 @@ TEST(AttentionGradients, OnlyWhatIsAskedFor) {
   EXPECT_FALSE(in.q.grad().defined());
   EXPECT_LE(largest_difference(in.phi_q.grad(), all[3]), 1e-14);
   EXPECT_LE(largest_difference(in.phi_k.grad(), all[4]), 1e-14);
+}
+
+TEST(KeptSoftmaxBranch, GivesTheSameBitsForwardAndBackward) {
+  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    const Inputs in = random_inputs(7, 3, 5, type);
+    for (const AttentionSpec& spec : grid_of_specs()) {
+      SCOPED_TRACE(to_string(spec));
+      const SoftmaxBranch kept = softmax_branch(in.q, in.k, in.v, in.slices, spec);
+      EXPECT_EQ(kept.o.defined(), spec.kind != AttentionKind::linear);
+      EXPECT_EQ(kept.bytes() > 0, kept.o.defined());
+      std::vector<at::Tensor> results;
+      for (const SoftmaxBranch& branch : {SoftmaxBranch(), kept}) {
+        const at::Tensor phi_q = in.phi_q.detach().clone().requires_grad_(true),
+                         phi_k = in.phi_k.detach().clone().requires_grad_(true);
+        const at::Tensor y = hybrid_attention(in.q, in.k, in.v, phi_q, phi_k, in.slices, spec, branch);
+        y.backward(in.dy);
+        for (const at::Tensor& t : {y.detach(), phi_q.grad(), phi_k.grad()}) results.push_back(t);
+      }
+      for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(results[i], results[i + 3])) << i;
+    }
+  }
+}
+
+TEST(KeptSoftmaxBranch, IsRefusedWhereItWouldBeStaleOrOfAnotherShape) {
+  Inputs in = random_inputs(5, 2, 6);
+  const AttentionSpec spec{.kind = AttentionKind::rehyat, .tc = 2, .to = 1};
+  const SoftmaxBranch kept = softmax_branch(in.q, in.k, in.v, in.slices, spec);
+  const Inputs other = random_inputs(6, 2, 6);
+  testing::expect_error<UserError>(
+      [&] { hybrid_attention(other.q, other.k, other.v, other.phi_q, other.phi_k, other.slices, spec, kept); },
+      {"kept softmax branch"});
+  in.k.requires_grad_(true);
+  testing::expect_error<UserError>(
+      [&] { hybrid_attention(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec, kept); }, {"want gradients"});
 }
 
 }  // namespace

@@ -10,6 +10,20 @@
 namespace rehyat::ops {
 namespace {
 
+TEST(Rope, TablesOfAGridAreMadeOnceAndKeptInBoundedNumber) {
+  RopeCache cache;
+  const auto get = [&](std::int64_t first, at::ScalarType type = at::kFloat) {
+    return cache.get(24, {2, 2, 3}, type, at::kCPU, first);
+  };
+  const RopeTables first = get(0), again = get(0);
+  EXPECT_EQ(first.cos.data_ptr(), again.cos.data_ptr());
+  EXPECT_EQ(get(0, at::kDouble).cos.scalar_type(), at::kDouble);
+  EXPECT_TRUE(at::equal(get(5).sin, rope_tables(24, {2, 2, 3}, at::kFloat, at::kCPU, 5).sin));
+  EXPECT_EQ(first.cos.data_ptr(), get(0).cos.data_ptr());
+  for (std::int64_t i = 10; i < 10 + static_cast<std::int64_t>(RopeCache::kEntries); ++i) get(i);
+  EXPECT_EQ(first.cos.use_count(), 2);  // `first` and `again`: the cache has let go of them
+}
+
 TEST(Rope, RotatesEveryPairByItsAxis) {
   const std::int64_t width = 24;  // h = w = 8, t = 8
   const auto tables = rope_tables(width, {3, 2, 5}, at::kDouble, at::kCPU);

@@ -187,5 +187,27 @@ TEST(Generate, ChunkMajorRefusesWhatItCannotDo) {
                           {"block 1", "softmax", "expected causal rehyat"});
 }
 
+TEST(Purpose, NamesTheNoise) {
+  Request one = request(SamplerKind::euler_ancestral), other = one;
+  other.purpose = "cache";
+  EXPECT_TRUE(at::equal(initial_noise(one), initial_noise(request())));
+  EXPECT_FALSE(at::allclose(initial_noise(one), initial_noise(other)));
+}
+
+TEST(Precision, HalfProductsStayCloseInEveryForm) {
+  models::WanTransformer model = recurrent_model();
+  for (const auto& [form, order] :
+       {std::pair(AttentionForm::parallel, Order::step_major), std::pair(AttentionForm::recurrent, Order::step_major),
+        std::pair(AttentionForm::recurrent, Order::chunk_major)}) {
+    Request full = request(SamplerKind::unipc, order), half = full;
+    full.form = half.form = form;
+    half.compute = at::kBFloat16;
+    const at::Tensor a = generate(model, full, text(1), text(2)), b = generate(model, half, text(1), text(2));
+    EXPECT_EQ(b.scalar_type(), at::kFloat);
+    EXPECT_FALSE(at::equal(a, b));
+    EXPECT_LT(relative_difference(b, a), 0.1);
+  }
+}
+
 }  // namespace
 }  // namespace rehyat::sampling

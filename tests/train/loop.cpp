@@ -4,9 +4,12 @@
 
 #include <cmath>
 #include <limits>
+#include <sstream>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
+#include "core/log.h"
 #include "core/temp_folder.h"
 #include "tensor/io.h"
 #include "train/toy_task.h"
@@ -35,6 +38,13 @@ class TrainingLoop : public ::testing::Test {
     std::vector<std::string> out;
     for (const NamedParameter& p : task.parameters()) out.push_back(rehyat::hash_tensor(p.tensor));
     return out;
+  }
+
+  static nlohmann::ordered_json newest_line(const std::filesystem::path& path) {
+    std::istringstream lines(read_file(path));
+    std::string line, last;
+    while (std::getline(lines, line)) last = line;
+    return nlohmann::ordered_json::parse(last);
   }
 
   TempFolder temp_;
@@ -83,6 +93,44 @@ TEST_F(TrainingLoop, AContinuedTrainingEqualsALongOne) {
   EXPECT_EQ(checksums(straight), checksums(second));
 }
 
+TEST_F(TrainingLoop, ATrainingInPartsEqualsALongOne) {
+  TrainConfig ema = config(31);
+  ema.ema_decay = 0.9;
+  ema.validate_every = 7;
+  ToyTask straight(alone_);
+  const auto expected = train(straight, ema, training("a"), alone_);
+  for (const std::int64_t until : {9, 9, 20, 31}) {
+    ToyTask part(alone_);
+    Training run = training("b");
+    run.pause_after = until;
+    const auto result = train(part, ema, run, alone_);
+    EXPECT_EQ(result.contains("held_out"), until == 31);
+    EXPECT_EQ(newest_line(temp_ / "b/metrics.jsonl").at("step"), until);
+    if (until < 31) continue;
+    EXPECT_EQ(result, expected);
+    EXPECT_EQ(checksums(part), checksums(straight));
+  }
+}
+
+TEST_F(TrainingLoop, LogMetricsAndTrainingCountStepsFromOneOnALineEach) {
+  ToyTask task(alone_);
+  TrainConfig often = config(12);
+  often.validate_every = 4;
+  const log::FileScope file(temp_ / "log.txt");
+  train(task, often, training("a"), alone_);
+  std::istringstream lines(read_file(temp_ / "a/metrics.jsonl"));
+  std::vector<std::int64_t> steps, validated;
+  for (std::string line; std::getline(lines, line);) {
+    const auto values = nlohmann::ordered_json::parse(line);
+    (values.contains("loss") ? steps : validated).push_back(values.at("step"));
+  }
+  EXPECT_EQ(steps, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
+  EXPECT_EQ(validated, (std::vector<std::int64_t>{4, 8, 12}));
+  const std::string text = read_file(temp_ / "log.txt");
+  for (std::int64_t step = 1; step <= 12; ++step)
+    EXPECT_NE(text.find(cat("toy, step ", step, " of 12: loss ")), std::string::npos) << step;
+}
+
 TEST_F(TrainingLoop, ACompleteTrainingIsNotRepeated) {
   ToyTask first(alone_), second(alone_);
   const auto expected = train(first, config(12), training("a"), alone_);
@@ -102,8 +150,9 @@ TEST_F(TrainingLoop, ALossThatIsNotFiniteStopsBeforeTheUpdate) {
     ToyTask good(alone_), task(alone_);
     train(good, config(7), training(name + "-good"), alone_);
     task.change_loss = [bad](std::int64_t step, const at::Tensor& loss) { return step == 7 ? loss * bad : loss; };
-    expect_error<UserError>([&] { train(task, config(50), training(name), alone_); },
-                            {"toy, step 8", "expected finite numbers", "smaller lr"});
+    expect_error<UserError>(
+        [&] { train(task, config(50), training(name), alone_); },
+        {"toy, step 8", "expected finite numbers", "the same settings would come here again", "smaller lr"});
     EXPECT_EQ(checksums(task), checksums(good));
   }
 }

@@ -1,6 +1,8 @@
 #include "train/metrics.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <cstring>
@@ -174,7 +176,7 @@ TEST(Metrics, AResumedRunDropsWhatItTakesAgain) {
   }
   std::ofstream(folder / "metrics.jsonl", std::ios::app) << "{\"step\": 2, \"lo";  // killed while writing
   {
-    Metrics metrics(folder.path(), 4);
+    Metrics metrics(folder.path(), 3);
     metrics.write({{"step", 4}, {"loss", 7.0}}, "train");
   }
   EXPECT_EQ(lines_of(folder),
@@ -187,10 +189,60 @@ TEST(Metrics, AMeasurementOfTheLastStepIsNotRepeated) {
   const TempFolder folder;
   for (int run = 0; run < 3; ++run) {
     Metrics metrics(folder.path(), run == 0 ? 0 : 1);
-    if (run == 0) metrics.write({{"step", 0}, {"loss", 1.0}}, "train");
-    metrics.write({{"step", 0}, {"held_out", 0.5}}, "validation");
+    if (run == 0) metrics.write({{"step", 1}, {"loss", 1.0}}, "train");
+    metrics.write({{"step", 1}, {"held_out", 0.5}}, "validation");
   }
-  EXPECT_EQ(lines_of(folder), (std::vector<std::string>{R"({"step":0,"loss":1.0})", R"({"step":0,"held_out":0.5})"}));
+  EXPECT_EQ(lines_of(folder), (std::vector<std::string>{R"({"step":1,"loss":1.0})", R"({"step":1,"held_out":0.5})"}));
+}
+
+TEST(Metrics, TensorBoardDropsWhatARunLeftThatWasKilledBeforeItsFirstCheckpoint) {
+  const TempFolder folder;
+  { Metrics metrics(folder.path(), 0); }
+  const auto events = events_of(event_files(folder).front());
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(raw<std::uint64_t>(events[1].find(2)->second), 1U);  // from the first step on
+  EXPECT_EQ(raw<std::uint64_t>(parse_message(events[1].find(7)->second).find(1)->second), 1U);
+}
+
+/// While it lives no file of this process may grow beyond `bytes`, as on a full disk.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t bytes) {
+    handler_ = ::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit now{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~FileLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    ::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  sighandler_t handler_;
+};
+
+TEST(EventFile, AFailedWriteIsNamed) {
+  const TempFolder folder;
+  EventFile file(folder.path(), 0);
+  const FileLimit limit(200);
+  testing::expect_error<UserError>(
+      [&] {
+        for (int step = 1; step < 100; ++step) file.scalar("train/loss", 0.5, step);
+      },
+      {"events.out.tfevents", "cannot be written"});
+}
+
+TEST(Metrics, AFailedWriteIsNamed) {
+  const TempFolder folder;
+  Metrics metrics(folder.path(), 0);
+  const FileLimit limit(200);
+  testing::expect_error<UserError>(
+      [&] {
+        for (int step = 1; step < 100; ++step) metrics.write({{"step", step}, {"text", "no scalar"}}, "train");
+      },
+      {"metrics.jsonl", "cannot be written"});
 }
 
 TEST(Metrics, ANewTrainingStartsAnEmptyFile) {

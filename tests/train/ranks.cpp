@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <cmath>
 
@@ -129,6 +131,23 @@ TEST_F(SharedFolder, ARunFolderThatCannotBeMadeStopsAll) {
   world().barrier();
   ToyTask task(world());
   expect_error<UserError>([&] { train(task, config(9), training("file"), world()); }, {"file"});
+}
+
+TEST_F(SharedFolder, MetricsThatCannotBeWrittenStopAllAndNameTheRank) {
+  ToyTask task(world());
+  Training run = training("a");
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  run.on_step = [&](std::int64_t step) {
+    const rlimit full{1, before.rlim_max};  // no file may grow any more
+    if (step == 2 && world().rank() == 0) ::setrlimit(RLIMIT_FSIZE, &full);
+  };
+  const std::vector<std::string> parts = world().rank() == 0 ? std::vector<std::string>{"metrics.jsonl"}
+                                                             : std::vector<std::string>{"rank 0", "metrics.jsonl"};
+  expect_error<UserError>([&] { train(task, config(9), run, world()); }, parts);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
 }
 
 TEST_F(SharedFolder, ACheckpointThatCannotBeWrittenStopsAllAndNamesTheRank) {

@@ -95,7 +95,7 @@ TEST_F(Resume, TheUninterruptedRunWroteEachStepOnce) {
     if (values.contains("held_out")) {
       ++validations;
     } else {
-      EXPECT_EQ(values.at("step"), steps++);
+      EXPECT_EQ(values.at("step"), ++steps);
     }
   }
   EXPECT_EQ(steps, kSteps);

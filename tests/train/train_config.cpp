@@ -56,6 +56,17 @@ TEST(LearningRate, AWarmUpLongerThanTheTrainingIsNoDivisionByZero) {
   }
 }
 
+TEST(TrainConfig, AShareThatTheScheduleDoesNotUseIsRefused) {
+  const auto load = [](const char* text) {
+    return config::load<TrainConfig>(config::Document::from_text(text, "run.yaml"));
+  };
+  testing::expect_error<UserError>([&] { load("final_lr_share: 0\n"); },
+                                   {"final_lr_share", "constant", "cosine or linear"});
+  EXPECT_EQ(load("final_lr_share: 0.2\nschedule: linear\n").final_lr_share, 0.2);
+  EXPECT_FALSE(load("schedule: constant\n").final_lr_share);
+  EXPECT_EQ(load("{}").log_every, 1);
+}
+
 TEST(TrainConfig, IsReadStrictly) {
   const auto load = [](const char* text) {
     return config::load<TrainConfig>(config::Document::from_text(text, "run.yaml"));
@@ -63,9 +74,10 @@ TEST(TrainConfig, IsReadStrictly) {
   const TrainConfig config = load("schedule: cosine\nema_decay: 0.99\nclip_norm: 0\n");
   EXPECT_EQ(config.schedule, Schedule::cosine);
   EXPECT_EQ(config.ema_decay, 0.99);
-  for (const char* bad : {"lr: 0", "lr: -1", "beta1: 1", "beta2: 1", "beta1: -0.1", "eps: 0", "weight_decay: -1",
-                          "clip_norm: -1", "iterations: -1", "warmup: -1", "keep_checkpoints: 0", "log_every: 0",
-                          "checkpoint_every: -1", "ema_decay: 1.5", "final_lr_share: 2", "schedule: cosinus"}) {
+  for (const char* bad :
+       {"lr: 0", "lr: -1", "beta1: 1", "beta2: 1", "beta1: -0.1", "eps: 0", "weight_decay: -1", "clip_norm: -1",
+        "iterations: -1", "warmup: -1", "keep_checkpoints: 0", "log_every: 0", "checkpoint_every: -1", "ema_decay: 1.5",
+        "ema_decay: 1", "final_lr_share: 2", "schedule: cosinus"}) {
     testing::expect_error<UsageError>([&] { load(bad); }, {"run.yaml:1:"});
   }
 }

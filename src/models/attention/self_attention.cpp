@@ -73,7 +73,8 @@ Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope)
   return out;
 }
 
-at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form) {
+at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form,
+                                     const ops::SoftmaxBranch& kept) {
   const ops::AttentionSpec& spec = attention_.spec;
   require(attention_.supports(form), [&] {
     return cat("[self_attention] form recurrent: found ", to_string(spec),
@@ -84,11 +85,11 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
     features_q = phi_q_->forward(h.phi_q_input);
     features_k = phi_k_->forward(h.phi_k_input);
   }
-  const bool recurrent = form == AttentionForm::recurrent && spec.kind != ops::AttentionKind::softmax;
-  const auto run = recurrent ? ops::hybrid_attention_recurrent : ops::hybrid_attention;
-  return merge_heads(form == AttentionForm::reference
-                         ? ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec)
-                         : run(h.q, h.k, h.v, features_q, features_k, slices, spec));
+  if (form == AttentionForm::reference)
+    return merge_heads(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
+  if (form == AttentionForm::recurrent && spec.kind != ops::AttentionKind::softmax)
+    return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
+  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, kept));
 }
 
 at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {

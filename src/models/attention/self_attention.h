@@ -56,7 +56,8 @@ class SelfAttentionImpl : public ProjectedAttention {
   /// x [B,N,dim] (normalised and modulated) -> q, k, v.
   Heads heads(const at::Tensor& x, const ops::RopeTables& rope) const;
   /// -> [B,N,dim], before the output projection. Throws UserError where the attention does not support the form.
-  at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form);
+  /// `kept`: the softmax branch of these heads, for the parallel form of frozen heads (ops::softmax_branch).
+  at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form, const ops::SoftmaxBranch& kept = {});
   /// The same for one chunk with the state of the chunks before.
   at::Tensor attend_chunk(const Heads& heads, ops::RecurrentState& state, bool update);
   /// [B,N,dim] -> [B,N,dim].

@@ -89,8 +89,8 @@ at::Tensor WanTransformerImpl::unpatch(const at::Tensor& x, const std::array<std
 
 ops::RopeTables WanTransformerImpl::rope(const std::array<std::int64_t, 3>& latent, std::int64_t first_slice) const {
   const auto type = patch_weight_.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return ops::rope_tables(config_.head_width(), {latent[0], latent[1] / config_.patch, latent[2] / config_.patch}, type,
-                          patch_weight_.device(), first_slice);
+  return rope_.get(config_.head_width(), {latent[0], latent[1] / config_.patch, latent[2] / config_.patch}, type,
+                   patch_weight_.device(), first_slice);
 }
 
 at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text,

@@ -45,6 +45,7 @@ class WanTransformerImpl : public torch::nn::Module {
   void check(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text) const;
 
   WanConfig config_;
+  mutable ops::RopeCache rope_;
   at::Tensor patch_weight_, patch_bias_, table_;
   Dense time_1_{nullptr}, time_2_{nullptr}, time_proj_{nullptr}, text_1_{nullptr}, text_2_{nullptr}, proj_out_{nullptr};
   std::vector<Block> blocks_;

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "dist/communicator.h"
+#include "distill/point_source.h"
+#include "distill/trajectories.h"
+
+namespace rehyat::distill {
+
+/// Bytes of all points held at once, over all ranks: those of one round and the held-out ones.
+std::int64_t online_bytes(const models::WanConfig& model, const CacheConfig& config, const DistillConfig& distill,
+                          std::int64_t blocks, const std::vector<std::int64_t>& latent);
+
+/// Points of a teacher that runs beside the students; nothing is written. Round r has the trajectories r*K ... r*K+K-1,
+/// whose prompts come in a seeded order (anew each time all have had their turn) and whose noise is never repeated;
+/// they depend on (seed, number) alone, so that a round can be made again. The held-out points are of prompts that no
+/// round has. Ranks share the walks and then give each block's points to the rank that the block belongs to.
+class OnlinePoints : public PointSource {
+ public:
+  /// `walk.empty_text`, prompts and the teacher on the device of the run. Throws UserError when the points of a round
+  /// need more memory than distill.online.memory, and when no prompt would be left to train or to measure on.
+  OnlinePoints(TeacherWalk walk, std::vector<Prompt> prompts, const DistillConfig& config,
+               const dist::Communicator& world);
+
+  const std::vector<std::int64_t>& blocks() const override { return walk_.blocks; }
+  const std::vector<std::int64_t>& latent() const override { return walk_.latent; }
+  bool readable_everywhere() const override { return false; }
+  std::int64_t rounds() const override { return rounds_; }
+  void share_out(const std::vector<std::int64_t>& open) override;
+  void begin_round(std::int64_t round) override;
+
+  std::int64_t size(data::Split split) const override;
+  at::Tensor input(data::Split split, std::int64_t i, std::int64_t block) const override;
+  bool has_targets() const override { return walk_.config.store_targets; }
+  at::Tensor target(data::Split split, std::int64_t i, std::int64_t block) const override;
+
+ private:
+  struct Point {
+    at::Tensor input, target;
+  };
+  using Points = std::vector<std::map<std::int64_t, Point>>;  ///< by block; only of this rank's blocks
+
+  Points collect(const std::vector<Trajectory>& trajectories, const std::string& title);
+  void exchange(Points& points) const;
+  bool mine(std::int64_t block) const;
+  const Point& point(data::Split split, std::int64_t i, std::int64_t block) const;
+  const Prompt* training_prompt(std::int64_t number) const;
+
+  TeacherWalk walk_;
+  std::vector<Prompt> train_prompts_, held_prompts_;
+  OnlineConfig config_;
+  std::int64_t rounds_, held_trajectories_, points_;
+  const dist::Communicator& world_;
+  std::vector<std::int64_t> open_;
+  Points train_, validation_;
+};
+
+}  // namespace rehyat::distill

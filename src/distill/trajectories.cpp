@@ -1,0 +1,92 @@
+#include "distill/trajectories.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/error.h"
+#include "core/rng.h"
+#include "core/strings.h"
+#include "sampling/generate.h"
+
+namespace rehyat::distill {
+
+std::int64_t branch_count(const CacheConfig& config) {
+  return config.guidance != 1 ? 2 : 1;
+}
+
+std::int64_t points_per_trajectory(const CacheConfig& config) {
+  return std::min(config.keep_per_trajectory, config.sampler.steps * branch_count(config));
+}
+
+std::int64_t point_bytes(const models::WanConfig& model, const CacheConfig& config, std::int64_t trajectories,
+                         std::int64_t blocks, const std::vector<std::int64_t>& latent) {
+  const std::int64_t tokens = latent[0] * (latent[1] / model.patch) * (latent[2] / model.patch);
+  return data::cache_bytes(trajectories, points_per_trajectory(config), blocks, tokens, model.dim,
+                           config.type == CacheType::bf16 ? 2 : 4, config.store_targets);
+}
+
+void check_prompts(const CacheConfig& config, std::size_t prompts) {
+  require(config.validation_share > 0, [] {
+    return "cache.validation_share: found 0, expected above 0: distillation measures its error on held-out prompts";
+  });
+  require(prompts >= 2, [&] {
+    return cat("[cache] found ", prompts, prompts == 1 ? " prompt" : " prompts",
+               ", expected at least two, one to train on and one to measure on; name more in cache.prompts or prepare "
+               "clips with more captions");
+  });
+}
+
+std::vector<bool> held_out_prompts(const CacheConfig& config, std::size_t prompts, std::uint64_t seed) {
+  check_prompts(config, prompts);
+  std::vector<std::size_t> order(prompts);
+  for (std::size_t i = 0; i < prompts; ++i) order[i] = i;
+  Rng(seed, "cache.split").shuffle(order);
+  const auto wanted = std::llround(config.validation_share * static_cast<double>(prompts));
+  const auto count = std::clamp<std::size_t>(static_cast<std::size_t>(wanted), 1, prompts - 1);
+  std::vector<bool> held(prompts, false);
+  for (std::size_t i = 0; i < count; ++i) held[order[i]] = true;
+  return held;
+}
+
+std::vector<data::CachePoint> kept_points(const CacheConfig& config, std::uint64_t seed, const Trajectory& trajectory) {
+  const std::int64_t branches = branch_count(config);
+  std::vector<std::int64_t> all;
+  for (std::int64_t i = 0; i < config.sampler.steps * branches; ++i) all.push_back(i);
+  Rng(seed, trajectory.purpose + ".points", {static_cast<std::uint64_t>(trajectory.number)}).shuffle(all);
+  all.resize(static_cast<std::size_t>(points_per_trajectory(config)));
+  std::sort(all.begin(), all.end());
+  std::vector<data::CachePoint> points;
+  for (const std::int64_t i : all) points.push_back({i / branches, i % branches == 0});
+  return points;
+}
+
+void TeacherWalk::run(const Trajectory& trajectory, const KeepPoint& keep, const std::function<void()>& on_step) {
+  const std::set<std::int64_t> wanted(blocks.begin(), blocks.end());
+  const std::vector<data::CachePoint> points = kept_points(config, seed, trajectory);
+  const at::ScalarType type = config.type == CacheType::bf16 ? at::kBFloat16 : at::kFloat;
+  const auto device = teacher->parameters().front().device();
+  sampling::Request request;
+  request.sampler = config.sampler;
+  request.guidance = config.guidance;
+  request.shape = {teacher->config().in_channels, latent[0], latent[1], latent[2]};
+  request.seed = seed;
+  request.purpose = trajectory.purpose;
+  request.sample = static_cast<std::uint64_t>(trajectory.number);
+  request.compute = compute_type(config.precision, device);
+  request.on_step = on_step;
+  request.prepare = [&](std::int64_t step, bool conditional, models::ForwardOptions& options) {
+    const auto found = std::find_if(points.begin(), points.end(), [&](const data::CachePoint& p) {
+      return p.step == step && p.conditional == conditional;
+    });
+    if (found == points.end()) return;
+    options.tap = [&, point = found - points.begin()](std::int64_t block, const at::Tensor& input,
+                                                      const at::Tensor& output) {
+      if (wanted.contains(block))
+        keep(point, block, input[0].to(type), config.store_targets ? output[0].to(type) : at::Tensor());
+    };
+  };
+  sampling::generate(teacher, request, trajectory.prompt->embedding.to(device), empty_text.to(device));
+}
+
+}  // namespace rehyat::distill

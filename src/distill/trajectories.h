@@ -1,0 +1,63 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/activation_cache.h"
+#include "distill/config.h"
+#include "models/wan/transformer.h"
+
+/// The teacher's trajectories (paper, Eq. 19): prompts x noise samples x denoising steps.
+namespace rehyat::distill {
+
+struct Prompt {
+  std::string text;
+  at::Tensor embedding;  ///< [L,D]
+};
+
+/// Guidance branches of a step, and points kept of one trajectory.
+std::int64_t branch_count(const CacheConfig& config);
+std::int64_t points_per_trajectory(const CacheConfig& config);
+
+/// Bytes of the points of so many trajectories; `latent` = [T,H,W].
+std::int64_t point_bytes(const models::WanConfig& model, const CacheConfig& config, std::int64_t trajectories,
+                         std::int64_t blocks, const std::vector<std::int64_t>& latent);
+
+/// Throws UserError where no prompt, or none to train on, would be left: before any work is done for nothing.
+void check_prompts(const CacheConfig& config, std::size_t prompts);
+
+/// Which of the prompts are held out, with all their trajectories: at least one, at most all but one.
+std::vector<bool> held_out_prompts(const CacheConfig& config, std::size_t prompts, std::uint64_t seed);
+
+/// One walk of the teacher from noise to a video. `purpose` and `number` name its random streams.
+struct Trajectory {
+  std::string purpose;
+  std::int64_t number = 0;
+  const Prompt* prompt = nullptr;
+};
+
+/// The kept (step, branch) points of a trajectory, drawn without repetition, in the order in which they are reached.
+std::vector<data::CachePoint> kept_points(const CacheConfig& config, std::uint64_t seed, const Trajectory& trajectory);
+
+/// Receives a kept point's number, the block, the attention's input [N,dim] and, with store_targets, its output
+/// [N,dim]; both in the stored type.
+using KeepPoint =
+    std::function<void(std::int64_t point, std::int64_t block, const at::Tensor& input, const at::Tensor& target)>;
+
+/// What all walks share.
+struct TeacherWalk {
+  models::WanTransformer teacher{nullptr};
+  CacheConfig config;
+  std::vector<std::int64_t> blocks, latent;
+  at::Tensor empty_text;  ///< [L,D]
+  std::uint64_t seed = 0;
+
+  /// Samples with guidance; `on_step` after each denoising step. The noise, and so the points, depend on (seed,
+  /// trajectory) alone.
+  void run(const Trajectory& trajectory, const KeepPoint& keep, const std::function<void()>& on_step);
+};
+
+}  // namespace rehyat::distill

@@ -1,0 +1,134 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "core/expect_error.h"
+#include "core/log.h"
+#include "core/temp_folder.h"
+#include "distill/block_task.h"
+#include "distill/distill_case.h"
+
+namespace rehyat::distill {
+namespace {
+
+using testing::all_blocks;
+using testing::distill_config;
+using testing::every_attention;
+using testing::expect_error;
+using testing::FakePoints;
+using testing::phi_name;
+using testing::small_wan;
+using testing::TempFolder;
+
+std::vector<BlockResult> run(FakePoints& points, const models::BlockAttention& attention, const DistillConfig& config,
+                             const std::filesystem::path& folder) {
+  const models::WanTransformer teacher = small_wan();
+  return distill(teacher, all_blocks(teacher, attention), points, config, 5, "f", folder, dist::Communicator());
+}
+
+/// The losses of block 0, as they were written.
+std::vector<double> losses(const std::filesystem::path& folder) {
+  std::vector<double> out;
+  std::istringstream lines(read_file(folder / "phi-00000/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const auto values = nlohmann::ordered_json::parse(line);
+    if (values.contains("loss")) out.push_back(values["loss"]);
+  }
+  return out;
+}
+
+TEST(Blocks, OneThatFailsIsReportedAndTheOthersAreKept) {
+  const TempFolder whole;
+  FakePoints good;
+  run(good, every_attention()[1], distill_config(), whole.path());
+  for (const bool only_train : {true, false}) {
+    const TempFolder folder;
+    FakePoints bad(1, only_train);
+    expect_error<UserError>(
+        [&] { run(bad, every_attention()[1], distill_config(), folder.path()); },
+        {"block 1 failed", only_train ? "step 1: found loss" : "held-out error", "the other blocks are kept"});
+    for (const std::int64_t block : {0, 1, 2}) EXPECT_EQ(std::filesystem::exists(folder / phi_name(block)), block != 1);
+    const auto kept = std::filesystem::last_write_time(folder / phi_name(0));
+    const auto results = run(good, every_attention()[1], distill_config(), folder.path());
+    EXPECT_EQ(std::filesystem::last_write_time(folder / phi_name(0)), kept);
+    EXPECT_EQ(testing::phi_files(folder.path()), testing::phi_files(whole.path()));
+    ASSERT_EQ(results.size(), 3U);
+    for (const BlockResult& r : results) {
+      EXPECT_TRUE(std::isfinite(r.distilled));
+      EXPECT_GT(r.window_only, 0);
+    }
+  }
+}
+
+TEST(Blocks, KeptSoftmaxBranchesChangeNoBit) {
+  FakePoints points;
+  for (const std::size_t kind : {1U, 3U, 5U, 6U, 7U, 8U}) {
+    SCOPED_TRACE(ops::to_string(every_attention()[kind].spec));
+    const TempFolder without, some, all;
+    DistillConfig config = distill_config();
+    config.keep_softmax = 0;
+    run(points, every_attention()[kind], config, without.path());
+    config.keep_softmax = 20'000;  // about two points
+    run(points, every_attention()[kind], config, some.path());
+    config.keep_softmax = 1 << 30;
+    run(points, every_attention()[kind], config, all.path());
+    ASSERT_EQ(losses(without.path()).size(), 12U);
+    for (const TempFolder* folder : {&some, &all}) {
+      EXPECT_EQ(losses(folder->path()), losses(without.path()));
+      EXPECT_EQ(testing::phi_files(folder->path()), testing::phi_files(without.path()));
+    }
+  }
+}
+
+TEST(Blocks, TheWindowAloneIsTheAttentionWithoutFeatures) {
+  const models::WanTransformer teacher = small_wan();
+  models::WanTransformer student = small_wan();
+  testing::convert_all(student, every_attention()[1]);
+  const FakePoints points;
+  const auto rope = student->rope(testing::kLatent);
+  BlockTask task(1, student->attention(1), rope, points, distill_config(), 5);
+  double expected = 0;
+  for (std::int64_t i = 0; i < 2; ++i) {
+    const at::NoGradGuard no_grad;
+    const auto h = teacher->attention(1)->heads(points.input(data::Split::validation, i, 1).unsqueeze(0), rope);
+    const at::Tensor none = at::zeros({1, 2, 42, 1});
+    expected +=
+        relative_l1(ops::hybrid_attention(h.q, h.k, h.v, none, none, testing::kLatent[0], every_attention()[1].spec),
+                    at::scaled_dot_product_attention(h.q, h.k, h.v));
+  }
+  EXPECT_NEAR(task.window_only_error(), expected / 2, 1e-6);
+}
+
+TEST(Blocks, HalfProductsTrainFloatWeights) {
+  FakePoints points;
+  const TempFolder half, full;
+  DistillConfig config = distill_config(20);
+  run(points, every_attention()[1], config, full.path());
+  config.precision = Precision::bf16;
+  const auto results = run(points, every_attention()[1], config, half.path());
+  const auto a = losses(full.path()), b = losses(half.path());
+  ASSERT_EQ(a.size(), b.size());
+  EXPECT_NE(a, b);
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 0.03 * a[i]) << i;
+  EXPECT_LT(results[0].distilled, results[0].untrained);
+  const safetensors::Reader reader(half / phi_name(0));
+  for (const auto& tensor : reader.tensors()) EXPECT_EQ(read_tensor(reader, tensor).scalar_type(), at::kFloat);
+}
+
+TEST(Blocks, EveryStepOfEachIsInTheLogFile) {
+  FakePoints points;
+  const TempFolder folder;
+  {
+    const log::FileScope file(folder / "log.txt");
+    run(points, every_attention()[1], distill_config(5), folder.path());
+  }
+  const std::string text = read_file(folder / "log.txt");
+  for (const int block : {0, 1, 2}) {
+    for (int step = 1; step <= 5; ++step)
+      EXPECT_NE(text.find(cat("distill block ", block, ", step ", step, " of 5: loss ")), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace rehyat::distill

@@ -1,0 +1,108 @@
+#include "distill/online.h"
+
+#include <gtest/gtest.h>
+
+#include "core/expect_error.h"
+#include "core/temp_folder.h"
+#include "dist/mpi_test_main.h"
+#include "distill/distill_case.h"
+
+namespace rehyat::distill {
+namespace {
+
+using testing::all_blocks;
+using testing::distill_config;
+using testing::every_attention;
+using testing::expect_error;
+using testing::small_wan;
+using testing::some_prompts;
+using testing::TempFolder;
+using testing::walk_of;
+using testing::world;
+
+DistillConfig online_config(std::int64_t rounds = 3, std::int64_t trajectories = 3) {
+  DistillConfig out = distill_config();
+  out.source = Source::online;
+  out.online = OnlineConfig{.rounds = rounds, .trajectories = trajectories, .memory = 1 << 24};
+  return out;
+}
+
+std::vector<BlockResult> run(const DistillConfig& config, const std::filesystem::path& folder,
+                             const dist::Communicator& ranks, bool targets = false) {
+  const models::WanTransformer teacher = small_wan();
+  TeacherWalk walk = walk_of(teacher);
+  walk.config.store_targets = targets;
+  OnlinePoints points(walk, some_prompts(), config, ranks);
+  return distill(teacher, all_blocks(teacher, every_attention()[1]), points, config, 5, "f", folder, ranks);
+}
+
+class Online : public ::testing::Test {
+ protected:
+  Online() : shared_(world().broadcast(temp_.path().string(), 0)) {}
+  ~Online() override { world().barrier(); }
+  TempFolder temp_, mine_;
+  std::filesystem::path shared_;
+};
+
+TEST_F(Online, TheFilesDoNotDependOnTheNumberOfRanks) {
+  for (const bool targets : {false, true}) {
+    const std::string name = targets ? "targets" : "inputs";
+    const auto alone = run(online_config(), mine_ / name, dist::Communicator(), targets);
+    const auto together = run(online_config(), shared_ / name, world(), targets);
+    EXPECT_EQ(testing::phi_files(shared_ / name), testing::phi_files(mine_ / name));
+    ASSERT_EQ(together.size(), 3U);
+    for (std::size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(together[i].distilled, alone[i].distilled);
+      EXPECT_EQ(together[i].untrained, alone[i].untrained);
+      EXPECT_LT(together[i].distilled, together[i].untrained);
+    }
+  }
+}
+
+TEST_F(Online, ARoundHasNewPointsAndCanBeMadeAgain) {
+  const models::WanTransformer teacher = small_wan();
+  OnlinePoints points(walk_of(teacher), some_prompts(), online_config(), world());
+  points.share_out({0, 1, 2});
+  const std::int64_t block = world().rank() % 3;
+  if (world().rank() > 2) {  // owns none, and takes part all the same
+    for (const std::int64_t round : {0, 1, 0}) points.begin_round(round);
+    return;
+  }
+  EXPECT_EQ(points.size(data::Split::validation), 4);  // two trajectories of two points for three samples
+  std::vector<std::vector<at::Tensor>> rounds;
+  for (const std::int64_t round : {0, 1, 0}) {
+    points.begin_round(round);
+    ASSERT_EQ(points.size(data::Split::train), 6);
+    std::vector<at::Tensor> inputs;
+    for (std::int64_t i = 0; i < 6; ++i) inputs.push_back(points.input(data::Split::train, i, block).clone());
+    rounds.push_back(inputs);
+  }
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_TRUE(at::equal(rounds[0][i], rounds[2][i]));
+    for (std::size_t j = 0; j < 6; ++j) EXPECT_FALSE(at::allclose(rounds[0][i], rounds[1][j]));
+    for (std::int64_t v = 0; v < 4; ++v)
+      EXPECT_FALSE(at::allclose(rounds[0][i], points.input(data::Split::validation, v, block)));
+  }
+}
+
+TEST_F(Online, MoreRoundsThanStepsAndNoStepsAtAllWork) {
+  DistillConfig few = online_config(50, 1);
+  few.train.iterations = 2;
+  run(few, shared_ / "few", world());
+  few.train.iterations = 0;
+  const auto results = run(few, shared_ / "none", world());
+  EXPECT_EQ(results[0].distilled, results[0].untrained);
+}
+
+TEST_F(Online, WhatDoesNotFitIsRefusedBeforeTheTeacherRuns) {
+  const models::WanTransformer teacher = small_wan();
+  DistillConfig small = online_config();
+  small.online->memory = 1000;
+  expect_error<UserError>([&] { OnlinePoints(walk_of(teacher), some_prompts(), small, world()); },
+                          {"distill.online.memory", "expected at most", "distill.online.trajectories"});
+  expect_error<UserError>([&] { OnlinePoints(walk_of(teacher), some_prompts(1), online_config(), world()); },
+                          {"found 1 prompt", "at least two"});
+}
+
+}  // namespace
+}  // namespace rehyat::distill

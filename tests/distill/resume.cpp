@@ -1,0 +1,80 @@
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "core/temp_folder.h"
+#include "distill/distill_case.h"
+
+namespace rehyat::distill {
+namespace {
+
+using testing::TempFolder;
+
+/// A process of its own that distils online in `folder`.
+pid_t start(const std::filesystem::path& folder) {
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  int code = 0;
+  try {
+    DistillConfig config = testing::distill_config(40);
+    config.source = Source::online;
+    config.online = OnlineConfig{.rounds = 4, .trajectories = 3, .memory = 1 << 24};
+    const models::WanTransformer teacher = testing::small_wan();
+    const dist::Communicator alone;
+    OnlinePoints points(testing::walk_of(teacher), testing::some_prompts(), config, alone);
+    distill(teacher, testing::all_blocks(teacher, testing::every_attention()[1]), points, config, 5, "f", folder,
+            alone);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    code = 1;
+  }
+  ::_exit(code);
+}
+
+int wait_for(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+TEST(OnlineResume, KilledAtRandomMomentsEndsAsIfNeverKilled) {
+  const TempFolder whole;
+  ASSERT_EQ(wait_for(start(whole.path())), 0);
+  const std::string expected = testing::phi_files(whole.path());
+  int kills = 0;
+  for (std::uint64_t round = 0; round < 3; ++round) {
+    const TempFolder folder;
+    Rng rng(round, "test.kill");
+    int code = -SIGKILL;
+    for (int attempt = 0; attempt < 12 && code != 0; ++attempt) {
+      const pid_t child = start(folder.path());
+      ::usleep(static_cast<useconds_t>(50'000 + rng.below(500'000)));
+      ::kill(child, SIGKILL);
+      code = wait_for(child);
+      ASSERT_TRUE(code == 0 || code == -SIGKILL) << code;
+      kills += code == 0 ? 0 : 1;
+    }
+    if (code != 0) ASSERT_EQ(wait_for(start(folder.path())), 0);
+    EXPECT_EQ(testing::phi_files(folder.path()), expected) << "round " << round;
+  }
+  EXPECT_GT(kills, 3);
+}
+
+TEST(OnlineResume, ABlockThatIsAheadWaitsForTheOthers) {
+  // Block 2 has lost its checkpoints: rounds begin again for it, and the finished ones stay as they are.
+  const TempFolder whole, folder;
+  ASSERT_EQ(wait_for(start(whole.path())), 0);
+  ASSERT_EQ(wait_for(start(folder.path())), 0);
+  std::filesystem::remove_all(folder / "phi-00002");
+  std::filesystem::remove(folder / "phi-00002.json");
+  std::filesystem::remove_all(folder / "phi-00001/checkpoints/step-00000040");
+  std::filesystem::remove(folder / "phi-00001.json");
+  ASSERT_EQ(wait_for(start(folder.path())), 0);
+  EXPECT_EQ(testing::phi_files(folder.path()), testing::phi_files(whole.path()));
+}
+
+}  // namespace
+}  // namespace rehyat::distill

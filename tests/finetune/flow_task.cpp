@@ -1,0 +1,153 @@
+#include "finetune/flow_task.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "core/temp_folder.h"
+#include "data/hdf5_file.h"
+#include "data/manifest.h"
+#include "dist/mpi_test_main.h"
+#include "models/small_wan.h"
+#include "train/reduce.h"
+
+namespace rehyat::finetune {
+namespace {
+
+using testing::world;
+
+/// A dataset as `prepare` writes it: held-out clips a, b, c with 5, 1 and 2 windows in file order; 3 windows to train
+/// on.
+class Dataset : public ::testing::Test {
+ protected:
+  Dataset() {
+    const std::vector<std::pair<std::string, bool>> windows = {{"t", false}, {"a", true},  {"a", true}, {"a", true},
+                                                               {"a", true},  {"a", true},  {"b", true}, {"c", true},
+                                                               {"c", true},  {"t", false}, {"u", false}};
+    data::Hdf5Writer shard(folder_ / "shard.h5"), text(folder_ / "text.h5");
+    nlohmann::ordered_json samples = nlohmann::ordered_json::array();
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      Rng rng(1, "test.latents", {i});
+      shard.write(cat("latents/", i), randn(rng, {4, 3, 4, 4}));
+      samples.push_back(
+          {{"shard", 0}, {"index", i}, {"clip", windows[i].first}, {"caption", 1}, {"validation", windows[i].second}});
+    }
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      Rng rng(1, "test.text", {i});
+      text.write(cat("text/", i), randn(rng, {5, 20}));
+    }
+    shard.commit();
+    text.commit();
+    data::write_manifest(folder_.path(), {{"test", 1}},
+                         {{"shards", {data::file_entry(folder_.path(), "shard.h5")}},
+                          {"captions", {"", "words"}},
+                          {"text", data::file_entry(folder_.path(), "text.h5")},
+                          {"samples", samples}});
+    dataset_ = std::make_unique<data::LatentDataset>(folder_.path(), data::Identity{{"test", 1}});
+  }
+
+  static FlowTrainingConfig config(std::int64_t global_batch, std::int64_t micro_batch) {
+    FlowTrainingConfig out;
+    out.global_batch = global_batch;
+    out.micro_batch = micro_batch;
+    out.validation_samples = 6;
+    return out;
+  }
+  FlowTask task(const FlowTrainingConfig& config, const dist::Communicator& ranks,
+                const std::string& stage = "finetune") const {
+    return FlowTask(testing::small_wan(2), *dataset_, config, 4, stage, ranks);
+  }
+  /// The number of the held-out window that a point was made of.
+  std::int64_t window_of(const FlowSample& point) const {
+    for (std::int64_t i = 0; i < dataset_->size(data::Split::validation); ++i) {
+      if (at::equal(dataset_->get(data::Split::validation, i).latents, point.x0)) return i;
+    }
+    return -1;
+  }
+
+  testing::TempFolder folder_;
+  std::unique_ptr<data::LatentDataset> dataset_;
+};
+
+/// One step's loss over all ranks, with its gradients left in the parameters.
+double step_loss(FlowTask& task, const dist::Communicator& ranks) {
+  at::Tensor total = at::zeros({}, at::kDouble);
+  const auto parameters = task.parameters();
+  for (std::int64_t micro = 0; micro < task.micro_batches(); ++micro) {
+    const at::Tensor loss = task.loss(2, micro);
+    loss.backward();
+    total += loss.detach();
+  }
+  train::reduce_gradients(parameters, total, ranks);
+  return total.item<double>();
+}
+
+TEST_F(Dataset, UnevenAndEmptySharesAddUpToTheWholeBatch) {
+  const dist::Communicator alone;
+  // Fewer samples than ranks, one more than a multiple, micro-batches that do not divide the share.
+  for (const auto& [global, micro] :
+       std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {3, 1}, {5, 2}, {7, 3}}) {
+    SCOPED_TRACE(cat(global, " samples, ", micro, " at once"));
+    FlowTask single = task(config(global, global), alone), shared = task(config(global, micro), world());
+    for (const double count : world().all_gather(static_cast<double>(shared.micro_batches())))
+      EXPECT_EQ(count, static_cast<double>(shared.micro_batches()));
+    EXPECT_NEAR(step_loss(shared, world()), step_loss(single, alone), 1e-5);
+    const auto expected = single.parameters(), found = shared.parameters();
+    for (std::size_t i = 0; i < found.size(); ++i)
+      EXPECT_TRUE(at::allclose(found[i].tensor.grad(), expected[i].tensor.grad(), 1e-4, 1e-6)) << found[i].name;
+  }
+}
+
+TEST_F(Dataset, TheValidationLossIsTheSameOnAnyNumberOfRanks) {
+  const dist::Communicator alone;
+  FlowTask single = task(config(2, 1), alone), shared = task(config(2, 1), world());
+  EXPECT_NEAR(shared.validate().at("validation_loss").get<double>(),
+              single.validate().at("validation_loss").get<double>(), 1e-6);
+}
+
+TEST_F(Dataset, ValidationPointsAreSpreadOverTheClips) {
+  FlowTrainingConfig few = config(2, 1);
+  few.validation_samples = 3;
+  std::set<std::string> clips;
+  for (const FlowSample& point : validation_points(*dataset_, few, 4))
+    clips.insert(dataset_->clip(data::Split::validation, window_of(point)));
+  EXPECT_EQ(clips, (std::set<std::string>{"a", "b", "c"}));
+  few.validation_samples = 24;
+  std::map<std::int64_t, int> windows;
+  std::map<std::string, int> by_clip;
+  const auto points = validation_points(*dataset_, few, 4), again = validation_points(*dataset_, few, 4);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    EXPECT_TRUE(at::equal(points[i].x0, again[i].x0) && at::equal(points[i].noise, again[i].noise));
+    const std::int64_t window = window_of(points[i]);
+    ++windows[window];
+    ++by_clip[dataset_->clip(data::Split::validation, window)];
+  }
+  EXPECT_EQ(windows.size(), 8U);  // every window, in turn
+  for (const auto& item : by_clip) EXPECT_EQ(item.second, 8) << item.first;
+  // A longer list begins with the shorter one: the number of points does not choose them.
+  EXPECT_TRUE(at::equal(points[1].noise, validation_points(*dataset_, config(2, 1), 4)[1].noise));
+}
+
+TEST_F(Dataset, StagesWithTheSameSeedSeeOtherSamples) {
+  const dist::Communicator alone;
+  FlowTask first = task(config(4, 4), alone, "pretrain"), same = task(config(4, 4), alone, "pretrain"),
+           other = task(config(4, 4), alone, "finetune");
+  const double loss = step_loss(first, alone);
+  EXPECT_EQ(loss, step_loss(same, alone));
+  EXPECT_NE(loss, step_loss(other, alone));
+}
+
+TEST_F(Dataset, HalfProductsStayClose) {
+  const dist::Communicator alone;
+  FlowTrainingConfig half = config(4, 4);
+  half.precision = Precision::bf16;
+  FlowTask a = task(config(4, 4), alone), b = task(half, alone);
+  const double full = step_loss(a, alone), narrow = step_loss(b, alone);
+  EXPECT_NE(full, narrow);
+  EXPECT_NEAR(full, narrow, 0.02 * full);
+  EXPECT_EQ(b.parameters().front().tensor.grad().scalar_type(), at::kFloat);
+}
+
+}  // namespace
+}  // namespace rehyat::finetune
