@@ -59,7 +59,7 @@ std::vector<std::string> read_lines(const std::filesystem::path& path) {
 }  // namespace
 
 Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
-    : config_(std::move(config)), world_(world), device_(choose_device(config_.run.device, world.local_rank())) {
+    : config_(std::move(config)), world_(world) {
   set_threads(config_.run.threads, world.local_size());
   codec_ = std::make_unique<models::BlockTransformCodec>();
   models::SeededTextOptions text;
@@ -69,6 +69,11 @@ Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
 }
 
 Experiment::~Experiment() = default;
+
+at::Device Experiment::device() const {
+  if (!device_) device_ = choose_device(config_.run.device, world_.local_rank());
+  return *device_;
+}
 
 Experiment Experiment::with_hybrid(const models::HybridConfig& hybrid) const {
   ExperimentConfig other = config_;
@@ -169,6 +174,32 @@ Stage Experiment::finetune_stage() {
                 {"seed", config_.run.seed}});
 }
 
+Stage Experiment::sample_stage() {
+  return Stage(config_.run.dir, "sample",
+               {{"settings", config::to_json(config_.sample)},
+                {"model", models::to_json(blocks())},
+                {"of", finetune_stage().fingerprint()}});
+}
+
+Stage Experiment::export_stage() {
+  return Stage(config_.run.dir, "export",
+               {{"model", finetune_stage().fingerprint()}, {"settings", config::to_json(config_.export_)}});
+}
+
+Stage Experiment::verify_stage() {
+  return Stage(config_.run.dir, "verify", {{"model", finetune_stage().fingerprint()}});
+}
+
+void Experiment::open(const Stage& stage) const {
+  world_.together([&] {
+    if (world_.rank() != 0) return;
+    make_folder(config_.run.dir);
+    stage.open();
+    write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
+    record_environment(stage.folder(), environment(world_, device()));
+  });
+}
+
 json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>& work) {
   bool complete = false;
   world_.together([&] { complete = stage.complete(); });
@@ -177,13 +208,7 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
     return stage.summary();
   }
   const auto start = std::chrono::steady_clock::now();
-  world_.together([&] {
-    if (world_.rank() != 0) return;
-    make_folder(config_.run.dir);
-    stage.open();
-    write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
-    record_environment(stage.folder(), environment(world_, device_));
-  });
+  open(stage);
   // After the folder exists on rank 0, and everybody waited for it.
   std::unique_ptr<log::FileScope> file;
   world_.together([&] {
@@ -216,7 +241,7 @@ const data::LatentDataset& Experiment::dataset() {
 
 json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
                             const finetune::FlowTrainingConfig& config, const char* title) {
-  model->to(device_);
+  model->to(device());
   finetune::FlowTask task(model, dataset(), config, config_.run.seed, world_);
   const json result = train::train(task, config.train, {title, stage.folder(), stage.fingerprint(), false, {}}, world_);
   world_.together([&] {
@@ -248,7 +273,7 @@ json Experiment::pretrain() {
 }
 
 at::Tensor Experiment::encode_prompt(const std::string& prompt) {
-  return text_->encode({prompt})[0].to(device_);
+  return text_->encode({prompt})[0].to(device());
 }
 
 json Experiment::cache() {
@@ -310,10 +335,10 @@ models::WanTransformer Experiment::load(WhichModel which) {
     if (which == WhichModel::finetuned) {
       const Stage stage = finetune_stage();
       stage.require_complete("finetune");
-      model = models::load_model(stage.folder() / "model", device_);
+      model = models::load_model(stage.folder() / "model", device());
       return;
     }
-    model = models::load_model(teacher_folder(), device_);
+    model = models::load_model(teacher_folder(), device());
     if (which == WhichModel::teacher) return;
     const auto size = latent();
     models::convert(model, blocks(), config_.run.seed, {size[0], size[1], size[2]});
@@ -343,7 +368,8 @@ sampling::Request Experiment::sample_request(const models::WanTransformer& model
   request.shape = {model->config().in_channels, size[0], size[1], size[2]};
   request.seed = config_.sample.seed;
   request.sample = sample;
-  request.form = config_.sample.form;
+  // Of the model that was given: a comparison samples several from one config.
+  request.form = config_.sample.resolved_form(models::block_map_of(model));
   std::string reason;
   request.order = sampling::best_order(model, request, reason);
   return request;
