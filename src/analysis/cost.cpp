@@ -114,10 +114,11 @@ std::int64_t patch_volume(const Dimensions& d) {
 }
 
 double outside_macs(const Dimensions& d, double n) {
-  const double dim = static_cast<double>(d.dim), patch = static_cast<double>(d.channels * patch_volume(d));
+  const double dim = static_cast<double>(d.dim);
+  const double patches = static_cast<double>((d.channels + d.out_channels) * patch_volume(d));
   const double text = static_cast<double>(d.text_tokens) * (static_cast<double>(d.text_width) * dim + dim * dim);
   const double time = static_cast<double>(d.frequency) * dim + dim * dim + 6 * dim * dim;
-  return 2 * n * patch * dim + text + time;
+  return n * patches * dim + text + time;
 }
 
 template <typename T>
@@ -136,6 +137,7 @@ void Dimensions::validate() const {
                                     {"text_width", text_width},
                                     {"text_tokens", text_tokens},
                                     {"channels", channels},
+                                    {"out_channels", out_channels},
                                     {"patch[0]", patch[0]},
                                     {"patch[1]", patch[1]},
                                     {"patch[2]", patch[2]}})
@@ -170,11 +172,11 @@ std::int64_t phi_parameters(const Dimensions& dimensions, const ops::FeatureMapC
 }
 
 std::int64_t model_parameters(const Dimensions& d) {
-  const std::int64_t patch = d.channels * patch_volume(d);
+  const std::int64_t patch = d.channels * patch_volume(d), out = d.out_channels * patch_volume(d);
   const std::int64_t time =
       linear_parameters(d.frequency, d.dim) + linear_parameters(d.dim, d.dim) + linear_parameters(d.dim, 6 * d.dim);
   const std::int64_t text = linear_parameters(d.text_width, d.dim) + linear_parameters(d.dim, d.dim);
-  const std::int64_t head = linear_parameters(d.dim, patch) + 2 * d.dim;
+  const std::int64_t head = linear_parameters(d.dim, out) + 2 * d.dim;
   return d.layers * block_parameters(d) + linear_parameters(patch, d.dim) + time + text + head;
 }
 
@@ -241,8 +243,9 @@ ModelCost model_cost(const Dimensions& dimensions, const VideoSize& video, const
   return total;
 }
 
-std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, std::int64_t branches) {
-  return (model.state_bytes + model.ring_bytes) * steps * branches;
+std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, std::int64_t branches,
+                                  std::int64_t number_bytes) {
+  return (model.state_bytes + model.ring_bytes / kRingBytes * number_bytes) * steps * branches;
 }
 
 nlohmann::ordered_json to_json(const BlockCost& cost) {

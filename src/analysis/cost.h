@@ -19,7 +19,7 @@ struct Dimensions {
   std::int64_t dim = 1536, layers = 30, heads = 12, ffn = 8960;
   std::int64_t frequency = 256;                       ///< width of the timestep's sinusoid
   std::int64_t text_width = 4096, text_tokens = 512;  ///< of the text encoder, padding included
-  std::int64_t channels = 16;                         ///< of the latent, in and out
+  std::int64_t channels = 16, out_channels = 16;      ///< of the latent, in and out
   std::array<std::int64_t, 3> patch{1, 2, 2};         ///< time, height, width
 
   std::int64_t head_width() const { return dim / heads; }
@@ -93,6 +93,8 @@ nlohmann::ordered_json to_json(const ModelCost& cost);
 ModelCost model_cost(const Dimensions& dimensions, const VideoSize& video, const std::vector<BlockChoice>& blocks);
 
 /// Bytes that chunk-by-chunk sampling holds: one state and ring for each block, denoising step and guidance branch.
-std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, std::int64_t branches);
+/// `number_bytes`: of a number in the ring, which is of the compute type; the states are float32 whatever it is.
+std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, std::int64_t branches,
+                                  std::int64_t number_bytes);
 
 }  // namespace rehyat::analysis

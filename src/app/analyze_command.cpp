@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <iomanip>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "analysis/cost.h"
@@ -15,7 +17,7 @@ using json = nlohmann::ordered_json;
 struct Options {
   std::string config;
   std::vector<std::string> overrides;
-  std::int64_t frames = 0, height = 0, width = 0;
+  std::optional<std::int64_t> frames, height, width;
 };
 
 /// The patterns of the paper, and the other kinds.
@@ -30,14 +32,27 @@ std::vector<ops::AttentionSpec> specs_to_show() {
   return specs;
 }
 
-std::string table(const std::vector<std::pair<ops::AttentionSpec, analysis::BlockCost>>& rows) {
+struct Row {
+  std::string name;
+  analysis::BlockCost cost;
+};
+
+/// What is counted, and how.
+struct Subject {
+  analysis::Dimensions dimensions;
+  analysis::VideoSize video;
+  ops::FeatureMapConfig phi;
+  std::vector<analysis::BlockChoice> blocks;  ///< of a config; empty without one
+};
+
+std::string table(const std::vector<Row>& rows) {
   std::ostringstream out;
-  out << std::fixed << std::setprecision(3) << std::left << std::setw(36) << "attention of the block" << std::right
+  out << std::fixed << std::setprecision(3) << std::left << std::setw(46) << "attention of the block" << std::right
       << std::setw(10) << "paper" << std::setw(12) << "recurrent" << std::setw(12) << "attention" << std::setw(12)
       << "state" << std::setw(12) << "ring"
       << "\n";
-  for (const auto& [spec, cost] : rows) {
-    out << std::left << std::setw(36) << ops::to_string(spec) << std::right << std::setw(10) << cost.block_tflops_paper
+  for (const auto& [name, cost] : rows) {
+    out << std::left << std::setw(46) << name << std::right << std::setw(10) << cost.block_tflops_paper
         << std::setw(12);
     if (cost.block_tflops_recurrent) {
       out << *cost.block_tflops_recurrent;
@@ -52,35 +67,80 @@ std::string table(const std::vector<std::pair<ops::AttentionSpec, analysis::Bloc
   return out.str();
 }
 
-void analyze(Context& context, const Options& options) {
-  analysis::Dimensions dimensions;
-  analysis::VideoSize video;
-  ops::FeatureMapConfig phi;
+Subject subject_of(const Context& context, const Options& options) {
+  Subject out;
   if (!options.config.empty()) {
     Arguments arguments;
     arguments.config = options.config;
     arguments.overrides = options.overrides;
     const Context own{arguments, context.world};
     pipeline::Experiment experiment = load_experiment(own);
-    dimensions = dimensions_of(experiment.architecture());
-    video = video_of(experiment.config().data);
-    phi = experiment.config().hybrid.attention.phi;
+    out.dimensions = dimensions_of(experiment.architecture());
+    out.video = video_of(experiment.config().data);
+    out.phi = experiment.config().hybrid.attention.phi;
+    out.blocks = block_choices(experiment);
+  } else if (!options.overrides.empty()) {
+    throw UsageError(Mistake{"analyze", cat('"', options.overrides.front(), "\" without a config"),
+                             "-c FILE.yaml in front of settings", ""});
   }
-  if (options.frames > 0) video.frames = options.frames;
-  if (options.height > 0) video.height = options.height;
-  if (options.width > 0) video.width = options.width;
-  std::vector<std::pair<ops::AttentionSpec, analysis::BlockCost>> rows;
+  out.video.frames = options.frames.value_or(out.video.frames);
+  out.video.height = options.height.value_or(out.video.height);
+  out.video.width = options.width.value_or(out.video.width);
+  return out;
+}
+
+/// The rows of the paper and of the other kinds, and those that the config itself uses.
+std::vector<Row> rows_of(const Subject& subject) {
+  std::vector<Row> rows;
+  for (const ops::AttentionSpec& spec : specs_to_show())
+    rows.push_back({ops::to_string(spec), analysis::block_cost(subject.dimensions, subject.video, spec, subject.phi)});
+  std::vector<std::string> seen;
+  for (const analysis::BlockChoice& choice : subject.blocks) {
+    const std::string name = ops::to_string(choice.attention);
+    if (std::find(seen.begin(), seen.end(), name) != seen.end()) continue;
+    seen.push_back(name);
+    const auto count = std::count_if(subject.blocks.begin(), subject.blocks.end(),
+                                     [&](const auto& other) { return ops::to_string(other.attention) == name; });
+    rows.push_back({cat("config, ", count, count == 1 ? " block: " : " blocks: ", name),
+                    analysis::block_cost(subject.dimensions, subject.video, choice.attention, choice.phi)});
+  }
+  return rows;
+}
+
+std::string model_text(const analysis::ModelCost& cost) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(3) << "\nThe model as configured, one pass: " << cost.tflops_paper
+      << " TFLOP in the paper's count, " << cost.tflops_recurrent << " recurrently, " << cost.tflops_softmax
+      << " with no block converted; " << human_count(cost.parameters) << " parameters, of which feature maps "
+      << human_count(cost.phi_parameters) << "; " << human_bytes(cost.state_bytes) << " of states, "
+      << human_bytes(cost.ring_bytes) << " of rings; "
+      << (cost.constant_memory ? "constant memory: it is sampled chunk by chunk."
+                               : "not every block is recurrent: it is sampled step by step.");
+  return out.str();
+}
+
+void analyze(Context& context, const Options& options) {
+  const Subject subject = subject_of(context, options);
+  const std::vector<Row> rows = rows_of(subject);
   json list = json::array();
-  for (const ops::AttentionSpec& spec : specs_to_show()) {
-    rows.emplace_back(spec, analysis::block_cost(dimensions, video, spec, phi));
-    list.push_back(analysis::to_json(rows.back().second));
+  const std::size_t own = rows.size() - std::min(rows.size(), specs_to_show().size());
+  for (const Row& row : rows) {
+    list.push_back(analysis::to_json(row.cost));
+    list.back()["own"] = list.size() > rows.size() - own;
   }
-  const json result = {{"parameters", analysis::model_parameters(dimensions)},
-                       {"phi_parameters_per_block", analysis::phi_parameters(dimensions, phi)},
-                       {"rows", list}};
-  context.result(result, cat("parameters ", human_count(analysis::model_parameters(dimensions)), ", feature maps ",
-                             human_count(analysis::phi_parameters(dimensions, phi)), " a block; ", video.frames,
-                             " frames at ", video.height, " x ", video.width, "\n\n", table(rows)));
+  json result = {{"parameters", analysis::model_parameters(subject.dimensions)},
+                 {"phi_parameters_per_block", analysis::phi_parameters(subject.dimensions, subject.phi)},
+                 {"rows", list}};
+  std::string text =
+      cat("parameters ", human_count(analysis::model_parameters(subject.dimensions)), ", feature maps ",
+          human_count(analysis::phi_parameters(subject.dimensions, subject.phi)), " a block; ", subject.video.frames,
+          " frames at ", subject.video.height, " x ", subject.video.width, "\n\n", table(rows));
+  if (!subject.blocks.empty()) {
+    const auto cost = analysis::model_cost(subject.dimensions, subject.video, subject.blocks);
+    result["model"] = analysis::to_json(cost);
+    text += model_text(cost);
+  }
+  context.result(result, text);
 }
 
 }  // namespace
@@ -97,9 +157,9 @@ Command analyze_command() {
     app.add_option("-c,--config", options->config,
                    "take the model and video size from this file; default: Wan2.1 1.3B at 480 x 832, 81 frames");
     app.add_option("overrides", options->overrides, "settings that replace the file's: dotted.key=value");
-    app.add_option("--frames", options->frames, "frames, 4k + 1");
-    app.add_option("--height", options->height, "pixels");
-    app.add_option("--width", options->width, "pixels");
+    app.add_option("--frames", options->frames, "frames, 4k + 1")->check(CLI::PositiveNumber);
+    app.add_option("--height", options->height, "pixels")->check(CLI::PositiveNumber);
+    app.add_option("--width", options->width, "pixels")->check(CLI::PositiveNumber);
   };
   command.run = [options](Context& context) { analyze(context, *options); };
   return command;

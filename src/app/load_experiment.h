@@ -1,16 +1,25 @@
 #pragma once
 
+#include <set>
+#include <string>
+
 #include "analysis/cost.h"
 #include "app/command.h"
 #include "pipeline/experiment.h"
 
 namespace rehyat::app {
 
-/// Reads the config on every rank; throws UsageError with file:line:column.
+/// Reads the config on every rank; throws UsageError with file:line:column. Warns where the teacher was not made by
+/// this program and the encoders are the embedded ones, which it has never seen.
 pipeline::Experiment load_experiment(const Context& context);
+
+/// The sections that the file or an override names: `run` does what is described.
+std::set<std::string> sections_of(const Arguments& arguments);
 
 /// The sizes of the experiment's model and video for the cost model.
 analysis::Dimensions dimensions_of(const models::WanConfig& config);
 analysis::VideoSize video_of(const data::DataConfig& config);
+/// The attention of every block as the experiment configures it.
+std::vector<analysis::BlockChoice> block_choices(pipeline::Experiment& experiment);
 
 }  // namespace rehyat::app

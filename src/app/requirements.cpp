@@ -1,9 +1,13 @@
 #include "app/requirements.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "analysis/memory.h"
 #include "app/load_experiment.h"
+#include "core/log.h"
+#include "core/strings.h"
 #include "distill/online.h"
 
 namespace rehyat::app {
@@ -37,10 +41,8 @@ Planned plan(pipeline::Experiment& experiment) {
             {},
             experiment.device()};
   p.teacher.assign(static_cast<std::size_t>(model.layers), analysis::softmax_block());
-  p.hybrid = p.teacher;
-  p.converted = models::resolve(p.config.hybrid, model.layers);
-  for (const auto& [block, attention] : p.converted)
-    p.hybrid[static_cast<std::size_t>(block)] = {attention.spec, attention.phi};
+  p.hybrid = block_choices(experiment);
+  p.converted = experiment.blocks();
   return p;
 }
 
@@ -123,26 +125,71 @@ json of_sample(const Planned& p) {
   const std::int64_t branches = s.guidance != 1 ? 2 : 1;
   const bool teacher = s.model == pipeline::WhichModel::teacher;
   const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
-  const bool recurrent = s.form == models::AttentionForm::recurrent;
-  json out = {{"model_parameters", cost.parameters}, {"constant_memory", recurrent && cost.constant_memory}};
-  if (recurrent && cost.constant_memory)
-    out["state_and_ring_bytes"] = analysis::sampling_state_bytes(cost, s.sampler.steps, branches);
+  const bool recurrent = !teacher && s.resolved_form(p.converted) == models::AttentionForm::recurrent;
+  // An ancestral sampler draws noise for the whole video at each step, and so goes step by step.
+  const bool chunked = recurrent && cost.constant_memory && s.sampler.kind != diffusion::SamplerKind::euler_ancestral;
+  json out = {{"model_parameters", cost.parameters},
+              {"form", recurrent ? "recurrent" : "parallel"},
+              {"constant_memory", chunked}};
+  // The ring is of the compute type, which is what sampling runs in.
+  const auto number_bytes = static_cast<std::int64_t>(at::elementSize(sampling::Request{}.compute));
+  if (chunked)
+    out["state_and_ring_bytes"] = analysis::sampling_state_bytes(cost, s.sampler.steps, branches, number_bytes);
   add_work(out, p,
            (recurrent ? cost.tflops_recurrent : cost.tflops_paper) * static_cast<double>(s.sampler.steps * branches),
            "_per_video");
   return out;
 }
 
-}  // namespace
+json of_export(const Planned& p) {
+  const pipeline::ExportConfig& e = p.config.export_;
+  const bool teacher = e.model == pipeline::WhichModel::teacher;
+  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
+  const std::int64_t bytes = e.dtype == "f32" ? 4 : 2;
+  // Feature maps stay in float32; the headers are small.
+  return {{"model", pipeline::to_string(e.model)},
+          {"model_parameters", cost.parameters},
+          {"disk_bytes", (cost.parameters - cost.phi_parameters) * bytes + cost.phi_parameters * 4 + (1 << 20)},
+          {"host_memory_bytes", 2 * 4 * cost.parameters}};
+}
 
-json requirements(pipeline::Experiment& experiment, const std::string& stage) {
-  const Planned p = plan(experiment);
+json of_stage(const Planned& p, const std::string& stage) {
+  if (stage == "export") return of_export(p);
   if (stage == "prepare") return of_prepare(p);
   if (stage == "pretrain") return of_training(p, p.teacher, p.config.pretrain);
   if (stage == "cache") return of_cache(p);
   if (stage == "distill") return of_distill(p);
   if (stage == "finetune") return of_training(p, p.hybrid, p.config.finetune);
   return of_sample(p);
+}
+
+/// Bytes of the memory that the run would have, and what it is called.
+std::pair<std::int64_t, std::string> memory_of(const pipeline::RunConfig& run) {
+  if (run.device == "cuda" || (run.device == "auto" && at::globalContext().hasCUDA()))
+    return {run.gpu_memory, "one GPU (run.gpu_memory)"};
+  return {static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE), "this machine"};
+}
+
+void warn_about_memory(json& needs, const pipeline::RunConfig& run, const std::string& stage) {
+  std::int64_t bytes = 0;
+  if (needs.contains("memory_per_gpu")) bytes = needs["memory_per_gpu"].at("total");
+  if (needs.contains("state_and_ring_bytes"))
+    bytes = needs["state_and_ring_bytes"].get<std::int64_t>() + 4 * needs["model_parameters"].get<std::int64_t>();
+  const auto [limit, whose] = memory_of(run);
+  if (bytes <= limit) return;
+  const std::string warning =
+      cat(stage, ": needs about ", human_bytes(bytes), " of memory, but ", whose, " has ", human_bytes(limit));
+  needs["warning"] = warning;
+  log::warn(warning);
+}
+
+}  // namespace
+
+json requirements(pipeline::Experiment& experiment, const std::string& stage) {
+  const Planned p = plan(experiment);
+  json needs = of_stage(p, stage);
+  warn_about_memory(needs, p.config.run, stage);
+  return needs;
 }
 
 }  // namespace rehyat::app

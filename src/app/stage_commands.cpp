@@ -1,6 +1,11 @@
+#include <functional>
+#include <set>
+
 #include "app/command.h"
 #include "app/load_experiment.h"
 #include "app/requirements.h"
+#include "app/stages.h"
+#include "core/log.h"
 #include "core/strings.h"
 
 namespace rehyat::app {
@@ -21,12 +26,10 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
     const pipeline::Stage where = (experiment.*stage)();
     if (context.arguments.dry_run) {
       const bool complete = where.complete();
-      context.result({{"stage", name},
-                      {"folder", where.folder().string()},
-                      {"complete", complete},
-                      {"needs", requirements(experiment, name)}},
-                     cat(name, ": ", complete ? "complete in " : "would work in ", where.folder().string(), "\n",
-                         requirements(experiment, name).dump(2)));
+      const json needs = requirements(experiment, name);
+      context.result(
+          {{"stage", name}, {"folder", where.folder().string()}, {"complete", complete}, {"needs", needs}},
+          cat(name, ": ", complete ? "complete in " : "would work in ", where.folder().string(), "\n", needs.dump(2)));
       return;
     }
     json result = (experiment.*run)();
@@ -34,6 +37,46 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
     context.result(result, cat(name, ": ", result.dump(2)));
   };
   return command;
+}
+
+/// One stage of `run`.
+struct Step {
+  std::string name;
+  std::function<json()> run;
+  std::function<json()> plan;  ///< for --dry-run: folder, complete, needs
+};
+
+/// The stages that the file describes, in order: those that a finetuned model needs, and of the rest those whose
+/// section it names.
+std::vector<Step> steps_of(Experiment& experiment, const std::set<std::string>& sections) {
+  std::vector<Step> steps;
+  const auto add = [&](const std::string& name, json (Experiment::*run)(), pipeline::Stage (Experiment::*stage)()) {
+    const auto plan = [&experiment, name, stage] {
+      const pipeline::Stage where = (experiment.*stage)();
+      return json{{"folder", where.folder().string()},
+                  {"complete", where.complete()},
+                  {"needs", requirements(experiment, name)}};
+    };
+    steps.push_back({name, [&experiment, run] { return (experiment.*run)(); }, plan});
+  };
+  const auto add_made = [&](const std::string& name, json (*run)(Experiment&), pipeline::Stage (Experiment::*stage)()) {
+    if (sections.count(name) == 0) return;
+    add(name, nullptr, stage);
+    steps.back().run = [&experiment, run] { return run(experiment); };
+  };
+  add("prepare", &Experiment::prepare, &Experiment::prepare_stage);
+  if (experiment.config().model.weights.empty()) add("pretrain", &Experiment::pretrain, &Experiment::pretrain_stage);
+  if (!experiment.blocks().empty()) {  // else there is nothing to distil
+    if (experiment.needs_cache()) add("cache", &Experiment::cache, &Experiment::cache_stage);
+    add("distill", &Experiment::distill, &Experiment::distill_stage);
+  }
+  add("finetune", &Experiment::finetune, &Experiment::finetune_stage);
+  add_made("sample", run_sample, &Experiment::sample_stage);
+  add_made("export", run_export, &Experiment::export_stage);
+  if (sections.count("report") > 0)
+    steps.push_back({"report", [&experiment] { return run_report(experiment, {}); },
+                     [&experiment] { return report_needs(experiment); }});
+  return steps;
 }
 
 }  // namespace
@@ -64,22 +107,20 @@ Command finetune_command() {
 Command run_command() {
   Command command;
   command.name = "run";
-  command.summary = "every stage in order, leaving out what is complete";
+  command.summary = "every stage that the file describes, in order, leaving out what is complete";
   command.example = "mpirun -n 2 rehyat run -c configs/demo.yaml";
   command.run = [](Context& context) {
     Experiment experiment = load_experiment(context);
-    json results;
-    if (context.arguments.dry_run) {
-      for (const char* name : {"prepare", "pretrain", "cache", "distill", "finetune", "sample"})
-        results[name] = requirements(experiment, name);
-      context.result(results, results.dump(2));
-      return;
+    const std::vector<Step> steps = steps_of(experiment, sections_of(context.arguments));
+    json results = json::object();
+    for (const Step& step : steps) {
+      if (context.arguments.dry_run) {
+        results[step.name] = step.plan();
+      } else {
+        log::info("run: ", step.name, ", stage ", results.size() + 1, " of ", steps.size());
+        results[step.name] = step.run();
+      }
     }
-    results["prepare"] = experiment.prepare();
-    if (experiment.config().model.weights.empty()) results["pretrain"] = experiment.pretrain();
-    if (experiment.needs_cache()) results["cache"] = experiment.cache();
-    results["distill"] = experiment.distill();
-    results["finetune"] = experiment.finetune();
     context.result(results, results.dump(2));
   };
   return command;

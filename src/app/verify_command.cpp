@@ -1,129 +1,170 @@
+#include <chrono>
+#include <functional>
+#include <iomanip>
+#include <map>
 #include <memory>
+#include <optional>
+#include <sstream>
 
 #include "app/command.h"
+#include "app/finite_json.h"
 #include "app/load_experiment.h"
 #include "app/parity.h"
+#include "app/verify_model.h"
 #include "core/strings.h"
 #include "models/wan/weights.h"
-#include "tensor/random.h"
 
 namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
 
+/// Of the whole model and of fixtures in float64.
+constexpr double kTolerance = 1e-9;
+
 struct Options {
-  std::string config, parity, fixture, form = "chunked";
+  std::string config, model, which, parity, fixture, form, device;
   std::vector<std::string> overrides;
-  double tolerance = 1e-6;
+  std::optional<double> tolerance;
 };
 
-double relative(const at::Tensor& found, const at::Tensor& expected) {
-  const double largest = expected.abs().max().item<double>(),
-               difference = (found - expected).abs().max().item<double>();
-  return largest > 0 ? difference / largest : difference;
+/// Components that have a parity check; each result carries "max_rel_error" and "default_tolerance".
+const std::map<std::string, std::function<json(const ParityRequest&)>>& components() {
+  static const std::map<std::string, std::function<json(const ParityRequest&)>> all = {{"attention", attention_parity}};
+  return all;
 }
 
-/// The parallel and the recurrent form of the whole model, in float64, for several patterns of the same feature maps.
-json check_forms(pipeline::Experiment& experiment, models::WanTransformer& model) {
-  const at::NoGradGuard no_grad;
-  model->to(at::kDouble);
-  const auto size = experiment.latent();
-  // A slice count that leaves a remainder for every chunk size above 1, whatever the video's.
-  const std::int64_t slices = 7 * 3 + 2;
-  Rng rng(experiment.config().run.seed, "verify");
-  const at::Tensor x =
-      randn(rng, {1, model->config().in_channels, slices, size[1], size[2]}).to(experiment.device(), at::kDouble);
-  const at::Tensor text = experiment.encode_prompt("verify").unsqueeze(0).to(at::kDouble),
-                   time = at::full({1}, 500.0, x.options().dtype(at::kFloat));
-  json rows = json::array();
-  for (const auto& [tc, to] :
-       std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 0}, {2, 1}, {3, 1}, {5, 3}, {3, 4}}) {
-    bool any = false;
-    for (std::int64_t i = 0; i < model->block_count(); ++i) {
-      ops::AttentionSpec spec = model->attention(i)->attention().spec;
-      if (!spec.recurrent()) continue;
-      spec.tc = tc;
-      spec.to = to;
-      model->attention(i)->set_spec(spec);
-      any = true;
+std::string component_names() {
+  std::vector<std::string> names;
+  for (const auto& item : components()) names.push_back(item.first);
+  return join(names, ", ");
+}
+
+/// Options that mean nothing beside others are refused, not ignored.
+void check(const Options& o) {
+  const auto refuse = [](bool given, const char* option, const char* where, const char* hint) {
+    if (given) throw UsageError(Mistake{cat("verify ", where), option, hint, ""});
+  };
+  if (!o.parity.empty()) {
+    refuse(!o.config.empty(), "-c", "--parity", "a fixture alone; leave -c out");
+    refuse(!o.overrides.empty(), "settings", "--parity", "a fixture alone; its settings are in its metadata");
+    refuse(!o.model.empty(), "--model", "--parity", "a fixture alone; leave --model out");
+    refuse(!o.which.empty(), "--which", "--parity", "a fixture alone; leave --which out");
+    if (components().count(o.parity) == 0) {
+      throw UsageError(Mistake{"--parity", cat('"', o.parity, '"'), cat("one of: ", component_names()), ""});
     }
-    require(any, [] {
-      return "[verify] found no block with a recurrent form, expected at least one; convert blocks to causal rehyat "
-             "attention";
-    });
-    models::ForwardOptions parallel, recurrent;
-    recurrent.form = models::AttentionForm::recurrent;
-    const at::Tensor expected = model->forward(x, time, text, parallel);
-    json row = {{"tc", tc},
-                {"to", to},
-                {"slices", slices},
-                {"recurrent_vs_parallel", relative(model->forward(x, time, text, recurrent), expected)}};
-    if (model->fully_recurrent()) {
-      auto states = model->make_states(size[1], size[2]);
-      std::vector<at::Tensor> chunks;
-      for (const ops::Chunk& chunk : ops::chunks_of(slices, tc, to)) {
-        models::ForwardOptions options;
-        options.states = &states;
-        options.first_slice = chunk.queries.begin;
-        chunks.push_back(model->forward(x.narrow(2, chunk.queries.begin, chunk.queries.size()), time, text, options));
-      }
-      row["chunk_by_chunk_vs_parallel"] = relative(at::cat(chunks, 2), expected);
-    }
-    rows.push_back(row);
+    if (o.fixture.empty())
+      throw UsageError(Mistake{cat("verify --parity ", o.parity), "no fixture", "--fixture FILE.safetensors", ""});
+    return;
   }
-  return rows;
+  refuse(!o.fixture.empty(), "--fixture without --parity", "", "both, or neither; add --parity attention");
+  refuse(!o.form.empty(), "--form without --parity", "", "it beside --parity; a model is checked in every form");
+  refuse(!o.config.empty() && !o.model.empty(), "-c and --model", "", "one of them");
+  refuse(o.config.empty() && !o.overrides.empty(), "settings without -c", "", "-c FILE.yaml in front of them");
+  refuse(o.config.empty() && !o.which.empty(), "--which without -c", "", "-c FILE.yaml; a folder holds one model");
+  refuse(!o.config.empty() && !o.device.empty(), "--device beside -c", "", "run.device=cpu or run.device=cuda");
+  if (o.config.empty() && o.model.empty())
+    throw UsageError(Mistake{"verify", "neither a config, a model nor a fixture",
+                             "-c FILE.yaml, --model FOLDER, or --parity attention --fixture FILE.safetensors", ""});
 }
 
-void verify_run(Context& context, const Options& options) {
+at::Device device_of(const std::string& name) {
+  if (name != "cuda") return at::kCPU;
+  if (!at::globalContext().hasCUDA())
+    throw UsageError(Mistake{"--device", "cuda, but no GPU can be used", "one", "use --device cpu"});
+  return at::Device(at::kCUDA, 0);
+}
+
+std::string error_text(const json& value) {
+  if (value.is_null()) return "-";
+  std::ostringstream out;
+  out << std::setprecision(3) << value.get<double>();
+  return out.str();
+}
+
+std::string table(const json& result) {
+  std::ostringstream out;
+  out << "verify " << result.at("model").get<std::string>() << ": largest relative error "
+      << error_text(result.at("max_rel_error")) << ", at most " << error_text(result.at("tolerance"))
+      << " passes; saved and read again: " << (result.at("reload_equal").get<bool>() ? "the same" : "DIFFERENT")
+      << "\n\n"
+      << std::left << std::setw(22) << "Tc,To" << std::right << std::setw(20) << "chunked/reference" << std::setw(20)
+      << "recurrent/chunked" << std::setw(24) << "chunk by chunk/chunked";
+  for (const json& row : result.at("forms")) {
+    std::string name = row.at("tc").is_null() ? std::string("as in the model") : cat(row.at("tc"), ",", row.at("to"));
+    if (row.at("own").get<bool>() && !row.at("tc").is_null()) name += " (the model's own)";
+    out << "\n"
+        << std::left << std::setw(22) << name << std::right << std::setw(20)
+        << error_text(row.at("chunked_vs_reference")) << std::setw(20) << error_text(row.at("recurrent_vs_parallel"))
+        << std::setw(24) << error_text(row.at("chunk_by_chunk_vs_parallel"));
+  }
+  for (const auto& [name, reason] : result.at("not_applicable").items())
+    out << "\nnot applicable: " << name << ": " << reason.get<std::string>();
+  return out.str();
+}
+
+void conclude(const Context& context, const std::string& where, const json& result, const std::string& text) {
+  context.result(result, text);
+  const double worst = result.at("max_rel_error"), tolerance = result.at("tolerance");
+  require(result.at("finite").get<bool>(), [&] {
+    return cat(where, ": found NaN or infinite values, or a model that differs after reading back, expected a largest ",
+               "relative error of at most ", tolerance);
+  });
+  require(worst <= tolerance,
+          [&] { return cat(where, ": found a largest relative error of ", worst, ", expected at most ", tolerance); });
+}
+
+void verify_folder(const Context& context, const Options& options) {
+  models::WanTransformer model = models::load_model(options.model, device_of(options.device));
+  const std::int64_t side = 4 * model->config().patch;
+  json result = verify_model(model, {side, side}, 0);
+  result["model"] = options.model;
+  result["tolerance"] = options.tolerance.value_or(kTolerance);
+  conclude(context, options.model, result, table(result));
+}
+
+void verify_run(const Context& context, const Options& options) {
   Arguments arguments;
   arguments.config = options.config;
   arguments.overrides = options.overrides;
   const Context own{arguments, context.world};
   pipeline::Experiment experiment = load_experiment(own);
-  models::WanTransformer model = experiment.load(pipeline::WhichModel::finetuned);
-  // Reading a checkpoint back gives the same bits.
-  const std::filesystem::path copy = experiment.config().run.dir / "verify";
-  double reload = 0;
-  if (context.world.rank() == 0) {
-    models::save_model(copy, model);
-    const models::WanTransformer again = models::load_model(copy);
-    const auto a = model->tensors(models::WanTransformerImpl::Which::all),
-               b = again->tensors(models::WanTransformerImpl::Which::all);
-    for (std::size_t i = 0; i < a.size(); ++i)
-      reload = std::max(reload, at::equal(a[i].second.to(at::kCPU), b[i].second) ? 0.0 : 1.0);
-    std::filesystem::remove_all(copy);
+  const std::string which = options.which.empty() ? "finetuned" : options.which;
+  const auto start = std::chrono::steady_clock::now();
+  pipeline::WhichModel model_of_run = pipeline::WhichModel::finetuned;
+  for (const auto& [name, value] : pipeline::model_names()) {
+    if (name == which) model_of_run = value;
   }
-  const json rows = check_forms(experiment, model);
-  double worst = reload;
-  for (const json& row : rows)
-    worst = std::max({worst, row["recurrent_vs_parallel"].get<double>(), row.value("chunk_by_chunk_vs_parallel", 0.0)});
-  const json result = {
-      {"max_rel_error", worst}, {"tolerance", options.tolerance}, {"reload_equal", reload == 0}, {"forms", rows}};
-  context.result(result, cat("verify: ", result.dump(2)));
-  require(worst <= options.tolerance, [&] {
-    return cat("[verify] found a largest relative error of ", worst, ", expected at most ", options.tolerance);
-  });
+  models::WanTransformer model = experiment.load(model_of_run);
+  json result = verify_model(model, {experiment.latent()[1], experiment.latent()[2]}, experiment.config().run.seed);
+  result["model"] = cat(which, " of ", options.config);
+  result["tolerance"] = options.tolerance.value_or(kTolerance);
+  conclude(context, cat("[verify] ", which, " of ", options.config), result, table(result));
+  if (model_of_run != pipeline::WhichModel::finetuned) return;
+  // Only what passed leaves its record, which the report shows.
+  const pipeline::Stage stage = experiment.verify_stage();
+  experiment.open(stage);
+  result["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  stage.finish(result);
+}
+
+void verify_parity(const Context& context, const Options& options) {
+  ParityRequest request;
+  request.fixture = options.fixture;
+  request.form = options.form.empty() ? "chunked" : options.form;
+  request.device = device_of(options.device);
+  json result = finite_json(components().at(options.parity)(request));
+  result["tolerance"] = options.tolerance.value_or(result.at("default_tolerance").get<double>());
+  result.erase("default_tolerance");
+  conclude(context, options.fixture, result, cat("parity: ", result.dump(2)));
 }
 
 void verify(Context& context, const Options& options) {
-  if (!options.parity.empty()) {
-    require(options.parity == "attention",
-            [&] { return cat("--parity: found \"", options.parity, "\", expected attention"); });
-    if (options.fixture.empty())
-      throw UsageError(Mistake{"verify --parity attention", "no fixture", "--fixture FILE.safetensors", ""});
-    const json result = attention_parity(options.fixture, options.form);
-    const double worst = result.at("max_rel_error");
-    context.result(result, cat("parity: ", result.dump(2)));
-    require(worst <= options.tolerance, [&] {
-      return cat(options.fixture, ": found a largest relative error of ", worst, ", expected at most ",
-                 options.tolerance);
-    });
-    return;
-  }
-  if (options.config.empty())
-    throw UsageError(Mistake{"verify", "neither a config nor a fixture",
-                             "-c FILE.yaml or --parity attention --fixture FILE.safetensors", ""});
+  check(options);
+  require(context.world.size() == 1,
+          [] { return "[verify] found several ranks, expected one; start it without mpirun"; });
+  if (!options.parity.empty()) return verify_parity(context, options);
+  if (!options.model.empty()) return verify_folder(context, options);
   verify_run(context, options);
 }
 
@@ -135,18 +176,31 @@ Command verify_command() {
   command.summary =
       "check on your own checkpoint that the forms agree and that reloading changes nothing; or compare with a fixture";
   command.example =
-      "rehyat verify -c configs/demo.yaml\n  rehyat verify --parity attention --fixture FILE.safetensors --form "
-      "recurrent --json";
+      "rehyat verify -c configs/demo.yaml\n  rehyat verify --model runs/demo/export-1a2b3c4d/transformer\n  rehyat "
+      "verify --parity attention --fixture FILE.safetensors --form recurrent --json";
   command.takes_config = false;
   const auto options = std::make_shared<Options>();
   command.declare = [options](CLI::App& app) {
-    app.add_option("-c,--config", options->config, "the run whose finetuned model is checked");
+    std::vector<std::string> names;
+    for (const auto& item : pipeline::model_names()) names.push_back(item.first);
+    app.add_option("-c,--config", options->config, "the run whose model is checked");
     app.add_option("overrides", options->overrides, "settings that replace the file's: dotted.key=value");
-    app.add_option("--parity", options->parity, "component to compare with a fixture: attention");
-    app.add_option("--fixture", options->fixture, "safetensors file with inputs, expected outputs and settings");
-    app.add_option("--form", options->form, "reference, chunked or recurrent")
+    app.add_option("--which", options->which, "model of the run: teacher, undistilled, distilled, finetuned (default)")
+        ->check(CLI::IsMember(names));
+    app.add_option("--model", options->model, "or a model folder, an exported one for example");
+    app.add_option("--parity", options->parity, cat("or a component to compare with a fixture: ", component_names()));
+    app.add_option("--fixture", options->fixture,
+                   "safetensors file with inputs, expected outputs and settings; metadata slices and kind are needed, "
+                   "tc = 3, to = 1, causal = true, normalizer = joint and rate = 2 are assumed where they are absent");
+    app.add_option("--form", options->form,
+                   "reference, chunked (default) or recurrent, which has no gradients: only y is compared")
         ->check(CLI::IsMember({"reference", "chunked", "recurrent"}));
-    app.add_option("--tolerance", options->tolerance, "largest relative error that passes")->capture_default_str();
+    app.add_option("--device", options->device, "cpu (default) or cuda, for --parity and --model")
+        ->check(CLI::IsMember({"cpu", "cuda"}));
+    app.add_option("--tolerance", options->tolerance,
+                   "largest relative error that passes; default 1e-9 in float64, which models are checked in; a "
+                   "fixture in float32 1e-5, in half types 2e-2")
+        ->check(CLI::NonNegativeNumber);
   };
   command.run = [options](Context& context) { verify(context, *options); };
   return command;

@@ -1,14 +1,32 @@
 #include "pipeline/config.h"
 
+#include <algorithm>
+
 #include "core/strings.h"
 
 namespace rehyat::pipeline {
+
+const std::vector<std::pair<std::string, WhichModel>>& model_names() {
+  static const std::vector<std::pair<std::string, WhichModel>> names = {{"teacher", WhichModel::teacher},
+                                                                        {"undistilled", WhichModel::undistilled},
+                                                                        {"distilled", WhichModel::distilled},
+                                                                        {"finetuned", WhichModel::finetuned}};
+  return names;
+}
+
+std::string to_string(WhichModel which) {
+  for (const auto& [name, value] : model_names()) {
+    if (value == which) return name;
+  }
+  return "";
+}
 
 void RunConfig::fields(config::Fields& f) {
   f.add("dir", dir, "folder of the run; stages with the same inputs are found again here").not_empty();
   f.add("seed", seed, "of everything that is drawn");
   f.add("threads", threads, "CPU threads of each rank; 0 = cores divided by the ranks of this machine").at_least(0);
   f.add("gpu_tflops", gpu_tflops, "sustained TFLOP/s of one GPU, of which --dry-run makes GPU-hours").above(0);
+  f.bytes("gpu_memory", gpu_memory, "memory of one GPU, with which --dry-run compares what a stage needs").above(0);
   f.add("device", device, "auto, cpu or cuda").one_of({"auto", "cpu", "cuda"});
 }
 
@@ -25,21 +43,34 @@ void SampleConfig::fields(config::Fields& f) {
   f.section("sampler", sampler, "how videos are sampled");
   f.add("guidance", guidance, "classifier-free guidance; 1 = none").at_least(1);
   f.choice("form", form,
-           {{"parallel", models::AttentionForm::parallel}, {"recurrent", models::AttentionForm::recurrent}},
-           "form of the hybrid attention");
+           {{"auto", SampleForm::automatic}, {"parallel", SampleForm::parallel}, {"recurrent", SampleForm::recurrent}},
+           "form of the hybrid attention; auto: recurrent where every converted block has that form");
   add_precision(f, precision);
-  f.choice("model", model,
-           {{"teacher", WhichModel::teacher},
-            {"undistilled", WhichModel::undistilled},
-            {"distilled", WhichModel::distilled},
-            {"finetuned", WhichModel::finetuned}},
-           "which model of the run");
+  f.choice("model", model, model_names(), "which model of the run");
   f.add("seed", seed, "of the noise");
+}
+
+void SampleConfig::validate() const {
+  require(prompts.empty() || prompts_file.empty(), [&] {
+    return cat("sample: found prompts and prompts_file ", prompts_file.string(),
+               ", expected one of them; remove the other");
+  });
+}
+
+models::AttentionForm SampleConfig::resolved_form(const models::BlockMap& blocks) const {
+  if (form == SampleForm::parallel) return models::AttentionForm::parallel;
+  if (form == SampleForm::recurrent) return models::AttentionForm::recurrent;
+  const bool supported = std::all_of(blocks.begin(), blocks.end(), [](const auto& item) {
+    return item.second.supports(models::AttentionForm::recurrent);
+  });
+  const bool useful = supported && model != WhichModel::teacher && !blocks.empty();
+  return useful ? models::AttentionForm::recurrent : models::AttentionForm::parallel;
 }
 
 void ExportConfig::fields(config::Fields& f) {
   f.add("formats", formats, "diffusers").not_empty();
   f.add("dtype", dtype, "f32, bf16 or f16").one_of({"f32", "bf16", "f16"});
+  f.choice("model", model, model_names(), "which model of the run");
 }
 
 void ExportConfig::validate() const {
@@ -56,6 +87,9 @@ void BudgetConfig::fields(config::Fields& f) {
   f.add("finetune", finetune, "seconds").at_least(0);
   f.add("control", control, "seconds").at_least(0);
   f.add("sample", sample, "seconds").at_least(0);
+  f.add("verify", verify, "seconds").at_least(0);
+  f.add("export", export_, "seconds").at_least(0);
+  f.add("report", report, "seconds").at_least(0);
 }
 
 void ReportConfig::fields(config::Fields& f) {
@@ -95,6 +129,15 @@ void ExperimentConfig::validate() const {
           [] { return "model: found neither weights nor architecture, expected one of them"; });
   require(model.weights.empty() || !model.architecture.has_value(),
           [] { return "model: found weights and architecture, expected one of them"; });
+  const bool nothing_converted =
+      hybrid.blocks.list ? hybrid.blocks.list->empty() : hybrid.blocks.pattern == models::BlockPattern::none;
+  // Known now, not after hours of training.
+  require(sample.form != SampleForm::recurrent || sample.model == WhichModel::teacher || nothing_converted ||
+              hybrid.attention.supports(models::AttentionForm::recurrent),
+          [&] {
+            return cat("sample.form: found recurrent, but ", ops::to_string(hybrid.attention.spec),
+                       " has no recurrent form, expected auto or parallel; or convert to causal rehyat attention");
+          });
 }
 
 }  // namespace rehyat::pipeline

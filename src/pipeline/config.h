@@ -16,8 +16,9 @@ namespace rehyat::pipeline {
 struct RunConfig {
   std::filesystem::path dir = "runs/default";
   std::uint64_t seed = 1;
-  std::int64_t threads = 0;  ///< CPU threads of each rank; 0 = cores / ranks of this machine
-  double gpu_tflops = 300;   ///< what one GPU sustains, for the estimates of --dry-run
+  std::int64_t threads = 0;                  ///< CPU threads of each rank; 0 = cores / ranks of this machine
+  double gpu_tflops = 300;                   ///< what one GPU sustains, for the estimates of --dry-run
+  std::int64_t gpu_memory = 80'000'000'000;  ///< bytes of one GPU, which --dry-run compares with
   std::string device = "auto";
 
   void fields(config::Fields& f);
@@ -34,24 +35,33 @@ struct ModelConfig {
 };
 
 enum class WhichModel { teacher, undistilled, distilled, finetuned };
+const std::vector<std::pair<std::string, WhichModel>>& model_names();
+std::string to_string(WhichModel which);
+
+/// `automatic`: recurrent where every converted block has that form, else parallel.
+enum class SampleForm { automatic, parallel, recurrent };
 
 struct SampleConfig {
   std::vector<std::string> prompts;    ///< given in the file itself
   std::filesystem::path prompts_file;  ///< or one a line
   diffusion::SamplerConfig sampler;
   double guidance = 6.0;
-  models::AttentionForm form = models::AttentionForm::recurrent;
+  SampleForm form = SampleForm::automatic;
   Precision precision = Precision::automatic;
   WhichModel model = WhichModel::finetuned;
   std::uint64_t seed = 0;
   std::int64_t max_prompts = 0;
 
   void fields(config::Fields& f);
+  void validate() const;
+  /// The form in which a model with this attention in its converted blocks is sampled.
+  models::AttentionForm resolved_form(const models::BlockMap& blocks) const;
 };
 
 struct ExportConfig {
   std::vector<std::string> formats = {"diffusers"};
   std::string dtype = "f32";
+  WhichModel model = WhichModel::finetuned;
 
   void fields(config::Fields& f);
   void validate() const;
@@ -59,7 +69,8 @@ struct ExportConfig {
 
 /// Seconds that each stage may take on the machine that the config was made for; shown beside the time taken.
 struct BudgetConfig {
-  double prepare = 0, pretrain = 0, cache = 0, distill = 0, finetune = 0, sample = 0, control = 0;
+  double prepare = 0, pretrain = 0, cache = 0, distill = 0, finetune = 0, control = 0;
+  double sample = 0, verify = 0, export_ = 0, report = 0;
   void fields(config::Fields& f);
 };
 

@@ -12,6 +12,7 @@ analysis::Dimensions dimensions_of(const models::WanConfig& config) {
   d.text_width = config.text_dim;
   d.text_tokens = config.text_length;
   d.channels = config.in_channels;
+  d.out_channels = config.out_channels;
   d.patch = {1, config.patch, config.patch};
   return d;
 }

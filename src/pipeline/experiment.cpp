@@ -51,9 +51,7 @@ ExperimentConfig resolved(ExperimentConfig config) {
 }  // namespace
 
 Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
-    : config_(resolved(std::move(config))),
-      world_(world),
-      device_(choose_device(config_.run.device, world.local_rank())) {
+    : config_(resolved(std::move(config))), world_(world) {
   set_threads();
   codec_ = std::make_unique<models::BlockTransformCodec>();
   models::SeededTextOptions text;
@@ -68,6 +66,11 @@ void Experiment::set_threads() const {
   const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
   const std::int64_t wanted = config_.run.threads;
   at::set_num_threads(static_cast<int>(wanted > 0 ? wanted : std::max<std::int64_t>(cores / world_.local_size(), 1)));
+}
+
+at::Device Experiment::device() const {
+  if (!device_) device_ = choose_device(config_.run.device, world_.local_rank());
+  return *device_;
 }
 
 Experiment Experiment::with_hybrid(const models::HybridConfig& hybrid) const {
@@ -179,6 +182,32 @@ Stage Experiment::finetune_stage() {
                 {"seed", config_.run.seed}});
 }
 
+Stage Experiment::sample_stage() {
+  return Stage(config_.run.dir, "sample",
+               {{"settings", config::to_json(config_.sample)},
+                {"model", models::to_json(blocks())},
+                {"of", finetune_stage().fingerprint()}});
+}
+
+Stage Experiment::export_stage() {
+  return Stage(config_.run.dir, "export",
+               {{"model", finetune_stage().fingerprint()}, {"settings", config::to_json(config_.export_)}});
+}
+
+Stage Experiment::verify_stage() {
+  return Stage(config_.run.dir, "verify", {{"model", finetune_stage().fingerprint()}});
+}
+
+void Experiment::open(const Stage& stage) const {
+  world_.together([&] {
+    if (world_.rank() != 0) return;
+    make_folder(config_.run.dir);
+    stage.open();
+    write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
+    record_environment(stage.folder(), environment(world_, device()));
+  });
+}
+
 json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>& work) {
   bool complete = false;
   world_.together([&] { complete = stage.complete(); });
@@ -187,13 +216,9 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
     return stage.summary();
   }
   std::unique_ptr<ElapsedTime> time;
+  open(stage);
   world_.together([&] {
-    if (world_.rank() != 0) return;
-    make_folder(config_.run.dir);
-    stage.open();
-    time = std::make_unique<ElapsedTime>(stage.folder() / "elapsed.json");
-    write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
-    record_environment(stage.folder(), environment(world_, device_));
+    if (world_.rank() == 0) time = std::make_unique<ElapsedTime>(stage.folder() / "elapsed.json");
   });
   // After the folder exists on rank 0, and everybody waited for it.
   std::unique_ptr<log::FileScope> file;
@@ -241,10 +266,10 @@ const data::LatentDataset& Experiment::dataset() {
 
 json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
                             const finetune::FlowTrainingConfig& config, const char* title) {
-  model->to(device_);
+  model->to(device());
   finetune::FlowTask task(model, dataset(), config, config_.run.seed, stage.name(), world_);
   train::Training training{title, stage.folder(), stage.fingerprint()};
-  if (device_.is_cuda())  // on a CPU it says little
+  if (device().is_cuda())  // on a CPU it says little
     training.tflops =
         training_step_tflops(model->config(), models::block_map_of(model), config_.data, config.global_batch) /
         world_.size();
@@ -274,7 +299,7 @@ json Experiment::pretrain() {
 }
 
 at::Tensor Experiment::encode_prompt(const std::string& prompt) {
-  return text_->encode({prompt})[0].to(device_);
+  return text_->encode({prompt})[0].to(device());
 }
 
 json Experiment::finetune() {
@@ -290,10 +315,10 @@ models::WanTransformer Experiment::load(WhichModel which) {
     if (which == WhichModel::finetuned) {
       const Stage stage = finetune_stage();
       stage.require_complete("finetune");
-      model = models::load_model(stage.folder() / "model", device_);
+      model = models::load_model(stage.folder() / "model", device());
       return;
     }
-    model = models::load_model(teacher_folder(), device_);
+    model = models::load_model(teacher_folder(), device());
     if (which == WhichModel::teacher) return;
     const auto size = latent();
     models::convert(model, blocks(), config_.run.seed, {size[0], size[1], size[2]});
@@ -323,8 +348,9 @@ sampling::Request Experiment::sample_request(const models::WanTransformer& model
   request.shape = {model->config().in_channels, size[0], size[1], size[2]};
   request.seed = config_.sample.seed;
   request.sample = sample;
-  request.form = config_.sample.form;
-  request.compute = compute_type(config_.sample.precision, device_);
+  // Of the model that was given: a comparison samples several from one config.
+  request.form = config_.sample.resolved_form(models::block_map_of(model));
+  request.compute = compute_type(config_.sample.precision, device());
   std::string reason;
   request.order = sampling::best_order(model, request, reason);
   return request;

@@ -44,6 +44,10 @@ class Experiment {
   Stage finetune_stage();
   /// Whether distillation reads a cache, so that the stage `cache` has to come first.
   bool needs_cache() const { return config_.distill.source == distill::Source::cache; }
+  /// Of what is made from the trained models: videos, files for other programs, and the record of `verify`.
+  Stage sample_stage();
+  Stage export_stage();
+  Stage verify_stage();
 
   /// A model of the run; its stage must be complete.
   models::WanTransformer load(WhichModel which);
@@ -60,11 +64,15 @@ class Experiment {
 
   const ExperimentConfig& config() const { return config_; }
   const dist::Communicator& world() const { return world_; }
-  at::Device device() const { return device_; }
+  /// Chosen when it is first asked for: counting and dry runs need no GPU.
+  at::Device device() const;
   std::vector<std::int64_t> latent() const;  ///< T, H, W
   const models::WanConfig& architecture();
   /// The blocks that the `hybrid` section converts.
   models::BlockMap blocks();
+
+  /// Makes the folder on rank 0 and saves the resolved config and the versions in it. Collective.
+  void open(const Stage& stage) const;
 
  private:
   /// Runs `work` unless the stage is complete; measures, marks and returns its summary.
@@ -83,7 +91,7 @@ class Experiment {
 
   ExperimentConfig config_;
   const dist::Communicator& world_;
-  at::Device device_;
+  mutable std::optional<at::Device> device_;
   std::unique_ptr<data::VideoCodec> codec_;
   std::unique_ptr<data::TextEncoder> text_;
   std::unique_ptr<data::LatentDataset> dataset_;

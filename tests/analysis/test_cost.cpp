@@ -125,6 +125,15 @@ TEST(ModelCost, ParametersOfWan) {
   EXPECT_EQ(model_parameters(kWan), 1'418'996'800);
 }
 
+TEST(ModelCost, OutputChannelsOfTheirOwn) {
+  Dimensions wide = kWan;
+  wide.out_channels = 32;  // the head alone grows: 16 channels of a 1 x 2 x 2 patch
+  EXPECT_EQ(model_parameters(wide), 1'418'996'800 + 16 * 4 * (1536 + 1));
+  const std::vector<BlockChoice> blocks(30, softmax_block());
+  EXPECT_NEAR(model_cost(wide, kVideo, blocks).outside_tflops - model_cost(kWan, kVideo, blocks).outside_tflops,
+              2.0 * 32760 * 64 * 1536 / 1e12, 1e-9);
+}
+
 TEST(ModelCost, AddsUpAHybridModel) {
   std::vector<BlockChoice> blocks(30, softmax_block());
   for (std::size_t i = 0; i < blocks.size(); i += 2) blocks[i].attention = rehyat_spec(3, 1);
@@ -144,7 +153,9 @@ TEST(ModelCost, StatesOfChunkByChunkSampling) {
   converted.attention = rehyat_spec(3, 1);
   const ModelCost cost = model_cost(kWan, kVideo, std::vector<BlockChoice>(30, converted));
   EXPECT_TRUE(cost.constant_memory);
-  EXPECT_NEAR(static_cast<double>(sampling_state_bytes(cost, 50, 2)) / 1e9, 33.5, 0.05);
+  EXPECT_NEAR(static_cast<double>(sampling_state_bytes(cost, 50, 2, 2)) / 1e9, 33.5, 0.05);
+  // A ring in float32 is twice as large, the states are what they were.
+  EXPECT_EQ(sampling_state_bytes(cost, 1, 1, 4), cost.state_bytes + 2 * cost.ring_bytes);
 }
 
 TEST(ModelCost, RefusesWhatDoesNotFit) {

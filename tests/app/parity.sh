@@ -1,28 +1,74 @@
 #!/usr/bin/env bash
-# All three forms against fixtures that a literal evaluation in Python made (scripts/make_attention_fixtures.py).
-set -euo pipefail
-rm -rf "$WORK"; mkdir -p "$WORK"; cd "$WORK"
-fail() { echo "FAILED: $*" >&2; exit 1; }
-count=0
+# All three forms against fixtures that a literal evaluation in Python made (scripts/make_attention_fixtures.py), and
+# fixtures that are wrong: none may pass, and each says what is wrong.
+set -uo pipefail
+rm -rf "$WORK"; mkdir -p "$WORK"; cd "$WORK" || exit 1
+fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
+count=0 failures=0
 for fixture in "$SOURCE"/../fixtures/attention/*.safetensors; do
   for form in reference chunked recurrent; do
     if [ "$form" = recurrent ]; then case "$fixture" in *noncausal*|*uniform*|*linear*) continue ;; esac; fi
     "$REHYAT" verify --parity attention --fixture "$fixture" --form "$form" --tolerance 1e-9 --json > out.json || { cat out.json; fail "$(basename "$fixture") $form"; }
-    python3 -c 'import json; r = json.load(open("out.json")); print(r["form"], r["attention"], r["max_rel_error"]); assert r["max_rel_error"] >= 0'
+    python3 -c 'import json; r = json.load(open("out.json")); print(r["form"], r["attention"], r["max_rel_error"]); assert r["max_rel_error"] >= 0 and r["finite"]' || fail "the result of $fixture"
     count=$((count + 1))
   done
 done
 [ "$count" -ge 14 ] || fail "only $count comparisons"
-# A wrong reference must not pass.
-python3 - "$SOURCE"/../fixtures/attention/rehyat_joint.safetensors <<'EOT'
-import json, struct, sys
-raw = bytearray(open(sys.argv[1], "rb").read())
-size = struct.unpack("<Q", raw[:8])[0]
-begin = 8 + size + json.loads(raw[8:8 + size])["dphi_k"]["data_offsets"][0]
-raw[begin:begin + 8] = struct.pack("<d", struct.unpack("<d", raw[begin:begin + 8])[0] + 1e-3)
-open("wrong.safetensors", "wb").write(raw)
-EOT
-status=0
-"$REHYAT" verify --parity attention --fixture wrong.safetensors --tolerance 1e-9 > /dev/null 2> err.txt || status=$?
-[ "$status" -eq 1 ] && grep -q "largest relative error" err.txt || fail "a wrong reference passed"
-echo "parity: $count comparisons"
+
+good=$SOURCE/../fixtures/attention/rehyat_joint.safetensors
+alter() { python3 "$SOURCE/fixtures.py" "$good" wrong.safetensors "$@"; }
+parity() { "$REHYAT" verify --parity attention --fixture wrong.safetensors --json "$@" > out.json 2> err.txt; }
+# refused NAME CODE REGEX [OPTION...]: of what `alter` made.
+refused() {
+  local name=$1 code=$2 regex=$3 status=0
+  shift 3
+  parity "$@" || status=$?
+  if [ "$status" -ne "$code" ] || ! grep -Eq "$regex" err.txt; then fail "$name: exit code $status, expected $code:"; cat err.txt; else echo "ok: $name"; fi
+}
+passes() { # NAME PYTHON-CONDITION [OPTION...]
+  local name=$1 condition=$2
+  shift 2
+  if parity "$@" && python3 -c "import json; r = json.load(open('out.json')); assert $condition, r"; then echo "ok: $name"; else cat err.txt; fail "$name"; fi
+}
+
+alter fill:dphi_k=1.5; refused "a wrong gradient" 1 "largest relative error"
+alter nan:y; refused "NaN in the reference" 1 "NaN or infinite"
+python3 -c 'import json; r = json.load(open("out.json")); assert r["finite"] is False and r["max_rel_error"] > 1e300, r' || fail "NaN: no number in the JSON"
+alter nan:q; refused "NaN in an input" 1 "NaN or infinite|not finite|found"
+alter shorten:k; refused "another shape" 1 "wrong.safetensors: tensor 'k': found F64 .*, expected F64 .*'q'"
+alter shorten:phi_k; refused "another feature width" 1 "tensor 'phi_k'.*as of 'phi_q'"
+alter shorten:dy; refused "shape of dy" 1 "tensor 'dy'"
+alter shorten:dphi_q; refused "shape of a gradient" 1 "tensor 'dphi_q'.*as of 'phi_q'"
+alter cast:v=F32; refused "another type" 1 "tensor 'v': found F32"
+alter shorten:y; refused "shape of y" 1 "tensor 'y'"
+alter drop:dy; refused "gradients without dy" 1 "gradient 'dq' but no tensor 'dy'"
+alter drop:phi_q; refused "no features" 1 "no tensor 'phi_q'"
+alter unset:slices; refused "no slices" 1 "no metadata 'slices'"
+alter unset:kind; refused "no kind" 1 "no metadata 'kind'"
+alter set:slices=1000; refused "slices that do not divide" 1 "'slices': found 1000, expected a divisor"
+alter set:tc=two; refused "a pattern that is no number" 1 "'tc': found \"two\""
+alter rename:dphi_k=dphik; passes "a misspelt gradient is named" "'dphik' in r['not_compared'] and 'dphi_k' in r['not_compared']['dphik']"
+alter; passes "the recurrent form compares y alone, and says so" "list(r['errors']) == ['y'] and 'dq' in r['not_compared']" --form recurrent
+alter drop:dq drop:dk drop:dv drop:dphi_q drop:dphi_k; passes "no gradients" "list(r['errors']) == ['y'] and 'dy' in r['not_compared']"
+alter unset:normalizer; passes "what is assumed is named" "r['assumed'] == ['normalizer']"
+alter; passes "the tolerance of float64" "r['tolerance'] == 1e-9 and r['dtype'] == 'Double'"
+alter "cast:*=F32"; passes "the tolerance of float32" "r['tolerance'] == 1e-5 and r['dtype'] == 'Float'"
+passes "a tolerance that is given wins" "r['tolerance'] == 0.5" --tolerance 0.5
+
+usage() { # NAME REGEX ARGUMENT...
+  local name=$1 regex=$2 status=0
+  shift 2
+  "$REHYAT" verify "$@" > out.json 2> err.txt || status=$?
+  if [ "$status" -ne 2 ] || ! grep -Eq "$regex" err.txt; then fail "$name: exit code $status, expected 2:"; cat err.txt; else echo "ok: $name"; fi
+}
+usage "unknown component" "found \"attentoin\", expected one of: .*attention" --parity attentoin --fixture "$good"
+usage "no fixture" "no fixture" --parity attention
+usage "a config beside a fixture" "found -c" --parity attention --fixture "$good" -c x.yaml
+usage "settings beside a fixture" "found settings" --parity attention --fixture "$good" run.seed=2
+usage "a fixture without parity" "fixture without --parity" -c x.yaml --fixture "$good"
+usage "a form without parity" "form without --parity" -c x.yaml --form recurrent
+usage "a folder and a config" "found -c and --model" -c x.yaml --model y
+usage "nothing to verify" "neither a config"
+if ! command -v nvidia-smi > /dev/null; then usage "no GPU" "no GPU" --parity attention --fixture "$good" --device cuda; fi
+echo "parity: $count comparisons, $failures failed"
+[ "$failures" -eq 0 ]

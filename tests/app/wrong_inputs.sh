@@ -45,6 +45,26 @@ expect "stage before its time" 1 "the stage 'prepare' is not complete; run .rehy
 mkdir broken && cp clips/clip-0.mp4 clips/clip-0.txt broken/ && echo "no video at all" > broken/text.mp4 && echo x > broken/text.txt && : > broken/empty.mp4 && echo x > broken/empty.txt
 head -c 900 clips/clip-1.mp4 > broken/cut.mp4 && echo x > broken/cut.txt
 expect "broken videos" 1 "found 3 of 4|3 of 4 clips" run prepare data.videos=broken run.dir=bad
+"$MAKE_CLIPS" odd odd || exit 1
+mkdir sound frameless && cp odd/sound.* sound/ && cp odd/frameless.* frameless/
+expect "sound alone" 1 "sound.mp4.*(no video|video stream|video track)|found 1 of 1|no usable" run prepare data.videos=sound run.dir=bad
+expect "a video track without frames" 1 "frameless.mkv.*(no frame|frames|video)|found 1 of 1|no usable" run prepare data.videos=frameless run.dir=bad
+grep -rq "sound.mp4" out.txt err.txt bad || { echo "FAILED: the file with sound alone is not named"; failures=$((failures + 1)); }
+
+# Rights mean nothing to root, who runs tests in a container: somebody else looks at the folder then.
+mkdir locked && cp clips/clip-0.* locked/ && chmod 000 locked
+open=$(mktemp -d) && chmod 777 "$open"
+as_somebody() { (cd "$open" && if [ "$(id -u)" -eq 0 ]; then setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$open" "$@"; else "$@"; fi); }
+if as_somebody "$REHYAT" --version > /dev/null 2>&1 && as_somebody test -r "$PWD/good.yaml"; then
+  expect "unreadable folder" 1 "locked.*([Pp]ermission|cannot be read)" as_somebody "$REHYAT" prepare -c "$PWD/good.yaml" "data.videos=$PWD/locked" run.dir=run
+  expect "unreadable folder to inspect" 1 "locked.*([Pp]ermission|cannot be read)" as_somebody "$REHYAT" inspect "$PWD/locked"
+  mkdir closed && chmod 555 closed
+  expect "a run folder that is not writable" 1 "closed.*[Pp]ermission" as_somebody "$REHYAT" prepare -c "$PWD/good.yaml" "data.videos=$PWD/clips" "run.dir=$PWD/closed/run"
+else
+  echo "SKIPPED: unreadable folder: nobody else than root can be had here who reads $REHYAT"
+fi
+chmod 755 locked; rm -rf "$open"
+
 mkdir bare && cp clips/clip-0.mp4 bare/
 expect "missing caption" 1 "clip-0" run prepare data.videos=bare run.dir=bad
 printf '{"file": "clip-0.mp4", "caption": "x"}\n{"file": "ghost.mp4", "caption": "x"}\n' > captions.jsonl
@@ -54,6 +74,15 @@ expect "captions that are not JSON" 1 "captions.jsonl:1" run prepare data.videos
 : > plain
 expect "run folder that is a file" 1 "plain" run prepare run.dir=plain
 
+# A process that may write no file above 8 kB: everywhere the same as a disk that fills up in the middle of one.
+small_files() { (ulimit -f 8 && trap "" XFSZ && "$@"); }
+if small_files "$REHYAT" --version > /dev/null 2>&1; then
+  expect "no space in the middle of a file" 1 "smallfiles.*(File too large|No space left|cannot be written|check the disk)" small_files "$REHYAT" prepare -c good.yaml run.dir=smallfiles
+  if find smallfiles -name '*rehyat-part*' | grep -q .; then echo "FAILED: a file that could not be written was left half"; failures=$((failures + 1)); fi
+else
+  echo "SKIPPED: no space in the middle of a file: MPI itself does not start under ulimit -f"
+fi
+
 # A disk of 64 kB of our own, where the system lets us make one.
 small_disk() { unshare -m${root:+r} bash -c 'mkdir -p small && mount -t tmpfs -o size=64k none small && "$@"; code=$?; find small -name "*rehyat-part*" | sed "s/^/left behind: /"; exit $code' _ "$@"; }
 root=""; [ "$(id -u)" -eq 0 ] || root=yes
@@ -61,7 +90,7 @@ if small_disk true 2> /dev/null; then
   expect "no space" 1 "small.*(No space left|check the disk.s space|needs .*, found)" small_disk "$REHYAT" prepare -c good.yaml run.dir=small
   if grep "left behind" out.txt; then echo "FAILED: a full disk left half a file"; failures=$((failures + 1)); fi
 else
-  echo "skipped: no space: this system lets nobody mount a small disk (tests/core covers the failed write)"
+  echo "SKIPPED: no space: this system lets nobody mount a small disk (tests/core covers the failed write)"
 fi
 
 run prepare > /dev/null 2>&1 && run pretrain > /dev/null 2>&1 || { echo "FAILED: the good run"; cat err.txt; exit 1; }
@@ -79,6 +108,13 @@ expect "flipped bit in HDF5" 1 "checksum|damaged|cannot be read" run pretrain ru
 spoil; sed -i 's/"validation":true/"validation":false/g' spoiled/prepare-*/manifest.json
 sed -i 's/"validation": true/"validation": false/g' spoiled/prepare-*/manifest.json
 expect "altered manifest" 1 "manifest.*altered" run pretrain run.dir=spoiled
+run cache > /dev/null 2>&1 && run cache cache.seeds=1 > /dev/null 2>&1 || { echo "FAILED: two caches"; exit 1; }
+mine=$(grep -l '"seeds": 2' runs/cache-*/identity.json | xargs dirname) other=$(grep -l '"seeds": 1' runs/cache-*/identity.json | xargs dirname)
+another_cache() { rm -rf foreign && cp -r runs foreign && cp "$other"/* "foreign/${mine#runs/}/"; }
+another_cache
+expect "foreign cache" 1 "stage.json: found fingerprint .*, expected" run distill run.dir=foreign
+another_cache; cp "$mine/stage.json" "foreign/${mine#runs/}/"
+expect "foreign activations behind the right marker" 1 "foreign/cache.*(found|differs).*expected" run distill run.dir=foreign
 expect "cache over its quota" 1 "cache.quota: found a cache of .* expected at most" run cache cache.quota=1kB
 expect "cache with nothing to measure on" 1 "found 1 prompt, expected at least two" run cache cache.max_prompts=1
 expect "points that do not fit the memory" 1 "distill.online.memory: found .* expected at most" run distill distill.source=online distill.online.memory=1kB
@@ -102,7 +138,18 @@ foreign; sed -i 's/"num_layers": 3/"num_layers": 4/' weights/config.json
 expect "config of another model" 1 "found no tensor 'blocks.3" "$REHYAT" cache -c weights.yaml
 expect "fixture that is missing" 1 "nothing.safetensors" "$REHYAT" verify --parity attention --fixture nothing.safetensors
 expect "fixture without tensors" 1 "slices|no tensor 'q'" "$REHYAT" verify --parity attention --fixture "$teacher/diffusion_pytorch_model.safetensors"
-expect "strange file" 1 "extension" "$REHYAT" inspect good.yaml
+: > strange.xyz
+expect "strange file" 1 "extension" "$REHYAT" inspect strange.xyz
+printf '{"step": 0}\n{"st' > metrics.jsonl
+expect "metrics that end in a line" 1 "metrics.jsonl:2: found no JSON object" "$REHYAT" inspect metrics.jsonl
+head -c 30 "$(find runs -name 'events.out.tfevents*' | head -1)" > events.out.tfevents.cut
+expect "event file that is cut off" 1 "tfevents.cut: byte [0-9]+" "$REHYAT" inspect events.out.tfevents.cut
+expect "prompts twice" 2 "found prompts and prompts_file" run sample "sample.prompts=[a]" sample.prompts_file=good.yaml
+expect "recurrent sampling of what has no such form" 2 "sample.form: found recurrent, but .*non-causal" run finetune sample.form=recurrent hybrid.attention.causal=false
+expect "settings for analyze without a config" 2 "without a config" "$REHYAT" analyze data.frames=17
+for size in frames=0 frames=-5 height=0 width=-16; do expect "analyze --$size" 2 "${size%%=*}" "$REHYAT" analyze "--$size"; done
+expect "analyze --frames 80" 1 "4k \+ 1" "$REHYAT" analyze --frames 80
+expect "report before its time" 1 "run .rehyat distill" run report
 if find . -name '*rehyat-part*' -not -path './spoiled/*' | grep -q .; then echo "FAILED: half-written files were left"; failures=$((failures + 1)); fi
 echo "$count wrong inputs, $failures failed"
 [ "$failures" -eq 0 ]

@@ -1,0 +1,154 @@
+#include <iomanip>
+#include <sstream>
+
+#include "app/report_parts.h"
+#include "core/atomic_file.h"
+#include "core/progress.h"
+#include "core/strings.h"
+#include "data/video.h"
+#include "finetune/flow_task.h"
+#include "sampling/generate.h"
+
+namespace rehyat::app {
+namespace {
+
+using json = nlohmann::ordered_json;
+using pipeline::Experiment;
+using pipeline::WhichModel;
+using State = report::Check::State;
+
+/// "By a wide margin": the teacher's loss is below this share of the no-context predictor's.
+constexpr double kWideMargin = 0.8;
+constexpr double kWithinTeacher = 1.05;
+constexpr double kBelowWindow = 0.75;
+
+const char* const kPointwise =
+    "the posterior mean of each latent value that knows only sigma, the noisy value at that place, its channel, and "
+    "whether it is in the first slice or a later one; it sees no other place or time, no text and no clip";
+
+std::string digits(double value, int precision = 4) {
+  std::ostringstream out;
+  out << std::setprecision(precision) << value;
+  return out.str();
+}
+
+State passed_if(bool held) {
+  return held ? State::passed : State::missed;
+}
+
+std::vector<std::pair<WhichModel, std::string>> models_of(Experiment& experiment) {
+  if (experiment.blocks().empty())
+    return {{WhichModel::teacher, "teacher"}, {WhichModel::finetuned, "teacher trained on"}};
+  return {{WhichModel::teacher, "teacher"},
+          {WhichModel::undistilled, "hybrid, not distilled"},
+          {WhichModel::distilled, "hybrid, distilled"},
+          {WhichModel::finetuned, "hybrid, finetuned"}};
+}
+
+/// One model's video; collective. Frames and file are made on rank 0.
+report::Clip clip_of(Experiment& experiment, WhichModel which, const std::string& label, const std::string& prompt,
+                     std::uint64_t sample) {
+  models::WanTransformer model = experiment.load(which);
+  report::Clip clip{label, "", {}};
+  experiment.world().together([&] {
+    if (experiment.world().rank() != 0) return;
+    sampling::Request request = experiment.sample_request(model, sample);
+    Progress progress(cat("report: video ", sample, ", ", label), sampling::step_count(model, request), "steps");
+    request.on_step = [&] { progress.advance(); };
+    const at::Tensor frames = experiment.decode(
+        sampling::generate(model, request, experiment.encode_prompt(prompt), experiment.encode_prompt("")));
+    progress.finish();
+    const auto path = experiment.config().run.dir / cat("report-", sample, '-', pipeline::to_string(which), ".mp4");
+    data::write_video(path, frames, experiment.config().data.fps);
+    clip.mp4 = read_file(path);
+    for (std::int64_t i = 0; i < 5; ++i)
+      clip.png_frames.push_back(data::encode_png(frames[i * (frames.size(0) - 1) / 4]));
+  });
+  return clip;
+}
+
+}  // namespace
+
+Losses measure_losses(Experiment& experiment, Experiment& control) {
+  const finetune::FlowTrainingConfig& config = experiment.config().finetune;
+  const bool hybrid = !experiment.blocks().empty();
+  const bool has_control = hybrid && control.finetune_stage().complete();
+  Losses out;
+  Progress progress("report: validation losses", hybrid ? (has_control ? 6 : 5) : 3, "models");
+  const auto points = finetune::validation_points(experiment.dataset(), config, experiment.config().run.seed);
+  out.pointwise =
+      finetune::pointwise_loss(experiment.dataset(), points, experiment.config().run.seed, experiment.world());
+  progress.advance(1, "no context");
+  const auto loss = [&](Experiment& from, WhichModel which, const char* name) {
+    models::WanTransformer model = from.load(which);
+    const double value = finetune::validation_loss(model, points, compute_type(config.precision, experiment.device()),
+                                                   experiment.world());
+    progress.advance(1, name);
+    return value;
+  };
+  out.teacher = loss(experiment, WhichModel::teacher, "teacher");
+  if (hybrid) {
+    out.undistilled = loss(experiment, WhichModel::undistilled, "not distilled");
+    out.distilled = loss(experiment, WhichModel::distilled, "distilled");
+  }
+  out.finetuned = loss(experiment, WhichModel::finetuned, "finetuned");
+  if (has_control) out.control = loss(control, WhichModel::finetuned, "control");
+  progress.finish();
+  return out;
+}
+
+void add_losses(report::ReportData& data, const Losses& l, const std::string& how_to_get_control) {
+  data.losses = {{"best predictor that sees no context", l.pointwise, kPointwise},
+                 {"teacher", l.teacher, "softmax attention in every block"}};
+  data.checks.push_back({"The teacher beats the best predictor that sees no context by a wide margin",
+                         digits(l.teacher) + " against " + digits(l.pointwise),
+                         cat("below ", kWideMargin, " of it, which is what this page calls a wide margin"),
+                         passed_if(l.teacher < kWideMargin * l.pointwise)});
+  if (!l.undistilled) {
+    data.losses.push_back({"teacher trained on", l.finetuned, "no block is converted"});
+    return;
+  }
+  data.losses.push_back({"hybrid, not distilled", *l.undistilled, "converted blocks with feature maps as they start"});
+  data.losses.push_back(
+      {"hybrid, distilled", *l.distilled, "feature maps distilled block by block; nothing else trained"});
+  data.losses.push_back({"hybrid, finetuned", l.finetuned, "all parameters, flow matching"});
+  const char* statement = "The finetuned hybrid is within 5 % of the teacher trained for the same number of steps";
+  if (!l.control) {
+    data.checks.push_back({statement, "not measured: the teacher was not trained on", how_to_get_control, State::info});
+    return;
+  }
+  data.losses.push_back({"teacher trained on", *l.control,
+                         "softmax attention, for the same total number of steps as the finetuned hybrid"});
+  data.checks.push_back({statement,
+                         cat(digits(l.finetuned), " against ", digits(*l.control), " (",
+                             digits(100 * (l.finetuned / *l.control - 1), 3), " %)"),
+                         "at most 5 % above", passed_if(l.finetuned <= kWithinTeacher * *l.control)});
+}
+
+void add_distillation(report::ReportData& data, Experiment& experiment) {
+  const json summary = experiment.distill_stage().summary();
+  const std::string attention = ops::to_string(experiment.config().hybrid.attention.spec);
+  for (const json& r : summary.at("blocks"))
+    data.errors.push_back({r.at("block"), attention, r.at("window_only"), r.at("untrained"), r.at("distilled")});
+  const double window = summary.at("window_only"), before = summary.at("untrained"), after = summary.at("distilled");
+  data.checks.push_back({"Distillation lowers the mean relative error of the attention outputs",
+                         digits(before, 3) + " to " + digits(after, 3), "below that of untrained feature maps",
+                         passed_if(after < before)});
+  data.checks.push_back({"The linear branch is worth having",
+                         digits(after, 3) + " against " + digits(window, 3) + " for the windowed softmax alone",
+                         "at least a quarter lower", passed_if(after <= kBelowWindow * window)});
+}
+
+void add_comparisons(report::ReportData& data, Experiment& experiment) {
+  const auto prompts = experiment.sample_prompts();
+  const auto count =
+      std::min<std::size_t>(prompts.size(), static_cast<std::size_t>(experiment.config().report.prompts));
+  for (std::size_t i = 0; i < count; ++i) {
+    report::Comparison comparison{prompts[i], experiment.config().sample.seed, {}};
+    for (const auto& [which, label] : models_of(experiment))
+      comparison.clips.push_back(clip_of(experiment, which, label, prompts[i], i));
+    data.comparisons.push_back(std::move(comparison));
+  }
+}
+
+}  // namespace rehyat::app
