@@ -154,12 +154,21 @@ Command analyze_command() {
   command.takes_config = false;
   const auto options = std::make_shared<Options>();
   command.declare = [options](CLI::App& app) {
+    // The parser's own bound would be printed with all its digits.
+    const CLI::Validator positive(
+        [](std::string& text) {
+          const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+          return digits && text.find_first_not_of('0') != std::string::npos
+                     ? std::string()
+                     : cat("found ", text, ", expected a whole number of at least 1");
+        },
+        "POSITIVE");
     app.add_option("-c,--config", options->config,
                    "take the model and video size from this file; default: Wan2.1 1.3B at 480 x 832, 81 frames");
     app.add_option("overrides", options->overrides, "settings that replace the file's: dotted.key=value");
-    app.add_option("--frames", options->frames, "frames, 4k + 1")->check(CLI::PositiveNumber);
-    app.add_option("--height", options->height, "pixels")->check(CLI::PositiveNumber);
-    app.add_option("--width", options->width, "pixels")->check(CLI::PositiveNumber);
+    app.add_option("--frames", options->frames, "frames, 4k + 1")->check(positive);
+    app.add_option("--height", options->height, "pixels")->check(positive);
+    app.add_option("--width", options->width, "pixels")->check(positive);
   };
   command.run = [options](Context& context) { analyze(context, *options); };
   return command;

@@ -27,7 +27,10 @@ std::vector<Section> sections(const ReportData& data) {
        "In each row every model was given the same prompt and the same noise, so only the models differ. "
        "The frames are below each video; the pixels are shown as large squares on purpose.",
        !data.comparisons.empty(), comparisons_section},
-      {"losses", "How good the models are", "The same loss, measured the same way for each model. Lower is better.",
+      {"losses", "How good the models are",
+       "The mean squared error of what each model predicts for noisy videos that it was not trained on (flow "
+       "matching), "
+       "measured on the same points for each. Lower is better.",
        !data.losses.empty(), losses_section},
       {"errors", "How closely each block follows softmax attention",
        "The difference between a block's new attention and the softmax attention it replaces, as a share of the "
@@ -37,8 +40,9 @@ std::vector<Section> sections(const ReportData& data) {
       {"curves", "Curves", "How the numbers moved. Point at a line to read its values.", !data.charts.empty(),
        charts_section},
       {"costs", "What it costs",
-       "Arithmetic by counting (1 TFLOP = a million million operations), and the memory that chunk-by-chunk "
-       "generation keeps whatever the video's length. A dash means: not defined for this attention.",
+       "Arithmetic of one block and one pass, by counting (1 TFLOP = a million million operations): as the paper "
+       "counts, and with a summary that is carried on instead of made anew. Then the memory that chunk-by-chunk "
+       "generation keeps for a block whatever the video's length. A dash means: not defined for this attention.",
        !data.costs.empty(), costs_section},
       {"time", "Where the time went", "Each part of the run, what it took and what it was allowed.",
        !data.stages.empty(), stages_section},

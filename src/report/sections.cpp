@@ -41,6 +41,17 @@ std::string bytes_text(std::int64_t bytes) {
   return bytes > 0 ? human_bytes(bytes) : bytes == 0 ? "0" : "–";
 }
 
+/// A count of 10^12 operations, in the unit that needs no exponent.
+std::string flop_text(double tera) {
+  if (!std::isfinite(tera)) return "–";
+  double value = tera;
+  for (const char* unit : {"TFLOP", "GFLOP", "MFLOP", "kFLOP"}) {
+    if (value >= 1 || value == 0) return number(value) + " " + unit;
+    value *= 1000;
+  }
+  return number(value) + " FLOP";
+}
+
 std::string seconds_text(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "–";
   return seconds < 60 ? fixed(seconds, 1) + " s" : human_seconds(seconds);
@@ -180,17 +191,17 @@ void comparisons_section(Markup& page, const ReportData& data) {
 }
 
 void costs_section(Markup& page, const ReportData& data) {
-  open_table(page, {{"Attention"},
-                    {"TFLOP, paper's count", kNumber},
+  open_table(page, {{"One block"},
+                    {"Paper's count", kNumber},
                     {"of which attention", kNumber},
-                    {"TFLOP, recurrent", kNumber},
+                    {"Recurrent count", kNumber},
                     {"State", kNumber},
                     {"Window of keys and values", kNumber}});
   for (const CostRow& row : data.costs) {
     page.open("tr").element("td", {}, row.label);
-    number_cell(page, number(row.paper_tflops));
-    number_cell(page, number(row.attention_tflops));
-    number_cell(page, number(row.recurrent_tflops));
+    number_cell(page, flop_text(row.paper_tflops));
+    number_cell(page, flop_text(row.attention_tflops));
+    number_cell(page, flop_text(row.recurrent_tflops));
     number_cell(page, bytes_text(row.state_bytes));
     number_cell(page, bytes_text(row.ring_bytes));
     page.close();

@@ -50,6 +50,7 @@ figure { margin: 0; }
 .chart figcaption b { flex-basis: 100%; }
 .chart .key { overflow-wrap: anywhere; }
 .chart .key svg { display: inline-block; width: 18px; height: 12px; margin-right: 6px; }
+section > .chart:not(.wide) { max-width: 600px; }
 .wide .scroll svg { min-width: 760px; }
 svg text { font-size: 13px; fill: var(--soft); font-family: inherit; }
 .grid { stroke: var(--rule); } .axis { stroke: var(--soft); }

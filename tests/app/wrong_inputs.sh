@@ -75,7 +75,8 @@ expect "captions that are not JSON" 1 "captions.jsonl:1" run prepare data.videos
 expect "run folder that is a file" 1 "plain" run prepare run.dir=plain
 
 # A process that may write no file above 8 kB: everywhere the same as a disk that fills up in the middle of one.
-small_files() { (ulimit -f 8 && trap "" XFSZ && "$@"); }
+# MPI must do without files of its own there.
+small_files() { (ulimit -f 8 && trap "" XFSZ && OMPI_MCA_btl=self PMIX_MCA_gds=hash "$@"); }
 if small_files "$REHYAT" --version > /dev/null 2>&1; then
   expect "no space in the middle of a file" 1 "smallfiles.*(File too large|No space left|cannot be written|check the disk)" small_files "$REHYAT" prepare -c good.yaml run.dir=smallfiles
   if find smallfiles -name '*rehyat-part*' | grep -q .; then echo "FAILED: a file that could not be written was left half"; failures=$((failures + 1)); fi
@@ -115,7 +116,7 @@ another_cache
 expect "foreign cache" 1 "stage.json: found fingerprint .*, expected" run distill run.dir=foreign
 another_cache; cp "$mine/stage.json" "foreign/${mine#runs/}/"
 expect "foreign activations behind the right marker" 1 "foreign/cache.*(found|differs).*expected" run distill run.dir=foreign
-expect "cache over its quota" 1 "cache.quota: found a cache of .* expected at most" run cache cache.quota=1kB
+expect "cache over its quota" 1 "cache.quota: found a cache of .* expected at most" run cache cache.seeds=3 cache.quota=1kB
 expect "cache with nothing to measure on" 1 "found 1 prompt, expected at least two" run cache cache.max_prompts=1
 expect "points that do not fit the memory" 1 "distill.online.memory: found .* expected at most" run distill distill.source=online distill.online.memory=1kB
 expect "setting without effect" 2 "'distill'.*online: found settings with source cache" run distill distill.online.rounds=2
@@ -137,7 +138,7 @@ expect "model without config" 2 "config.json" "$REHYAT" cache -c weights.yaml
 foreign; sed -i 's/"num_layers": 3/"num_layers": 4/' weights/config.json
 expect "config of another model" 1 "found no tensor 'blocks.3" "$REHYAT" cache -c weights.yaml
 expect "fixture that is missing" 1 "nothing.safetensors" "$REHYAT" verify --parity attention --fixture nothing.safetensors
-expect "fixture without tensors" 1 "slices|no tensor 'q'" "$REHYAT" verify --parity attention --fixture "$teacher/diffusion_pytorch_model.safetensors"
+expect "fixture without tensors" 1 "no metadata 'kind'" "$REHYAT" verify --parity attention --fixture "$teacher/diffusion_pytorch_model.safetensors"
 : > strange.xyz
 expect "strange file" 1 "extension" "$REHYAT" inspect strange.xyz
 printf '{"step": 0}\n{"st' > metrics.jsonl
@@ -147,7 +148,7 @@ expect "event file that is cut off" 1 "tfevents.cut: byte [0-9]+" "$REHYAT" insp
 expect "prompts twice" 2 "found prompts and prompts_file" run sample "sample.prompts=[a]" sample.prompts_file=good.yaml
 expect "recurrent sampling of what has no such form" 2 "sample.form: found recurrent, but .*non-causal" run finetune sample.form=recurrent hybrid.attention.causal=false
 expect "settings for analyze without a config" 2 "without a config" "$REHYAT" analyze data.frames=17
-for size in frames=0 frames=-5 height=0 width=-16; do expect "analyze --$size" 2 "${size%%=*}" "$REHYAT" analyze "--$size"; done
+for size in frames=0 frames=-5 height=0 width=-16; do expect "analyze --$size" 2 "${size%%=*}: found .*, expected a whole number of at least 1" "$REHYAT" analyze "--$size"; done
 expect "analyze --frames 80" 1 "4k \+ 1" "$REHYAT" analyze --frames 80
 expect "report before its time" 1 "run .rehyat distill" run report
 if find . -name '*rehyat-part*' -not -path './spoiled/*' | grep -q .; then echo "FAILED: half-written files were left"; failures=$((failures + 1)); fi

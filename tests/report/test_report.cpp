@@ -199,6 +199,16 @@ TEST(Report, ShowsNoNumberThatIsNotOne) {
   EXPECT_EQ(count_of(body, ">inf"), 0U);
 }
 
+TEST(Report, CountsOperationsInAUnitThatNeedsNoExponent) {
+  ReportData data{"costs"};
+  data.costs = {
+      {"large", 4.3, 4.256, 1.2, 0, 0}, {"small", 3.026e-7, 0.0042, 2e-5, 0, 0}, {"none", 0, kNaN, 1e-13, 0, 0}};
+  const std::string html = render_html(data);
+  for (const char* text : {"4.3 TFLOP", "4.256 TFLOP", "302.6 kFLOP", "4.2 GFLOP", "20 MFLOP", ">0 TFLOP", ">0.1 FLOP"})
+    EXPECT_NE(html.find(text), std::string::npos) << text;
+  EXPECT_EQ(count_of(html, "e-07") + count_of(html, "e-05"), 0U);
+}
+
 TEST(Report, DrawsErrorsOfVeryDifferentSizesOnALogarithmicAxis) {
   ReportData data{"errors"};
   data.errors = {{0, "x", 0.3, 0.5, 0.1}, {1, "x", 0.2, 0.6, 0.05}};
