@@ -54,7 +54,7 @@ step mpirun $flags -n 2 "$rehyat" cache -c "$config"
 step mpirun $flags -n 2 "$rehyat" distill -c "$config"
 step "$rehyat" finetune -c "$config"
 # The control: the teacher itself, trained for as many steps more.
-step "$rehyat" finetune -c "$config" "hybrid.blocks.list=[]"
+step "$rehyat" finetune -c "$config" "hybrid.blocks=[]"
 step "$rehyat" sample -c "$config"
 step "$rehyat" verify -c "$config"
 step "$rehyat" export -c "$config"

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes tests/fixtures/attention/*.safetensors: hybrid attention evaluated literally (Eqs. 5-9 of the paper), one query
-and one key at a time in Python's double precision, with gradients by central differences. Needs nothing but Python, and
-shares nothing with the C++ code that it judges."""
+and one key at a time in Python's double precision, with gradients by complex steps: f'(x) = Im f(x + ih) / h, where
+nothing is subtracted, so that they are as exact as f. Needs nothing but Python, and shares nothing with the C++ code that
+it judges."""
+import cmath
 import json
 import math
 import random
@@ -10,7 +12,7 @@ import sys
 from pathlib import Path
 
 HEADS, WIDTH, FEATURES, TOKENS_PER_SLICE = 2, 3, 4, 2
-STEP = 1e-4
+STEP = 1e-30
 
 CASES = {
     "rehyat_joint": dict(slices=7, kind="rehyat", tc=3, to=1, causal="true", normalizer="joint", rate=2),
@@ -19,6 +21,13 @@ CASES = {
     "rehyat_lse_noncausal": dict(slices=5, kind="rehyat", tc=2, to=1, causal="false", normalizer="lse", rate=2),
     "uniform_hybrid": dict(slices=5, kind="uniform_hybrid", tc=3, to=1, causal="true", normalizer="joint", rate=3),
     "linear": dict(slices=4, kind="linear", tc=3, to=1, causal="true", normalizer="joint", rate=2),
+    "softmax": dict(slices=3, kind="softmax"),
+    "rehyat_lse_negative": dict(slices=7, kind="rehyat", tc=2, to=1, causal="true", normalizer="lse", rate=2),
+    "rehyat_row_max_negative": dict(slices=7, kind="rehyat", tc=3, to=1, causal="true", normalizer="row_max", rate=2),
+    "rehyat_joint_extreme": dict(slices=7, kind="rehyat", tc=3, to=1, causal="true", normalizer="joint", rate=2),
+    "rehyat_row_max_extreme": dict(slices=5, kind="rehyat", tc=2, to=1, causal="true", normalizer="row_max", rate=2),
+    "rehyat_joint_float32": dict(slices=7, kind="rehyat", tc=3, to=1, causal="true", normalizer="joint", rate=2),
+    "rehyat_lse_extreme_float32": dict(slices=5, kind="rehyat", tc=2, to=1, causal="true", normalizer="lse", rate=2),
 }
 
 
@@ -27,6 +36,8 @@ def key_sets(i, case):
     tokens = range(case["slices"] * TOKENS_PER_SLICE)
     if case["kind"] == "linear":
         return [], list(tokens)
+    if case["kind"] == "softmax":
+        return list(tokens), []
     if case["kind"] == "uniform_hybrid":
         return [j for j in tokens if j % case["rate"] == 0], [j for j in tokens if j % case["rate"] != 0]
     chunk = i // TOKENS_PER_SLICE // case["tc"]
@@ -51,12 +62,12 @@ def attention(x, case, frozen):
             near, far = key_sets(i, case)
             scores = [dot(q[i], k[j]) / math.sqrt(WIDTH) for j in near]
             linear = [dot(phi_q[i], phi_k[j]) for j in far]
-            c, shared = 0.0, 1.0
-            if near and case["normalizer"] == "lse":
-                c = math.log(sum(math.exp(s) for s in scores))
-            elif near and case["normalizer"] == "row_max":
-                c = frozen.setdefault((head, i), max(scores))
-            weights = [math.exp(s - c) for s in scores] + [shared * n for n in linear]
+            c = 0.0
+            if near and case.get("normalizer") == "lse":
+                c = cmath.log(sum(cmath.exp(s) for s in scores))
+            elif near and case.get("normalizer") == "row_max":
+                c = frozen.setdefault((head, i), max(s.real for s in scores))
+            weights = [cmath.exp(s - c) for s in scores] + linear
             total = sum(weights)
             rows.append([sum(w * v[j][d] for w, j in zip(weights, near + far)) / total for d in range(WIDTH)])
         out.append(rows)
@@ -75,23 +86,30 @@ def gradients(x, case, frozen):
         for h, head in enumerate(x[name]):
             for row in range(len(head)):
                 for d in range(len(head[row])):
-                    kept, values = head[row][d], []
-                    for shift in (2, 1, -1, -2):  # fourth order
-                        head[row][d] = kept + shift * STEP
-                        values.append(loss(x, case, frozen))
+                    kept = head[row][d]
+                    head[row][d] = complex(kept, STEP)
+                    out["d" + name][h][row][d] = loss(x, case, frozen).imag / STEP
                     head[row][d] = kept
-                    # Differences first: what does not matter gives exactly 0.
-                    out["d" + name][h][row][d] = (8 * (values[1] - values[2]) - (values[0] - values[3])) / (12 * STEP)
     return out
 
 
-def write(path, tensors, metadata):
+def to_logits_of(x, size):
+    """Scales q so that the largest score is `size`."""
+    largest = max(abs(dot(q, k)) / math.sqrt(WIDTH) for h in range(HEADS) for q in x["q"][h] for k in x["k"][h])
+    x["q"] = [[[value * size / largest for value in row] for row in head] for head in x["q"]]
+
+
+def in_float32(value):
+    return [[[struct.unpack("<f", struct.pack("<f", number))[0] for number in row] for row in head] for head in value]
+
+
+def write(path, tensors, metadata, code):
     header, data = {"__metadata__": metadata}, b""
     for name, value in tensors.items():
         flat = [number for head in value for row in head for number in row]
-        raw = struct.pack(f"<{len(flat)}d", *flat)
+        raw = struct.pack(f"<{len(flat)}{code}", *flat)
         shape = [1, len(value), len(value[0]), len(value[0][0])]
-        header[name] = {"dtype": "F64", "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        header[name] = {"dtype": {"d": "F64", "f": "F32"}[code], "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -112,10 +130,20 @@ def main():
             return [[[draw.uniform(0.05, 1) for _ in range(width)] for _ in range(tokens)] for _ in range(HEADS)]
 
         x = {"q": normal(WIDTH), "k": normal(WIDTH), "v": normal(WIDTH), "phi_q": positive(FEATURES), "phi_k": positive(FEATURES), "dy": normal(WIDTH)}
+        if "extreme" in name:
+            to_logits_of(x, 100)
+        if "negative" in name:  # denominators far below 0
+            x["phi_q"] = [[[-1.5 * value for value in row] for row in head] for head in x["phi_q"]]
+        if "float32" in name:
+            x = {key: in_float32(value) for key, value in x.items()}
         frozen = {}
-        tensors = dict(x, y=attention(x, case, frozen))
+        y = [[[value.real for value in row] for row in head] for head in attention(x, case, frozen)]
+        tensors = dict(x, y=y)
         tensors.update(gradients(x, case, frozen))
-        write(folder / f"{name}.safetensors", tensors, {key: str(value) for key, value in case.items()})
+        if case["kind"] == "softmax":
+            tensors = {key: value for key, value in tensors.items() if "phi" not in key}
+        code = "f" if "float32" in name else "d"
+        write(folder / f"{name}.safetensors", tensors, {key: str(value) for key, value in case.items()}, code)
         print(folder / f"{name}.safetensors")
 
 

@@ -13,6 +13,7 @@
 #include "core/signals.h"
 #include "core/strings.h"
 #include "data/hdf5_file.h"
+#include "data/video.h"
 #include "data/windows.h"
 
 namespace rehyat::data {
@@ -32,6 +33,8 @@ std::optional<Verdict> attempt(const std::filesystem::path& clip, Work&& work) {
   try {
     work();
     return {};
+  } catch (const PassingFailure& error) {
+    return Verdict{error.what(), true};
   } catch (const UserError& error) {
     return Verdict{error.what(), false};
   } catch (const std::bad_alloc&) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+
 namespace rehyat::data {
 
 struct VideoInfo {
@@ -24,6 +26,12 @@ std::string video_library_version();
 /// What the first video stream of the file is. Throws UserError with the path and the reason.
 VideoInfo probe_video(const std::filesystem::path& path);
 
+/// The system and not the clip is at fault (memory, open files, a disk that does not answer): another try may succeed.
+class PassingFailure : public UserError {
+ public:
+  using UserError::UserError;
+};
+
 /// Throws UserError in a build without FFmpeg.
 void require_video_library();
 
@@ -34,7 +42,7 @@ struct PictureSize {
 /// Plays a clip from its start at a fixed rate, one picture after the other, so that memory does not grow with the
 /// clip. Picture i is the source frame that is on the screen at time i / fps, so that variable frame rates keep their
 /// speed. Throws UserError with the path and the reason: not a video, no video stream, damaged, cut short, a jump of
-/// over 10 s in the time stamps.
+/// over 10 s in the time stamps; PassingFailure where the system is at fault.
 class ClipReader {
  public:
   ClipReader(const std::filesystem::path& path, double fps, std::vector<PictureSize> sizes);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/strings.h"
+#include "data/video.h"
 
 namespace rehyat::data::av {
 namespace {
@@ -43,20 +44,28 @@ Input::Input(const std::filesystem::path& path) : path_(path.string()) {
   AVIOContext* io = nullptr;
   // The protocol is named: a path may hold a colon.
   int code = avio_open(&io, cat("file:", path_).c_str(), AVIO_FLAG_READ);
-  if (code < 0) broken(reason(code));
+  if (code < 0) failed(code, reason(code));
   io_.reset(io);
   format_ = avformat_alloc_context();
   format_->pb = io;
   format_->format_whitelist = av_strdup(containers().c_str());
   format_->protocol_whitelist = av_strdup("none");                       // a demuxer may open nothing else
   code = avformat_open_input(&format_, path.c_str(), nullptr, nullptr);  // frees the context when it fails
-  if (code < 0) broken(code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
+  if (code < 0) failed(code, code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
   try {
     open_stream();
   } catch (...) {
     avformat_close_input(&format_);
     throw;
   }
+}
+
+void Input::failed(int code, const std::string& why) const {
+  for (const int passing : {ENOMEM, EMFILE, ENFILE, EIO, ESTALE, EAGAIN}) {
+    if (code == AVERROR(passing))
+      throw PassingFailure({path_, reason(code), "a readable video", "the system failed, perhaps not the file"});
+  }
+  broken(why);
 }
 
 double Input::rate() const {
@@ -75,7 +84,7 @@ bool Input::read(AVPacket& packet) {
     av_packet_unref(&packet);
     const int code = av_read_frame(format_, &packet);
     if (code == AVERROR_EOF) return false;
-    if (code < 0) broken(cat("damaged after ", packets_, " video packets (", reason(code), ")"));
+    if (code < 0) failed(code, cat("damaged after ", packets_, " video packets (", reason(code), ")"));
     if (packet.stream_index != stream_->index) continue;
     ++packets_;
     return true;
@@ -153,7 +162,7 @@ void FrameReader::feed() {
 
 /// A stream that was cut out of a longer one may start with packets that need what came before.
 void FrameReader::damaged(int code) const {
-  if (count_ > 0) input_.broken(cat("damaged after frame ", count_ - 1, " (", reason(code), ")"));
+  if (count_ > 0) input_.failed(code, cat("damaged after frame ", count_ - 1, " (", reason(code), ")"));
 }
 
 void FrameReader::take(const AVFrame& frame) {

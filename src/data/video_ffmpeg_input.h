@@ -21,6 +21,9 @@ class Input {
     fail(path_, why, expected);
   }
 
+  /// The same for an error code of FFmpeg's: PassingFailure where the system is at fault.
+  [[noreturn]] void failed(int code, const std::string& why) const;
+
   const AVFormatContext& format() const { return *format_; }
   const AVStream& stream() const { return *stream_; }
   AVCodecContext& decoder() const { return *decoder_; }

@@ -101,7 +101,9 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
   train::Training training{cat("distill block ", block), folder, work.fingerprint_of(block), true,
                            [&](std::int64_t) { on_step(); }};
   training.pause_after = until;
-  const json after = train::train(task, work.config.train, training, dist::Communicator());
+  // A map without weights (elu) is as it is.
+  const json after = task.parameters().empty() ? task.validate()
+                                               : train::train(task, work.config.train, training, dist::Communicator());
   if (until < work.config.train.iterations) return;
   NamedTensors named;
   for (const auto& [name, tensor] : feature_maps(student, 0))

@@ -6,9 +6,11 @@ rm -rf "$WORK"; mkdir -p "$WORK"; cd "$WORK" || exit 1
 fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
 count=0 failures=0
 for fixture in "$SOURCE"/../fixtures/attention/*.safetensors; do
+  # A score of 100 has an error of 1e-5 in float32.
+  case "$fixture" in *extreme_float32*) tolerance=2e-4 ;; *float32*) tolerance=5e-6 ;; *) tolerance=1e-9 ;; esac
   for form in reference chunked recurrent; do
-    if [ "$form" = recurrent ]; then case "$fixture" in *noncausal*|*uniform*|*linear*) continue ;; esac; fi
-    "$REHYAT" verify --parity attention --fixture "$fixture" --form "$form" --tolerance 1e-9 --json > out.json || { cat out.json; fail "$(basename "$fixture") $form"; }
+    if [ "$form" = recurrent ]; then case "$fixture" in *noncausal*|*uniform*|*linear*|*softmax*) continue ;; esac; fi
+    "$REHYAT" verify --parity attention --fixture "$fixture" --form "$form" --tolerance "$tolerance" --json > out.json || { cat out.json; fail "$(basename "$fixture") $form"; }
     python3 -c 'import json; r = json.load(open("out.json")); print(r["form"], r["attention"], r["max_rel_error"]); assert r["max_rel_error"] >= 0 and r["finite"]' || fail "the result of $fixture"
     count=$((count + 1))
   done

@@ -13,7 +13,7 @@ for stage in prepare pretrain cache distill finetune sample verify export; do
   is_json "$stage" < "$stage.json"
 done
 echo "== control and report"
-"$REHYAT" finetune -c "$config" "hybrid.blocks.list=[]" > /dev/null 2>> finetune.log
+"$REHYAT" finetune -c "$config" "hybrid.blocks=[]" > /dev/null 2>> finetune.log
 "$REHYAT" report -c "$config" > report.txt 2> report.log || { cat report.log; fail report; }
 grep -q "</html>" runs/report.html || fail "report.html is not whole"
 grep -q 'reload_equal": true' verify.json || fail "a reloaded model differs"

@@ -38,7 +38,7 @@ expect "override without value" 2 "expected dotted.key=value" run distill distil
 expect "frames" 2 "found 16, expected 4k \+ 1" run prepare data.frames=16
 expect "size" 2 "expected \[height, width\], both multiples of 16" run prepare "data.size=[30, 32]"
 expect "weights and architecture" 2 "found weights and architecture" run prepare model.weights=clips
-expect "block that the model lacks" 1 "found block 9, expected 0 to 2|hybrid.blocks" run cache "hybrid.blocks.list=[9]"
+expect "block that the model lacks" 1 "found block 9, expected 0 to 2|hybrid.blocks" run cache "hybrid.blocks=[9]"
 expect "no such folder of videos" 1 "nowhere" run prepare data.videos=nowhere
 expect "stage before its time" 1 "the stage 'prepare' is not complete; run .rehyat prepare" run pretrain
 

@@ -1,3 +1,7 @@
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <numeric>
 
 #include "data/clip_maker.h"
@@ -69,6 +73,20 @@ TEST_F(VideoStreams, PlaylistsOpenNothing) {
   for (std::size_t i = 0; i < lists.size(); ++i)
     for (const char* extension : {".mp4", ".m3u8"})
       expect_refused(decode(file("list" + std::to_string(i) + extension, lists[i])), {"list" + std::to_string(i)});
+}
+
+TEST_F(VideoStreams, TooManyOpenFilesAreNoFaultOfTheClip) {
+  write_video(folder_ / "a.mp4", grey_steps(3, 32, 32), 16);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{64, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  std::vector<int> taken;
+  for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY)) taken.push_back(fd);
+  EXPECT_THROW(decode_clip(folder_ / "a.mp4", 10, 0, 32, 32), PassingFailure);
+  for (const int fd : taken) ::close(fd);
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_NO_THROW(decode_clip(folder_ / "a.mp4", 10, 0, 32, 32));
 }
 
 TEST_F(VideoStreams, SoundWithoutPictures) {

@@ -81,6 +81,17 @@ TEST(Blocks, KeptSoftmaxBranchesChangeNoBit) {
   }
 }
 
+TEST(Blocks, AMapWithoutWeightsIsMeasuredAndKeptAsItIs) {
+  FakePoints points;
+  const TempFolder folder;
+  const auto results = run(points, every_attention()[4], distill_config(), folder.path());
+  for (const BlockResult& r : results) EXPECT_EQ(r.distilled, r.untrained);
+  models::WanTransformer model = small_wan();
+  const auto blocks = all_blocks(model, every_attention()[4]);
+  models::convert(model, blocks, 5, testing::kLatent);
+  load_feature_maps(model, blocks, folder.path());
+}
+
 TEST(Blocks, TheWindowAloneIsTheAttentionWithoutFeatures) {
   const models::WanTransformer teacher = small_wan();
   models::WanTransformer student = small_wan();

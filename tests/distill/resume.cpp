@@ -57,7 +57,9 @@ TEST(OnlineResume, KilledAtRandomMomentsEndsAsIfNeverKilled) {
       ASSERT_TRUE(code == 0 || code == -SIGKILL) << code;
       kills += code == 0 ? 0 : 1;
     }
-    if (code != 0) ASSERT_EQ(wait_for(start(folder.path())), 0);
+    if (code != 0) {
+      ASSERT_EQ(wait_for(start(folder.path())), 0);
+    }
     EXPECT_EQ(testing::phi_files(folder.path()), expected) << "round " << round;
   }
   EXPECT_GT(kills, 3);

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "core/strings.h"
 #include "core/temp_folder.h"
 #include "data/hdf5_file.h"
 #include "data/manifest.h"
