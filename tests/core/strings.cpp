@@ -81,5 +81,30 @@ TEST(Errors, RequireBuildsItsSentenceOnlyWhenNeeded) {
   EXPECT_EQ(built, 1);
 }
 
+TEST(Utf8, TheFirstBadByteIsFound) {
+  EXPECT_FALSE(invalid_utf8("plain, \xc3\xa9, \xe2\x82\xac, \xf0\x9f\x98\x80").has_value());
+  EXPECT_EQ(invalid_utf8("a\xff"), 1U);
+  EXPECT_EQ(invalid_utf8("ab\xc3"), 2U);            // cut off
+  EXPECT_EQ(invalid_utf8("\xc0\xaf"), 0U);          // overlong
+  EXPECT_EQ(invalid_utf8("\xe0\x80\x80"), 0U);      // overlong
+  EXPECT_EQ(invalid_utf8("\xed\xa0\x80"), 0U);      // a surrogate
+  EXPECT_EQ(invalid_utf8("\xf4\x90\x80\x80"), 0U);  // beyond the last character
+  EXPECT_EQ(invalid_utf8("\xf5\x80\x80\x80"), 0U);
+  EXPECT_EQ(invalid_utf8("\x80"), 0U);
+}
+
+TEST(Excerpt, CutsBetweenCharactersAndHidesWhatIsNoText) {
+  EXPECT_EQ(excerpt("short"), "short");
+  EXPECT_EQ(excerpt("a\nb\x1b\xff"), "a?b??");
+  EXPECT_EQ(excerpt("abcdef", 3), "abc…");
+  EXPECT_EQ(excerpt("ab\xc3\xa9z", 3), "ab…");
+}
+
+TEST(Nearest, ManyCandidatesDoNotTakeLong) {
+  std::vector<std::string> names(200'000, std::string(100, 'x'));
+  for (std::size_t i = 0; i < names.size(); ++i) names[i] += std::to_string(i);
+  EXPECT_EQ(nearest(std::string(104, 'y'), names), "");
+}
+
 }  // namespace
 }  // namespace rehyat
