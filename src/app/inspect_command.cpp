@@ -1,5 +1,5 @@
 #include "app/command.h"
-#include "core/atomic_file.h"
+#include "core/json.h"
 #include "core/safetensors.h"
 #include "core/strings.h"
 #include "data/hdf5_file.h"
@@ -32,9 +32,7 @@ json inspect_hdf5(const std::filesystem::path& path) {
 }
 
 json inspect_json(const std::filesystem::path& path) {
-  const json value = json::parse(read_file(path), nullptr, false);
-  require(!value.is_discarded(), [&] { return path.string() + ": found text that is not JSON, expected JSON"; });
-  return value;
+  return read_json(path);
 }
 
 json inspect_path(const std::filesystem::path& path);

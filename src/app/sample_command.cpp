@@ -4,8 +4,11 @@
 #include "app/load_experiment.h"
 #include "app/requirements.h"
 #include "core/atomic_file.h"
+#include "core/folder_lock.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
+#include "core/signals.h"
 #include "core/strings.h"
 #include "data/video.h"
 #include "sampling/generate.h"
@@ -21,8 +24,8 @@ json sample_one(pipeline::Experiment& experiment, models::WanTransformer& model,
   const std::string name = cat("video-", index);
   const auto marker = folder / (name + ".json");
   if (std::filesystem::exists(marker)) {  // written last: an earlier start got this far
-    const json done = json::parse(read_file(marker, 1 << 20), nullptr, false);
-    if (done.is_object() && done.value("prompt", "") == prompt) {
+    const json done = parse_json_if(read_file(marker, 1 << 20)).value_or(json());
+    if (done.is_object() && done.value("prompt", json()) == prompt) {
       log::info("sample ", index, ": already complete in ", (folder / (name + ".mp4")).string());
       return {{"file", (folder / (name + ".mp4")).string()},
               {"prompt", prompt},
@@ -32,7 +35,12 @@ json sample_one(pipeline::Experiment& experiment, models::WanTransformer& model,
   }
   sampling::Request request = experiment.sample_request(model, index);
   Progress progress(cat("sample ", index), sampling::step_count(model, request), "steps");
-  request.on_step = [&] { progress.advance(); };
+  request.on_step = [&] {
+    progress.advance();
+    experiment.world().poll();
+    if (stop_requested())
+      throw Stopped("sample stopped; start the same command again to go on with the videos that are left");
+  };
   const auto start = std::chrono::steady_clock::now();
   const at::Tensor latents =
       sampling::generate(model, request, experiment.encode_prompt(prompt), experiment.encode_prompt(""));
@@ -71,16 +79,21 @@ void sample(Context& context) {
   sampling::best_order(model, request, reason);
   if (request.form == models::AttentionForm::recurrent && !reason.empty()) log::warn("sampling step by step: ", reason);
   json videos = json::array();
+  std::optional<FolderLock> lock;
   context.world.together([&] {
+    if (context.world.rank() == 0) lock.emplace(stage.open());
+  });
+  const auto work = [&] {
     make_folder(stage.folder());
     for (std::size_t i = static_cast<std::size_t>(context.world.rank()); i < prompts.size();
          i += static_cast<std::size_t>(context.world.size())) {
       videos.push_back(sample_one(experiment, model, prompts[i], i, stage.folder()));
     }
-  });
+  };
+  context.world.together(work, dist::Communicator::Length::lengthy);
   json all = json::array();
   for (const std::string& text : context.world.all_gather(videos.dump())) {
-    for (const json& video : json::parse(text)) all.push_back(video);
+    for (const json& video : parse_json(text, "sample")) all.push_back(video);
   }
   context.result({{"videos", all}}, cat("sample: ", all.dump(2)));
 }
@@ -92,6 +105,7 @@ Command sample_command() {
   command.name = "sample";
   command.summary = "sample videos to MP4, the settings beside each";
   command.example = "rehyat sample -c configs/demo.yaml sample.form=recurrent sample.model=finetuned";
+  command.polls = true;
   command.run = sample;
   return command;
 }

@@ -9,6 +9,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/rng.h"
@@ -68,11 +69,12 @@ class Preparation {
   std::size_t first_clip(std::size_t shard) const { return shard * static_cast<std::size_t>(config_.clips_per_shard); }
   std::size_t last_clip(std::size_t shard) const { return std::min(first_clip(shard + 1), videos_.size()); }
 
-  void write_shard(std::size_t shard, Times& times, Progress& progress) const {
+  void write_shard(std::size_t shard, Times& times, Progress& progress, const dist::Communicator& world) const {
     Hdf5Writer file(folder_ / shard_name(shard));
     json entries = json::array(), bad = json::array();
     std::int64_t index = 0;
     for (std::size_t clip = first_clip(shard); clip < last_clip(shard); ++clip) {
+      world.poll();
       if (stop_requested())
         throw Stopped("prepare stopped; start the same command again to go on with the shards that are left");
       try {
@@ -172,13 +174,13 @@ json finish(const Preparation& work, const DataConfig& config, TextEncoder& enco
   for (std::size_t shard = 0; shard < work.shards(); ++shard) {
     const Hdf5Reader file(folder / shard_name(shard));
     std::int64_t index = 0;
-    for (const json& entry : json::parse(file.attribute("entries"))) {
+    for (const json& entry : parse_json(file.attribute("entries"), shard_name(shard))) {
       const auto clip = entry.at("clip").get<std::size_t>();
       if (usable.empty() || usable.back() != clip) usable.push_back(clip);
       samples.emplace_back(shard, clip);
       index_in_shard.push_back(index++);
     }
-    for (const json& bad : json::parse(file.attribute("quarantine"))) quarantine.push_back(bad);
+    for (const json& bad : parse_json(file.attribute("quarantine"), shard_name(shard))) quarantine.push_back(bad);
     shards.push_back(file_entry(folder, shard_name(shard)));
   }
   const std::filesystem::path list_path = folder / "quarantine.jsonl";
@@ -247,16 +249,17 @@ json prepare(const DataConfig& config, VideoCodec& codec, TextEncoder& text, std
     work->done(shard) ? static_cast<void>(kept += count) : mine.push_back(shard);
   }
   Times times;
-  world.together([&] {
+  const auto encode = [&] {
     Progress progress("prepare", clips, "clips", kept);
-    for (const std::size_t shard : mine) work->write_shard(shard, times, progress);
+    for (const std::size_t shard : mine) work->write_shard(shard, times, progress, world);
     progress.finish();
-  });
+  };
+  world.together(encode, dist::Communicator::Length::lengthy);
   json summary;
   world.together([&] {
     if (world.rank() == 0) summary = finish(*work, config, text, seed, folder, identity);
   });
-  summary = json::parse(world.broadcast(summary.dump(), 0));
+  summary = parse_json(world.broadcast(summary.dump(), 0), "prepare");
   const double seconds = since(start);
   summary["seconds"] = seconds;
   if (seconds > 0 && !mine.empty()) {

@@ -6,6 +6,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/signals.h"
@@ -77,16 +78,16 @@ void collect_activations(models::WanTransformer& teacher, const CacheConfig& con
   world.together([&] {
     if (world.rank() == 0) data::open_folder(folder, identity);
   });
-  world.barrier();
-  for (std::int64_t i = 0; i < plan.trajectories; ++i) {
+  // Rank 0's view of the folder counts: all ranks must share the same list.
+  for (std::int64_t i = 0; i < plan.trajectories && world.rank() == 0; ++i) {
     if (!data::trajectory_done(folder, i)) open.push_back(i);
   }
-  world.barrier();
+  open = parse_json(world.broadcast(nlohmann::ordered_json(open).dump(), 0), "cache").get<std::vector<std::int64_t>>();
   const std::set<std::int64_t> wanted(plan.blocks.begin(), plan.blocks.end());
   const at::ScalarType type = config.type == CacheType::bf16 ? at::kBFloat16 : at::kFloat;
   const auto device = teacher->parameters().front().device();
   dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
-  world.together([&] {
+  const auto collect = [&] {
     Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), plan.trajectories * config.sampler.steps, "steps",
                       (plan.trajectories - static_cast<std::int64_t>(open.size())) * config.sampler.steps);
     while (const auto job = queue.next()) {
@@ -113,6 +114,7 @@ void collect_activations(models::WanTransformer& teacher, const CacheConfig& con
       };
       request.on_step = [&] {
         progress.advance(world.size());  // the ranks keep about the same pace
+        world.poll();
         if (stop_requested())
           throw Stopped("cache stopped; start the same command again to go on with the trajectories that are left");
       };
@@ -120,7 +122,8 @@ void collect_activations(models::WanTransformer& teacher, const CacheConfig& con
       file.commit(points);
     }
     progress.finish();
-  });
+  };
+  world.together(collect, dist::Communicator::Length::lengthy);
   world.together([&] {
     if (world.rank() == 0) data::finish_cache(folder, identity, held_out(plan, config, seed), plan.blocks, plan.latent);
   });

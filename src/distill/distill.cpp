@@ -7,12 +7,14 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/strings.h"
 #include "dist/work_queue.h"
 #include "distill/block_task.h"
 #include "models/wan/weights.h"
+#include "tensor/error_text.h"
 #include "train/loop.h"
 
 namespace rehyat::distill {
@@ -72,7 +74,7 @@ void run_block(const models::WanTransformer& teacher, const models::BlockMap& bl
   if (!std::filesystem::exists(before))
     write_file_atomic(before,
                       json({{"window_only", task.window_only_error()}, {"untrained", task.error()}}).dump() + "\n");
-  const json measured = json::parse(read_file(before));
+  const json measured = read_json_object(before);
   std::int64_t reported = 0;
   train::Training training{cat("distill block ", block), work, fingerprint + block_name(block), true,
                            [&](std::int64_t step) {
@@ -93,12 +95,21 @@ void run_block(const models::WanTransformer& teacher, const models::BlockMap& bl
   write_file_atomic(folder / (block_name(block) + ".json"), result.dump() + "\n");
 }
 
-BlockResult read_result(const std::filesystem::path& folder, std::int64_t block) {
+BlockResult read_result(const std::filesystem::path& folder, std::int64_t block, const std::string& fingerprint) {
   const auto path = folder / (block_name(block) + ".json");
-  const json r = json::parse(read_file(path), nullptr, false);
-  require(r.is_object() && r.contains("distilled"),
-          [&] { return path.string() + ": found a damaged result; remove the file to distil the block again"; });
-  return {block, r["window_only"], r["untrained"], r["distilled"], r["seconds"]};
+  JsonLimits limits;
+  limits.hint = "remove the file to distil the block again";
+  const json r = read_json_object(path, limits);
+  const json found = r.value("fingerprint", json());
+  require(found == fingerprint, [&] {
+    return cat(path.string(), ": found a result of another distillation (", excerpt(found.dump()), "), expected ",
+               fingerprint, "; remove the file to distil the block again");
+  });
+  try {
+    return {block, r.at("window_only"), r.at("untrained"), r.at("distilled"), r.at("seconds")};
+  } catch (const json::exception&) {
+    throw UserError(path.string() + ": found a damaged result; remove the file to distil the block again");
+  }
 }
 
 }  // namespace
@@ -118,7 +129,8 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
       if (!std::filesystem::exists(folder / (block_name(item.first) + ".json"))) open.push_back(item.first);
     }
   });
-  world.barrier();  // nobody writes results before everybody has looked
+  // Rank 0's view of the folder counts: all ranks must share the same list.
+  open = parse_json(world.broadcast(json(open).dump(), 0), "distill").get<std::vector<std::int64_t>>();
   if (teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
   dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
   std::string failures;
@@ -129,17 +141,19 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
   while (const auto job = queue.next()) {
     const std::int64_t block = open[static_cast<std::size_t>(*job)];
     try {
-      run_block(teacher, blocks, block, cache, config, seed, fingerprint, folder,
-                [&] { progress.advance(1, cat("block ", block)); });
-      const BlockResult r = read_result(folder, block);
+      run_block(teacher, blocks, block, cache, config, seed, fingerprint, folder, [&] {
+        progress.advance(1, cat("block ", block));
+        world.poll();  // the others' jobs are counted here, on rank 0
+      });
+      const BlockResult r = read_result(folder, block, fingerprint);
       log::info("distill block ", block, ": error ", r.untrained, " -> ", r.distilled, " (window alone ", r.window_only,
                 "), ", human_seconds(r.seconds));
     } catch (const Stopped&) {
       stopped = true;
       break;
     } catch (const std::exception& error) {
-      failures += cat(failures.empty() ? "" : "; ", "block ", block, " failed: ", error.what());
-      log::error("distill block ", block, ": ", error.what());
+      failures += cat(failures.empty() ? "" : "; ", "block ", block, " failed: ", message_of(error));
+      log::error("distill block ", block, ": ", message_of(error));
     }
   }
   progress.finish();
@@ -153,13 +167,16 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
                "; the other blocks are kept, and the same command runs only the failed ones again");
   });
   std::vector<BlockResult> results;
-  for (const std::int64_t block : all) results.push_back(read_result(folder, block));
+  world.together([&] {
+    for (const std::int64_t block : all) results.push_back(read_result(folder, block, fingerprint));
+  });
   return results;
 }
 
 void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,
-                       const std::filesystem::path& folder) {
+                       const std::filesystem::path& folder, const std::string& fingerprint) {
   for (const auto& item : blocks) {
+    read_result(folder, item.first, fingerprint);  // of this distillation
     const safetensors::Reader reader(folder / (block_name(item.first) + ".safetensors"));
     models::assign(feature_maps(model, item.first), reader);
   }

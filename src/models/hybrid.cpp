@@ -44,9 +44,9 @@ std::vector<std::int64_t> BlockChoice::resolve(std::int64_t layers) const {
   std::sort(blocks.begin(), blocks.end());
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     require(blocks[i] >= 0 && blocks[i] < layers,
-            [&] { return cat("hybrid.blocks: found block ", blocks[i], ", expected 0 to ", layers - 1); });
+            [&] { return cat("hybrid.blocks.list: found block ", blocks[i], ", expected 0 to ", layers - 1); });
     require(i == 0 || blocks[i] != blocks[i - 1],
-            [&] { return cat("hybrid.blocks: found block ", blocks[i], " twice, expected it once"); });
+            [&] { return cat("hybrid.blocks.list: found block ", blocks[i], " twice, expected it once"); });
   }
   return blocks;
 }

@@ -8,6 +8,8 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/folder_lock.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/strings.h"
 #include "data/prepare.h"
@@ -16,23 +18,15 @@
 #include "finetune/flow_task.h"
 #include "models/embedded/embedded_encoders.h"
 #include "models/wan/weights.h"
+#include "pipeline/device.h"
 #include "pipeline/environment.h"
+#include "tensor/error_text.h"
 #include "train/loop.h"
 
 namespace rehyat::pipeline {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-at::Device choose_device(const std::string& wanted, int local_rank) {
-  const bool available = torch::cuda::is_available();
-  require(wanted != "cuda" || available, [] {
-    return "run.device: found cuda, but no GPU can be used, expected one; use cpu, or install libtorch with CUDA "
-           "(scripts/setup.sh --cuda)";
-  });
-  if (wanted == "cpu" || !available) return at::kCPU;
-  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank % torch::cuda::device_count()));
-}
 
 void set_threads(std::int64_t threads, int local_size) {
   const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
@@ -59,7 +53,11 @@ std::vector<std::string> read_lines(const std::filesystem::path& path) {
 }  // namespace
 
 Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
-    : config_(std::move(config)), world_(world), device_(choose_device(config_.run.device, world.local_rank())) {
+    : config_(std::move(config)),
+      world_(world),
+      device_(choose_device(config_.run.device,
+                            torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0,
+                            world.local_rank(), world.local_size())) {
   set_threads(config_.run.threads, world.local_size());
   codec_ = std::make_unique<models::BlockTransformCodec>();
   models::SeededTextOptions text;
@@ -68,6 +66,7 @@ Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
   text_ = std::make_unique<models::SeededTextEncoder>(text);
 }
 
+Experiment::Experiment(Experiment&&) noexcept = default;
 Experiment::~Experiment() = default;
 
 Experiment Experiment::with_hybrid(const models::HybridConfig& hybrid) const {
@@ -82,10 +81,10 @@ const models::WanConfig& Experiment::architecture() {
       architecture_ = *config_.model.architecture;
     } else {
       const auto path = config_.model.weights / "config.json";
-      const json parsed = json::parse(read_file(path, 1 << 20), nullptr, false);
-      require(parsed.is_object(),
-              [&] { return path.string() + ": found text that is no JSON object, expected a model's config"; });
-      architecture_ = models::from_diffusers_json(parsed, path.string());
+      JsonLimits limits;
+      limits.bytes = 1 << 20;
+      limits.what = "a model's config";
+      architecture_ = models::from_diffusers_json(read_json_object(path, limits), path.string());
     }
   }
   return *architecture_;
@@ -122,7 +121,7 @@ std::string Experiment::teacher_fingerprint() {
 std::filesystem::path Experiment::teacher_folder() {
   if (!config_.model.weights.empty()) return config_.model.weights;
   const Stage stage = pretrain_stage();
-  stage.require_complete("pretrain");
+  stage.require_intact("pretrain");
   return stage.folder() / "model";
 }
 
@@ -170,18 +169,24 @@ Stage Experiment::finetune_stage() {
 }
 
 json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>& work) {
-  bool complete = false;
-  world_.together([&] { complete = stage.complete(); });
-  if (complete) {
-    log::info(stage.name(), ": already complete in ", stage.folder().string());
-    return stage.summary();
-  }
-  const auto start = std::chrono::steady_clock::now();
+  // Rank 0 alone looks: file systems of several machines need not show the same at the same time.
+  std::string earlier;
+  std::optional<FolderLock> lock;
   world_.together([&] {
     if (world_.rank() != 0) return;
-    make_folder(config_.run.dir);
-    stage.open();
-    write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
+    if (!stage.complete()) lock.emplace(stage.open());
+    if (stage.complete()) earlier = stage.summary().dump();  // perhaps by another run that ended just now
+  });
+  earlier = world_.broadcast(earlier, 0);
+  if (!earlier.empty()) {
+    log::info(stage.name(), ": already complete in ", stage.folder().string());
+    return parse_json(earlier, stage.name());
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const std::string resolved = config::yaml(config::to_json(config_));
+  world_.together([&] {
+    if (world_.rank() != 0) return;
+    write_file_atomic(stage.folder() / "resolved.yaml", resolved);
     record_environment(stage.folder(), environment(world_, device_));
   });
   // After the folder exists on rank 0, and everybody waited for it.
@@ -190,13 +195,23 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
     file = std::make_unique<log::FileScope>(
         stage.folder() / (world_.rank() == 0 ? std::string("log.txt") : cat("log-rank", world_.rank(), ".txt")));
   });
-  log::info(stage.name(), ": working in ", stage.folder().string());
-  json summary = work(stage);
-  summary["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  world_.together([&] {
-    if (world_.rank() == 0) stage.finish(summary);
-  });
-  return summary;
+  log::info(stage.name(), ": working in ", stage.folder().string(),
+            "; all settings are in its resolved.yaml (--log-level debug prints them)");
+  if (world_.rank() == 0) log::debug(stage.name(), ": resolved config:\n", resolved);
+  try {
+    json summary = work(stage);
+    summary["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    world_.together([&] {
+      if (world_.rank() == 0) stage.finish(summary);
+    });
+    return summary;
+  } catch (const std::exception& error) {
+    // The command says it on the terminal once this file is closed.
+    const bool stopped = dynamic_cast<const Stopped*>(&error) != nullptr;
+    log::record(cat(stage.name(), stopped ? ": " : ": failed: ", message_of(error)),
+                stopped ? log::Level::warn : log::Level::error);
+    throw;
+  }
 }
 
 json Experiment::prepare() {
@@ -309,7 +324,7 @@ models::WanTransformer Experiment::load(WhichModel which) {
   world_.together([&] {
     if (which == WhichModel::finetuned) {
       const Stage stage = finetune_stage();
-      stage.require_complete("finetune");
+      stage.require_intact("finetune");
       model = models::load_model(stage.folder() / "model", device_);
       return;
     }
@@ -319,8 +334,8 @@ models::WanTransformer Experiment::load(WhichModel which) {
     models::convert(model, blocks(), config_.run.seed, {size[0], size[1], size[2]});
     if (which == WhichModel::undistilled) return;
     const Stage stage = distill_stage();
-    stage.require_complete("distill");
-    distill::load_feature_maps(model, blocks(), stage.folder());
+    stage.require_intact("distill");
+    distill::load_feature_maps(model, blocks(), stage.folder(), stage.fingerprint());
   });
   return model;
 }

@@ -22,6 +22,7 @@ namespace rehyat::pipeline {
 class Experiment {
  public:
   Experiment(ExperimentConfig config, const dist::Communicator& world);
+  Experiment(Experiment&&) noexcept;
   ~Experiment();
 
   nlohmann::ordered_json prepare();

@@ -113,13 +113,8 @@ class Loop {
       return cat(training_.title, ", step ", step_, " of ", config_.iterations, ": ", note_, ", ",
                  human_seconds(progress.seconds_left()), " left");
     };
-    if (log::interactive()) {
-      progress.advance(1, note_);
-      if (due) log::record(line());
-    } else {
-      progress.count();
-      if (due) log::info(line());
-    }
+    progress.show(1, note_);
+    if (due) log::interactive() ? log::record(line()) : log::info(line());
   }
 
   /// Of the weights that would be the result now.
@@ -149,6 +144,7 @@ class Loop {
       checkpoint.parts = {{"weights", weights()}, {"optimizer", optimizer_.state()}};
       if (ema_) checkpoint.parts.emplace_back("ema", ema_->state());
       checkpoints_.save(checkpoint, config_.keep_checkpoints);
+      log::debug(training_.title, ": saved the checkpoint of step ", step_);
     });
   }
 

@@ -38,7 +38,14 @@ expect "override without value" 2 "expected dotted.key=value" run distill distil
 expect "frames" 2 "found 16, expected 4k \+ 1" run prepare data.frames=16
 expect "size" 2 "expected \[height, width\], both multiples of 16" run prepare "data.size=[30, 32]"
 expect "weights and architecture" 2 "found weights and architecture" run prepare model.weights=clips
-expect "block that the model lacks" 1 "found block 9, expected 0 to 2|hybrid.blocks" run cache "hybrid.blocks.list=[9]"
+expect "block that the model lacks" 2 "override .hybrid.blocks.list=.9..: hybrid.blocks.list: found block 9, expected 0 to 2" run cache "hybrid.blocks.list=[9]"
+yaml 's/^hybrid:/hybrid:\n  blocks: [1, 7]/'
+expect "block that the model lacks, in the file" 2 "bad.yaml:5:11: hybrid.blocks.list: found block 7" "$REHYAT" cache -c bad.yaml
+yaml 's/title: tiny/title: caf\xe9/'
+expect "config that is not UTF-8" 2 "bad.yaml:[0-9]+:[0-9]+: found bytes that are not UTF-8" "$REHYAT" prepare -c bad.yaml
+expect "override that is not UTF-8" 2 "override 'report.title=caf.'.*not UTF-8" run prepare "report.title=caf$(printf '\xe9')"
+yaml 's/dim: 24/dimm: 24/'
+expect "unknown key in an optional section" 2 "unknown key 'model.architecture.dimm'; did you mean 'model.architecture.dim'" "$REHYAT" prepare -c bad.yaml
 expect "no such folder of videos" 1 "nowhere" run prepare data.videos=nowhere
 expect "stage before its time" 1 "the stage 'prepare' is not complete; run .rehyat prepare" run pretrain
 
@@ -99,6 +106,16 @@ foreign; sed -i 's/"num_layers": 3/"num_layers": 4/' weights/config.json
 expect "config of another model" 1 "found no tensor 'blocks.3" "$REHYAT" cache -c weights.yaml
 expect "fixture that is missing" 1 "nothing.safetensors" "$REHYAT" verify --parity attention --fixture nothing.safetensors
 expect "fixture without tensors" 1 "slices|no tensor 'q'" "$REHYAT" verify --parity attention --fixture "$teacher/diffusion_pytorch_model.safetensors"
+python3 -c 'print("[" * 300000)' > deep.json
+expect "JSON of hostile depth" 1 "deep.json.*nested more than" "$REHYAT" inspect deep.json
+foreign; python3 -c 'print("{\"format\": 1, \"blocks\": " + "[" * 300000)' > weights/hybrid.json
+expect "hybrid.json of hostile depth" 1 "hybrid.json.*nested more than" "$REHYAT" cache -c weights.yaml
+spoil; cp -r runs/pretrain-* spoiled/; python3 - spoiled/pretrain-*/model/diffusion_pytorch_model.safetensors <<'EOT'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(-2, 2); b = f.read(1); f.seek(-2, 2); f.write(bytes([b[0] ^ 1]))
+EOT
+expect "flipped bit in a stage's model" 1 "safetensors: found another checksum.*rehyat pretrain" run cache run.dir=spoiled
 expect "strange file" 1 "extension" "$REHYAT" inspect good.yaml
 if find . -name '*rehyat-part*' -not -path './spoiled/*' | grep -q .; then echo "FAILED: half-written files were left"; failures=$((failures + 1)); fi
 echo "$count wrong inputs, $failures failed"
