@@ -24,6 +24,7 @@ void export_model(Context& context) {
   const std::filesystem::path folder = stage.folder() / "transformer";
   context.world.together([&] {
     if (context.world.rank() != 0) return;
+    const FolderLock lock = stage.open();
     models::save_model(folder, model, type);
     // Read back and compare: what was written is what was meant.
     const models::WanTransformer again = models::load_model(folder);
@@ -36,7 +37,6 @@ void export_model(Context& context) {
                    "' differs after reading back; the disk may be failing");
       });
     }
-    stage.open();
     stage.finish({{"folder", folder.string()}, {"dtype", config.dtype}});
   });
   context.result({{"folder", folder.string()}, {"dtype", config.dtype}, {"verified", true}},

@@ -42,7 +42,7 @@ grep -q "debug.*resolved config" err.txt && grep -q "debug.*saved the checkpoint
 for stage in cache distill finetune; do run "$stage" > /dev/null 2> err.txt || fail "$stage"; done
 
 echo "== sample is asked to stop"
-"$REHYAT" sample -c "$config" sample.sampler.steps=100000 > /dev/null 2> err.txt & pid=$!
+"$REHYAT" sample -c "$config" sample.sampler.steps=10000 > /dev/null 2> err.txt & pid=$!
 wait_for "$pid" there "runs/sample-*/identity.json" || fail "sample does not run"
 kill -INT "$pid"; code=0; wait "$pid" || code=$?
 [ "$code" -eq 75 ] && grep -q "sample stopped; start the same command again" err.txt || fail "sample: exit code $code after SIGINT, expected 75"
