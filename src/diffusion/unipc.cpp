@@ -45,12 +45,14 @@ at::Tensor UniPC::correct(std::int64_t i, const at::Tensor& x0) const {
   return (now / last) * last_x_ - (1 - now) * phi1 * now_ - (1 - now) * b * correction;
 }
 
-at::Tensor UniPC::step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x, Rng&) {
+at::Tensor UniPC::step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x,
+                       const std::function<at::Tensor()>&) {
   require(i == 0 || i == expected_, [&] {
     return cat("[unipc] found step ", i, ", expected step ", expected_, "; steps must be taken in order");
   });
-  at::Tensor sample = x.to(at::kFloat);
-  const at::Tensor x0 = sample - sigma(i) * velocity.to(at::kFloat);  // with the sample as it was before correction
+  const auto type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  at::Tensor sample = x.to(type);
+  const at::Tensor x0 = sample - sigma(i) * velocity.to(type);  // with the sample as it was before correction
   if (i == 0) {
     order_ = 1;
     before_ = now_ = at::Tensor();

@@ -10,7 +10,9 @@ namespace rehyat::diffusion {
 class UniPC : public Sampler {
  public:
   explicit UniPC(Schedule schedule) : Sampler(std::move(schedule)) {}
-  at::Tensor step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x, Rng&) override;
+  using Sampler::step;
+  at::Tensor step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x,
+                  const std::function<at::Tensor()>&) override;
 
  private:
   double lambda(std::int64_t i) const;

@@ -26,7 +26,7 @@ struct RunConfig {
 enum class Encoders { embedded };
 
 struct ModelConfig {
-  std::filesystem::path weights;                  ///< a teacher's folder; empty: `pretrain` makes one
+  std::filesystem::path weights;                  ///< a teacher's folder or file; empty: `pretrain` makes one
   std::optional<models::WanConfig> architecture;  ///< of the teacher that `pretrain` makes
   Encoders encoders = Encoders::embedded;         ///< video codec and text encoder
 
@@ -51,6 +51,7 @@ struct SampleConfig {
 struct ExportConfig {
   std::vector<std::string> formats = {"diffusers"};
   std::string dtype = "f32";
+  std::int64_t max_shard = 10'000'000'000;
 
   void fields(config::Fields& f);
   void validate() const;

@@ -81,11 +81,7 @@ const models::WanConfig& Experiment::architecture() {
     if (config_.model.architecture) {
       architecture_ = *config_.model.architecture;
     } else {
-      const auto path = config_.model.weights / "config.json";
-      const json parsed = json::parse(read_file(path, 1 << 20), nullptr, false);
-      require(parsed.is_object(),
-              [&] { return path.string() + ": found text that is no JSON object, expected a model's config"; });
-      architecture_ = models::from_diffusers_json(parsed, path.string());
+      architecture_ = models::read_wan_config(config_.model.weights);
     }
   }
   return *architecture_;

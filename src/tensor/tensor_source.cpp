@@ -41,6 +41,10 @@ class SafetensorsSource : public TensorSource {
   }
   std::string where(const std::string& name) const override { return place(name).reader->path().string(); }
   std::string path() const override { return path_; }
+  void release(const std::string& name) const override {
+    const Place& found = place(name);
+    found.reader->release(*found.info);
+  }
 
  private:
   struct Place {
@@ -86,6 +90,7 @@ class RenamedSource : public TensorSource {
   at::Tensor read(const std::string& name) const override { return source_->read(old(name)); }
   std::string where(const std::string& name) const override { return source_->where(old(name)); }
   std::string path() const override { return source_->path(); }
+  void release(const std::string& name) const override { source_->release(old(name)); }
 
  private:
   std::string old(const std::string& name) const {
@@ -158,8 +163,11 @@ std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,
   return std::make_unique<RenamedSource>(std::move(source), rename);
 }
 
-void assign_exactly(const NamedTensors& targets, const TensorSource& source, const std::set<std::string>& ignored) {
-  const at::NoGradGuard no_grad;
+namespace {
+
+/// Hands every target its tensor, after the checks that assign_exactly promises.
+void match_exactly(const NamedTensors& targets, const TensorSource& source, const std::set<std::string>& ignored,
+                   const std::function<void(at::Tensor& target, const std::string& name, const at::Tensor& value)>& take) {
   std::map<std::string, at::Tensor> open(targets.begin(), targets.end());
   std::vector<std::string> known;
   for (const auto& item : targets) known.push_back(item.first);
@@ -180,12 +188,37 @@ void assign_exactly(const NamedTensors& targets, const TensorSource& source, con
             [&] { return cat(where, ": found type ", at::toString(source.type(name)), ", expected a floating type"); });
     const at::Tensor tensor = source.read(name);
     require_finite(tensor, where);
-    target->second.copy_(tensor);
+    take(target->second, name, tensor);
     open.erase(target);
   }
   require(open.empty(), [&] {
     return cat(source.path(), ": found no tensor '", open.begin()->first, "', expected it (", open.size(), " of ",
                targets.size(), " are missing)");
+  });
+}
+
+}  // namespace
+
+void assign_exactly(const NamedTensors& targets, const TensorSource& source, const std::set<std::string>& ignored) {
+  const at::NoGradGuard no_grad;
+  match_exactly(targets, source, ignored, [&](at::Tensor& target, const std::string& name, const at::Tensor& value) {
+    target.copy_(value);
+    source.release(name);
+  });
+}
+
+void place_exactly(const NamedTensors& targets, const TensorSource& source, std::optional<at::ScalarType> type,
+                   at::Device device, const std::set<std::string>& ignored) {
+  const at::NoGradGuard no_grad;
+  match_exactly(targets, source, ignored, [&](at::Tensor& target, const std::string& name, const at::Tensor& value) {
+    if (!type && device.is_cpu()) {
+      target.set_data(value);
+      return;
+    }
+    at::Tensor moved = value.to(device, type.value_or(value.scalar_type()));
+    if (moved.is_same(value)) moved = value.clone();
+    target.set_data(moved);
+    source.release(name);
   });
 }
 

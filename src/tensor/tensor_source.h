@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ class TensorSource {
   virtual std::string where(const std::string& name) const = 0;
   /// The file or folder that was opened, for messages.
   virtual std::string path() const = 0;
+  /// Says that the tensor has been copied, so that its pages need not stay in memory; never while a view of it is used.
+  virtual void release(const std::string&) const {}
 };
 
 /// Safetensors files whose names are disjoint; throws UserError where a tensor comes twice.
@@ -45,5 +48,11 @@ std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,
 /// one is missing, is left over (unless `ignored` has it), has another shape, no floating type, or values that are not
 /// finite.
 void assign_exactly(const NamedTensors& targets, const TensorSource& source, const std::set<std::string>& ignored = {});
+
+/// The same checks, but every target gets new storage on `device` in `type` (for targets without storage worth
+/// keeping: never two copies of the whole). Without a type each tensor keeps the source's own, on the CPU as a view of
+/// the mapped file, which the tensor keeps mapped.
+void place_exactly(const NamedTensors& targets, const TensorSource& source, std::optional<at::ScalarType> type,
+                   at::Device device, const std::set<std::string>& ignored = {});
 
 }  // namespace rehyat
