@@ -57,8 +57,7 @@ void export_model(Context& context) {
   options.type = config.dtype == "bf16" ? at::kBFloat16 : config.dtype == "f16" ? at::kHalf : at::kFloat;
   options.max_shard_bytes = config.max_shard;
   json files = json::object();
-  for (const std::string& format : config.formats)
-    files[format] = place_of(layout_of(format), stage.folder()).string();
+  for (const std::string& format : config.formats) files[format] = place_of(layout_of(format), stage.folder()).string();
   context.world.together([&] {
     if (context.world.rank() != 0) return;
     for (const std::string& format : config.formats) {

@@ -24,8 +24,9 @@ diffusion::SamplerConfig settings_of(const safetensors::Reader& reader, const st
   const auto& metadata = reader.metadata();
   const auto has = [&](const char* key) { return metadata.contains(key); };
   require(has("class") || !weights.empty(), [&] {
-    return where + ": found no metadata 'class', expected the name of a scheduler, or --weights with a folder that has "
-                   "a scheduler_config.json";
+    return where +
+           ": found no metadata 'class', expected the name of a scheduler, or --weights with a folder that has "
+           "a scheduler_config.json";
   });
   diffusion::SamplerConfig config = has("class") ? diffusion::sampler_of_class(metadata.at("class"), where)
                                                  : diffusion::read_scheduler_config(weights);

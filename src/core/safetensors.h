@@ -43,8 +43,8 @@ class Reader {
   const TensorInfo& at(std::string_view name) const;    ///< throws UserError with the nearest name
   /// The bytes of one tensor; valid while the mapping is alive.
   std::span<const std::byte> bytes(const TensorInfo& info) const;
-  /// Keeps the file mapped for as long as somebody holds it. The mapping is private: what is written to it stays in this
-  /// process and never reaches the file.
+  /// Keeps the file mapped for as long as somebody holds it. The mapping is private: what is written to it stays in
+  /// this process and never reaches the file.
   std::shared_ptr<const void> mapping() const;
   /// Lets the tensor's pages leave memory; they come back from the file when they are read again, and what was written
   /// to them is lost. For a tensor that has been copied elsewhere.

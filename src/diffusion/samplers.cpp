@@ -14,8 +14,8 @@ namespace {
 
 constexpr double kSmallestSigma = 0.001;
 
-/// Point i of numpy's linspace(from, to, intervals + 1), in its order of operations: where 1000 sigma is a whole number,
-/// another order would cut the timestep to the one below.
+/// Point i of numpy's linspace(from, to, intervals + 1), in its order of operations: where 1000 sigma is a whole
+/// number, another order would cut the timestep to the one below.
 double point(double from, double to, std::int64_t i, std::int64_t intervals) {
   if (intervals == 0) return from;
   if (i == intervals) return to;
@@ -104,8 +104,8 @@ Schedule make_schedule(SigmaGrid grid, std::int64_t steps, double shift) {
         sigma = shift_sigma(point(static_cast<double>(0.999F), 0, i, steps), shift);
         break;
       case SigmaGrid::flow_match:
-        sigma =
-            shift_sigma(point(kTimesteps, kTimesteps * smallest_flow_match_sigma(shift), i, steps - 1) / kTimesteps, shift);
+        sigma = shift_sigma(point(kTimesteps, kTimesteps * smallest_flow_match_sigma(shift), i, steps - 1) / kTimesteps,
+                            shift);
         break;
     }
     schedule.sigmas.push_back(sigma);

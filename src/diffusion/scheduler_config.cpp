@@ -50,9 +50,9 @@ const std::vector<Fixed>& fixed_settings(SamplerKind kind) {
 /// Settings without influence while flow sigmas are used and everything that is off stays off.
 const std::set<std::string>& idle_settings() {
   static const std::set<std::string> idle = {
-      "beta_start",        "beta_end",       "beta_schedule",       "dynamic_thresholding_ratio",
-      "sample_max_value",  "timestep_spacing", "steps_offset",      "time_shift_type",
-      "base_shift",        "max_shift",      "base_image_seq_len",  "max_image_seq_len"};
+      "beta_start",       "beta_end",         "beta_schedule",      "dynamic_thresholding_ratio",
+      "sample_max_value", "timestep_spacing", "steps_offset",       "time_shift_type",
+      "base_shift",       "max_shift",        "base_image_seq_len", "max_image_seq_len"};
   return idle;
 }
 
@@ -126,9 +126,8 @@ SigmaGrid sigma_grid_of(const std::string& name, const std::string& where) {
                                                          {"euler", SigmaGrid::flow_match},
                                                          {"flow", SigmaGrid::flow_match}};
   const auto found = grids.find(plain(name));
-  require(found != grids.end(), [&] {
-    return cat(where, ": found the grid \"", name, "\", expected diffusers, original or flow_match");
-  });
+  require(found != grids.end(),
+          [&] { return cat(where, ": found the grid \"", name, "\", expected diffusers, original or flow_match"); });
   return found->second;
 }
 

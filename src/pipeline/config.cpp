@@ -15,7 +15,8 @@ void RunConfig::fields(config::Fields& f) {
 }
 
 void ModelConfig::fields(config::Fields& f) {
-  f.add("weights", weights, "the teacher: a folder in diffusers' or the original layout, or a ComfyUI .safetensors file; empty: `rehyat "
+  f.add("weights", weights,
+        "the teacher: a folder in diffusers' or the original layout, or a ComfyUI .safetensors file; empty: `rehyat "
         "pretrain` makes one");
   f.section("architecture", architecture, "sizes of the teacher that pretrain makes");
   f.choice("encoders", encoders, {{"embedded", Encoders::embedded}}, "video codec and text encoder");

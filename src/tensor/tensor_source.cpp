@@ -166,8 +166,9 @@ std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,
 namespace {
 
 /// Hands every target its tensor, after the checks that assign_exactly promises.
-void match_exactly(const NamedTensors& targets, const TensorSource& source, const std::set<std::string>& ignored,
-                   const std::function<void(at::Tensor& target, const std::string& name, const at::Tensor& value)>& take) {
+void match_exactly(
+    const NamedTensors& targets, const TensorSource& source, const std::set<std::string>& ignored,
+    const std::function<void(at::Tensor& target, const std::string& name, const at::Tensor& value)>& take) {
   std::map<std::string, at::Tensor> open(targets.begin(), targets.end());
   std::vector<std::string> known;
   for (const auto& item : targets) known.push_back(item.first);

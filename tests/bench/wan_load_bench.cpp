@@ -1,6 +1,6 @@
-// How long a full-size Wan2.1 1.3B takes to load and how much memory that needs: random weights in bfloat16 and float32,
-// loaded as stored and as float32 masters. peak_bytes is the high-water mark of resident memory during the load, mapped
-// pages included, over what the process had before.
+// How long a full-size Wan2.1 1.3B takes to load and how much memory that needs: random weights in bfloat16 and
+// float32, loaded as stored and as float32 masters. peak_bytes is the high-water mark of resident memory during the
+// load, mapped pages included, over what the process had before.
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
 #include <torch/torch.h>

@@ -39,7 +39,8 @@ TEST(SchedulerConfig, ReadsWhatDiffusersWrites) {
   EXPECT_EQ(config.sigma_grid(), SigmaGrid::flow_match);
   EXPECT_EQ(config.shift, 8.0);
   config = sampler_from_json(
-      json::parse(R"({"_class_name": "LTXEulerAncestralRFScheduler", "eta": 1, "s_noise": 1.0, "shift": 5.0})"), "here");
+      json::parse(R"({"_class_name": "LTXEulerAncestralRFScheduler", "eta": 1, "s_noise": 1.0, "shift": 5.0})"),
+      "here");
   EXPECT_EQ(config.kind, SamplerKind::euler_ancestral);
   EXPECT_EQ(config.shift, 5.0);
   config = sampler_from_json(json::parse(R"({"_class_name": "FlowUniPCMultistepScheduler", "shift": 5})"), "here");

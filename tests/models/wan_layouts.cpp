@@ -96,9 +96,10 @@ TEST(WanLayouts, ShardsAreSplitIndexedAndReplaced) {
     for (const auto& item : model->tensors(Which::base)) total += static_cast<std::int64_t>(item.second.nbytes());
     EXPECT_EQ(index["metadata"]["total_size"], total);
     EXPECT_GE(index["weight_map"].size(), 50U);
-    EXPECT_TRUE(index["weight_map"].contains(layout == WanLayout::original ? "blocks.0.norm3.bias"
-                                                                           : "blocks.0.norm2.bias"));
-    EXPECT_EQ(index["weight_map"].items().begin().value(), "diffusion_pytorch_model-00001-of-" +
+    EXPECT_TRUE(
+        index["weight_map"].contains(layout == WanLayout::original ? "blocks.0.norm3.bias" : "blocks.0.norm2.bias"));
+    EXPECT_EQ(index["weight_map"].items().begin().value(),
+              "diffusion_pytorch_model-00001-of-" +
                   index["weight_map"].items().begin().value().get<std::string>().substr(33));
     expect_equal(load_model(folder.path()), model);
     // A later save in one file leaves no shard behind.
@@ -202,7 +203,8 @@ TEST(WanSingleFile, ItsMetadataMaySayMore) {
   write_single(path, model, "", {{"config", R"({"transformer": {"num_heads": 2, "eps": 1e-05}})"}});
   EXPECT_EQ(load_model(path)->config(), config);
   write_single(path, model, "", {});
-  expect_error<UserError>([&] { load_model(path); }, {"x.safetensors", "a width of 24", "multiple of 128", "num_heads"});
+  expect_error<UserError>([&] { load_model(path); },
+                          {"x.safetensors", "a width of 24", "multiple of 128", "num_heads"});
   write_single(path, model, "", {{"config", "{"}});
   expect_error<UserError>([&] { load_model(path); }, {"metadata 'config'", "expected JSON"});
 }

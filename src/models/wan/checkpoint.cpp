@@ -101,7 +101,8 @@ std::pair<WanLayout, WanConfig> read_folder_config(const std::filesystem::path& 
 std::vector<std::int64_t> shape_of(const WanCheckpoint& c, const std::string& name, std::size_t rank) {
   require(c.tensors->contains(c.prefix + name), [&] {
     const bool theirs = c.tensors->contains("condition_embedder.time_proj.weight");
-    return cat(c.tensors->path(), ": found no tensor '", c.prefix, name, "', expected the original names of a Wan model",
+    return cat(c.tensors->path(), ": found no tensor '", c.prefix, name,
+               "', expected the original names of a Wan model",
                theirs ? "; these are diffusers' names: give the folder with its config.json" : "");
   });
   std::vector<std::int64_t> shape = c.tensors->shape(c.prefix + name);

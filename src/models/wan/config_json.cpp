@@ -10,7 +10,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 constexpr std::int64_t kMost = 100'000;
-constexpr const char* kOnlyText = "; only text-to-video transformers are supported, none conditioned on images or videos";
+constexpr const char* kOnlyText =
+    "; only text-to-video transformers are supported, none conditioned on images or videos";
 
 /// Reads a model's config key by key and knows at the end which ones nobody asked for.
 class Keys {
@@ -60,8 +61,8 @@ class Keys {
   void no_others() const {
     for (const auto& [key, value] : values_.items()) {
       if (known_.contains(key) || key.starts_with("_") || value.is_null() || value == false) continue;
-      throw UserError(cat(where_, ": found the setting ", key, " ", value.dump(), ", expected only those of a ", kind_,
-                          kOnlyText));
+      throw UserError(
+          cat(where_, ": found the setting ", key, " ", value.dump(), ", expected only those of a ", kind_, kOnlyText));
     }
   }
 

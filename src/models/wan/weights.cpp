@@ -119,8 +119,7 @@ void save_weights(const std::filesystem::path& folder, const NamedTensors& tenso
       total += bytes_in(tensor, options.type);
     }
   }
-  write_file_atomic(folder / kIndex,
-                    json({{"metadata", {{"total_size", total}}}, {"weight_map", map}}).dump(2) + "\n");
+  write_file_atomic(folder / kIndex, json({{"metadata", {{"total_size", total}}}, {"weight_map", map}}).dump(2) + "\n");
 }
 
 NamedTensors base_tensors(const WanTransformer& model, WanLayout layout) {
@@ -163,8 +162,8 @@ void save_model(const std::filesystem::path& path, const WanTransformer& model, 
   remove_weights(path);
   save_weights(path, base_tensors(model, options.layout), options);
   save_hybrid(hybrid_files(path, false), model);
-  const json config = options.layout == WanLayout::original ? to_original_json(model->config())
-                                                            : to_diffusers_json(model->config());
+  const json config =
+      options.layout == WanLayout::original ? to_original_json(model->config()) : to_diffusers_json(model->config());
   write_file_atomic(path / kConfig, config.dump(2) + "\n");
 }
 

@@ -18,8 +18,8 @@ struct SaveOptions {
   std::int64_t max_shard_bytes = 10'000'000'000;  ///< more is split behind an index; a single file is never split
 };
 
-/// Writes a folder, or for the layout comfyui the file `path`, which must end in .safetensors. The weights of an earlier
-/// model there are removed first. Throws UserError.
+/// Writes a folder, or for the layout comfyui the file `path`, which must end in .safetensors. The weights of an
+/// earlier model there are removed first. Throws UserError.
 void save_model(const std::filesystem::path& path, const WanTransformer& model, const SaveOptions& options);
 /// In diffusers' layout.
 void save_model(const std::filesystem::path& folder, const WanTransformer& model, at::ScalarType type = at::kFloat);
