@@ -4,6 +4,7 @@
 #include "app/parity_scheduler.h"
 #include "app/parity_transformer.h"
 #include "core/atomic_file.h"
+#include "core/error.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
 #include "tensor/io.h"
