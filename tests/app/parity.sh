@@ -12,7 +12,14 @@ for fixture in "$SOURCE"/../fixtures/attention/*.safetensors; do
     count=$((count + 1))
   done
 done
-[ "$count" -ge 14 ] || fail "only $count comparisons"
+# The VAE against diffusers (scripts/fixtures/vae.py).
+for fixture in "$SOURCE"/../fixtures/vae/{small,other}_*.safetensors; do
+  case "$(basename "$fixture")" in *encode*) component=vae.encode ;; *) component=vae.decode ;; esac
+  weights="${fixture%/*}/$(basename "$fixture" | cut -d_ -f1)"
+  "$REHYAT" verify --parity $component --weights "$weights" --fixture "$fixture" --tolerance 1e-5 --json > out.json || { cat out.json; fail "$(basename "$fixture")"; }
+  count=$((count + 1))
+done
+[ "$count" -ge 24 ] || fail "only $count comparisons"
 # A wrong reference must not pass.
 python3 - "$SOURCE"/../fixtures/attention/rehyat_joint.safetensors <<'EOT'
 import json, struct, sys
