@@ -37,7 +37,7 @@ torch_version=2.11.0
 wheels="torch==$torch_version nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85"
 packages="build-essential cmake ninja-build ccache git pkg-config ca-certificates unzip python3 python3-pip
   libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libxxhash-dev
-  libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libsentencepiece-dev libgtest-dev libbenchmark-dev"
+  libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libsentencepiece-dev libutf8proc-dev libgtest-dev libbenchmark-dev"
 
 say() { printf 'setup: %s\n' "$*"; }
 

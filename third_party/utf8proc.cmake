@@ -1,0 +1,11 @@
+# utf8proc >= 2.8: Unicode normalization and grapheme clusters of prompts.
+if(PKG_CONFIG_FOUND)
+  pkg_check_modules(REHYAT_TP_UTF8PROC QUIET IMPORTED_TARGET libutf8proc>=2.8)
+endif()
+if(NOT TARGET PkgConfig::REHYAT_TP_UTF8PROC)
+  message(FATAL_ERROR "utf8proc 2.8 or newer was not found: install libutf8proc-dev")
+endif()
+add_library(rehyat_tp_utf8proc INTERFACE)
+add_library(rehyat::utf8proc ALIAS rehyat_tp_utf8proc)
+target_link_libraries(rehyat_tp_utf8proc INTERFACE PkgConfig::REHYAT_TP_UTF8PROC)
+rehyat_status(utf8proc "${REHYAT_TP_UTF8PROC_VERSION}")
