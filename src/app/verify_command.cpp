@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/load_experiment.h"
 #include "app/parity.h"
+#include "app/parity_text.h"
 #include "core/strings.h"
 #include "models/wan/weights.h"
 #include "tensor/random.h"
@@ -13,7 +14,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct Options {
-  std::string config, parity, fixture, form = "chunked";
+  std::string config, parity, weights, fixture, form = "chunked";
   std::vector<std::string> overrides;
   double tolerance = 1e-6;
 };
@@ -108,11 +109,14 @@ void verify_run(Context& context, const Options& options) {
 
 void verify(Context& context, const Options& options) {
   if (!options.parity.empty()) {
-    require(options.parity == "attention",
-            [&] { return cat("--parity: found \"", options.parity, "\", expected attention"); });
+    require(options.parity == "attention" || options.parity == "text",
+            [&] { return cat("--parity: found \"", options.parity, "\", expected attention or text"); });
     if (options.fixture.empty())
-      throw UsageError(Mistake{"verify --parity attention", "no fixture", "--fixture FILE.safetensors", ""});
-    const json result = attention_parity(options.fixture, options.form);
+      throw UsageError(Mistake{"verify --parity " + options.parity, "no fixture", "--fixture FILE.safetensors", ""});
+    if (options.parity != "attention" && options.weights.empty())
+      throw UsageError(Mistake{"verify --parity " + options.parity, "no weights", "--weights FOLDER", ""});
+    const json result = options.parity == "text" ? text_parity(options.weights, options.fixture)
+                                                 : attention_parity(options.fixture, options.form);
     const double worst = result.at("max_rel_error");
     context.result(result, cat("parity: ", result.dump(2)));
     require(worst <= options.tolerance, [&] {
@@ -142,7 +146,9 @@ Command verify_command() {
   command.declare = [options](CLI::App& app) {
     app.add_option("-c,--config", options->config, "the run whose finetuned model is checked");
     app.add_option("overrides", options->overrides, "settings that replace the file's: dotted.key=value");
-    app.add_option("--parity", options->parity, "component to compare with a fixture: attention");
+    app.add_option("--parity", options->parity, "component to compare with a fixture: attention, text");
+    app.add_option("--weights", options->weights,
+                   "folder of the component's weights, as the original library saves it");
     app.add_option("--fixture", options->fixture, "safetensors file with inputs, expected outputs and settings");
     app.add_option("--form", options->form, "reference, chunked or recurrent")
         ->check(CLI::IsMember({"reference", "chunked", "recurrent"}));

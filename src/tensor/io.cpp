@@ -70,10 +70,16 @@ at::Tensor read_tensor(const safetensors::Reader& reader, std::string_view name,
 
 void require_finite(const at::Tensor& tensor, const std::string& where) {
   if (!tensor.is_floating_point()) return;
-  // A sum is finite only if every value is, and costs one pass without a mask; the count is taken only on failure.
-  const at::Tensor total = tensor.to(at::kDouble).abs().sum();
-  if (at::isfinite(total).item<bool>()) return;
-  const auto bad = at::isfinite(tensor).logical_not().sum().item<std::int64_t>();
+  // In parts: as float64 a large embedding would take four times its own size.
+  constexpr std::int64_t most = std::int64_t{1} << 24;
+  const bool parts = tensor.numel() > most && tensor.is_contiguous();
+  const at::Tensor rows = parts ? tensor.view({-1}) : tensor;
+  std::int64_t bad = 0;
+  for (const at::Tensor& part : parts ? rows.split(most) : std::vector<at::Tensor>{rows}) {
+    // A sum is finite only if every value is, and costs one pass without a mask; the count is taken only on failure.
+    const at::Tensor total = part.to(at::kDouble).abs().sum();
+    if (!at::isfinite(total).item<bool>()) bad += at::isfinite(part).logical_not().sum().item<std::int64_t>();
+  }
   require(bad == 0, [&] {
     return cat(where, ": found ", bad, " of ", tensor.numel(), " values NaN or infinite, expected finite numbers");
   });
