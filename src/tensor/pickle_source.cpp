@@ -193,7 +193,7 @@ bool is_bare_pickle(const std::filesystem::path& path) {
 std::unique_ptr<TensorSource> open_pth(const std::filesystem::path& path) {
   require(!is_bare_pickle(path), [&] {
     return path.string() +
-           ": found the format of torch before 1.6, expected a zip archive of torch.save; load it where "
+           ": found a bare pickle, the format of torch before 1.6, expected a zip archive of torch.save; load it where "
            "you trust it with torch.load(..., weights_only=True) and save it again";
   });
   return std::make_unique<PthSource>(path);

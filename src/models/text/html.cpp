@@ -75,9 +75,11 @@ std::optional<std::u32string> numeric(std::u32string_view text, std::size_t& at)
 std::u32string named(std::u32string_view name) {
   if (const auto found = entity(name)) return *found;
   for (std::size_t length = name.size() - 1; length > 1; --length) {
-    if (const auto found = entity(name.substr(0, length))) return *found + std::u32string(name.substr(length));
+    if (auto found = entity(name.substr(0, length))) return found->append(name.substr(length));
   }
-  return U"&" + std::u32string(name);
+  std::u32string out(1, U'&');
+  out += name;
+  return out;
 }
 
 std::optional<std::u32string> sure(std::u32string_view reference) {
