@@ -48,8 +48,10 @@ TEST(Umt5, EqualsTheOriginalFromTheOriginalLayout) {
 
 TEST(Umt5, LowerPrecisionsFollowTheOriginal) {
   const auto open = [](at::ScalarType type) { return Umt5Encoder(open_umt5(kFixtures / "gated"), at::kCPU, type); };
-  EXPECT_LE(error_on(open(at::kHalf), "gated_half.safetensors"), 3e-3);
-  EXPECT_LE(error_on(open(at::kBFloat16), "gated_bfloat.safetensors"), 2e-2);
+  // Equal bit for bit on the machine that made the fixtures. Other kernels round differently: the bounds are how far
+  // the original itself is from the same weights in float64 (0.0021 and 0.027).
+  EXPECT_LE(error_on(open(at::kHalf), "gated_half.safetensors"), 2.1e-3);
+  EXPECT_LE(error_on(open(at::kBFloat16), "gated_bfloat.safetensors"), 2.8e-2);
   EXPECT_LE(error_on(open(at::kDouble), "gated.safetensors"), 2e-6);
 }
 
@@ -72,7 +74,7 @@ TEST(Umt5, BucketsAreThoseOfT5) {
   const auto at_distance = [&](std::int64_t d) { return row[200 + d].item<std::int64_t>(); };
   for (std::int64_t d = 0; d < 8; ++d) {
     EXPECT_EQ(at_distance(-d), d);
-    if (d > 0) EXPECT_EQ(at_distance(d), 16 + d);
+    EXPECT_EQ(at_distance(d), d > 0 ? 16 + d : 0);
   }
   // Eight logarithmic steps from 8 to 128: two a doubling.
   EXPECT_EQ(at_distance(-8), 8);
@@ -246,7 +248,8 @@ TEST(Umt5TextEncoder, CleansTokenizesEncodesAndPads) {
   EXPECT_GT(out[1][0].abs().sum().item<double>(), 0);
   EXPECT_EQ(encoder.encode({}).sizes(), at::IntArrayRef({0, 40, 32}));
   options.weights = kFixtures / "relu_shards";
-  expect_error<UserError>([&] { Umt5TextEncoder(options).encode({"<extra_id_0>"}); }, {"token id 599", "another model"});
+  expect_error<UserError>([&] { Umt5TextEncoder(options).encode({"<extra_id_0>"}); },
+                          {"token id 599", "another model"});
 }
 
 TEST(Umt5TextEncoder, TheFingerprintNamesWhatMatters) {

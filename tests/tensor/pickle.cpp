@@ -58,7 +58,7 @@ TEST(Pth, ATensorOutlivesSourceAndFile) {
 
 TEST(Pth, AMissingTensorIsASentenceWithTheNearestName) {
   const auto source = open_pth(kFixtures / "plain.pth");
-  expect_error<UserError>([&] { source->read("plane"); }, {"plain.pth", "'plane'", "'plain'"});
+  expect_error<UserError>([&] { source->read("plan"); }, {"plain.pth", "'plan'", "'plain'"});
 }
 
 TEST(Pth, NothingThatAFileNamesIsRun) {
