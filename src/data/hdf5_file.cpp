@@ -128,8 +128,11 @@ class Probe {
   int file_;
 };
 
-/// HDF5 prints its error stack by default; we turn errors into one sentence.
+/// HDF5 prints its error stack by default; we turn errors into one sentence. What it does when the program ends is left
+/// out: handles are closed here, and after a full disk it would touch a file that it has given up.
 void silence() {
+  static const herr_t once = H5dont_atexit();  // before any other call
+  static_cast<void>(once);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
@@ -140,6 +143,7 @@ constexpr const char* kBytesAttribute = "rehyat_format";
 }  // namespace
 
 std::string hdf5_version() {
+  silence();
   unsigned major = 0, minor = 0, release = 0;
   H5get_libversion(&major, &minor, &release);
   return cat(major, '.', minor, '.', release);
