@@ -65,7 +65,7 @@ expect "run folder that is a file" 1 "plain" run prepare run.dir=plain
 small_disk() { unshare -m${root:+r} bash -c 'mkdir -p small && mount -t tmpfs -o size=64k none small && "$@"; code=$?; find small -name "*rehyat-part*" | sed "s/^/left behind: /"; exit $code' _ "$@"; }
 root=""; [ "$(id -u)" -eq 0 ] || root=yes
 if small_disk true 2> /dev/null; then
-  expect "no space" 1 "small.*(No space left|check the disk.s space|needs .*, found)" small_disk "$REHYAT" prepare -c good.yaml run.dir=small
+  expect "no space" 1 "small.*(No space left|check the disk.s space|rights and space|needs .*, found)" small_disk "$REHYAT" prepare -c good.yaml run.dir=small
   if grep "left behind" out.txt; then echo "FAILED: a full disk left half a file"; failures=$((failures + 1)); fi
 else
   echo "skipped: no space: this system lets nobody mount a small disk (tests/core covers the failed write)"
@@ -108,7 +108,7 @@ expect "fixture that is missing" 1 "nothing.safetensors" "$REHYAT" verify --pari
 expect "fixture without tensors" 1 "slices|no tensor 'q'" "$REHYAT" verify --parity attention --fixture "$teacher/diffusion_pytorch_model.safetensors"
 python3 -c 'print("[" * 300000)' > deep.json
 expect "JSON of hostile depth" 1 "deep.json.*nested more than" "$REHYAT" inspect deep.json
-foreign; python3 -c 'print("{\"format\": 1, \"blocks\": " + "[" * 300000)' > weights/hybrid.json
+foreign; cp weights/diffusion_pytorch_model.safetensors weights/hybrid.safetensors; python3 -c 'print("{\"format\": 1, \"blocks\": " + "[" * 300000)' > weights/hybrid.json
 expect "hybrid.json of hostile depth" 1 "hybrid.json.*nested more than" "$REHYAT" cache -c weights.yaml
 spoil; cp -r runs/pretrain-* spoiled/; python3 - spoiled/pretrain-*/model/diffusion_pytorch_model.safetensors <<'EOT'
 import sys
