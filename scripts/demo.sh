@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 config=configs/demo.yaml
 case "${1:-}" in
   --help|-h)
-    echo "Usage: scripts/demo.sh [CONFIG.yaml]    default: configs/demo.yaml (about 15 minutes); configs/demo-long.yaml takes one to two hours"
+    echo "Usage: scripts/demo.sh [CONFIG.yaml]    default: configs/demo.yaml (about 15 minutes)"
     exit 0 ;;
   "") ;;
   *) config=$1 ;;
