@@ -146,7 +146,7 @@ json run_report(Experiment& experiment, const std::vector<std::string>& commands
   report::ReportData data;
   add_headline(data, experiment);
   const Losses losses = measure_losses(experiment, control);
-  add_losses(data, losses, "run `rehyat finetune` with hybrid.blocks.list=[] for the comparison");
+  add_losses(data, losses, "run `rehyat finetune` with hybrid.blocks=[] for the comparison");
   if (!experiment.blocks().empty()) add_distillation(data, experiment);
   add_curves(data, experiment, control);
   add_comparisons(data, experiment);
