@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 
 #include "core/temp_folder.h"
@@ -42,7 +43,9 @@ int wait_for(pid_t child) {
 
 TEST(OnlineResume, KilledAtRandomMomentsEndsAsIfNeverKilled) {
   const TempFolder whole;
+  const auto begin = std::chrono::steady_clock::now();
   ASSERT_EQ(wait_for(start(whole.path())), 0);
+  const double taken = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
   const std::string expected = testing::phi_files(whole.path());
   int kills = 0;
   for (std::uint64_t round = 0; round < 3; ++round) {
@@ -51,7 +54,8 @@ TEST(OnlineResume, KilledAtRandomMomentsEndsAsIfNeverKilled) {
     int code = -SIGKILL;
     for (int attempt = 0; attempt < 12 && code != 0; ++attempt) {
       const pid_t child = start(folder.path());
-      ::usleep(static_cast<useconds_t>(50'000 + rng.below(500'000)));
+      // Whatever the machine's speed: before an undisturbed run would be done.
+      ::usleep(static_cast<useconds_t>(taken * (0.1 + 0.5 * rng.uniform())));
       ::kill(child, SIGKILL);
       code = wait_for(child);
       ASSERT_TRUE(code == 0 || code == -SIGKILL) << code;
@@ -62,7 +66,7 @@ TEST(OnlineResume, KilledAtRandomMomentsEndsAsIfNeverKilled) {
     }
     EXPECT_EQ(testing::phi_files(folder.path()), expected) << "round " << round;
   }
-  EXPECT_GT(kills, 3);
+  EXPECT_GE(kills, 3);
 }
 
 TEST(OnlineResume, ABlockThatIsAheadWaitsForTheOthers) {

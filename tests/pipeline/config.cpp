@@ -9,8 +9,8 @@ namespace rehyat::pipeline {
 namespace {
 
 ExperimentConfig load(const std::string& text) {
-  return config::load<ExperimentConfig>(
-      config::Document::from_text("model: { architecture: { dim: 24 } }\n" + text, "run.yaml"));
+  return config::load<ExperimentConfig>(config::Document::from_text(
+      "model: { architecture: { dim: 24, heads: 2 } }\ndata: { videos: clips }\n" + text, "run.yaml"));
 }
 
 TEST(ExperimentConfig, TrainingAndCacheTakeTheShiftOfSampling) {
@@ -35,11 +35,11 @@ TEST(ExperimentConfig, KeysWithoutEffectAreRefusedByTheirNames) {
   const auto refused = [](const std::string& text, const std::vector<std::string>& parts) {
     testing::expect_error<UsageError>([&] { load(text); }, parts);
   };
-  refused("finetune: { final_lr_share: 0.1 }", {"run.yaml:2:", "'finetune'", "final_lr_share: found 0.1"});
-  refused("pretrain: { flow: { levels: uniform, spread: 1 } }", {"run.yaml:2:", "flow", "spread: found 1"});
-  refused("distill: { online: { rounds: 2 } }", {"run.yaml:2:", "'distill'", "online"});
-  refused("distill: { ema_decay: 1 }", {"run.yaml:2:", "ema_decay"});
-  refused("cache: { precision: f16 }", {"run.yaml:2:", "'cache.precision'", "bf16"});
+  refused("finetune: { final_lr_share: 0.1 }", {"run.yaml:3:", "'finetune'", "final_lr_share: found 0.1"});
+  refused("pretrain: { flow: { levels: uniform, spread: 1 } }", {"run.yaml:3:", "flow", "spread: found 1"});
+  refused("distill: { online: { rounds: 2 } }", {"run.yaml:3:", "'distill'", "online"});
+  refused("distill: { ema_decay: 1 }", {"run.yaml:3:", "ema_decay"});
+  refused("cache: { precision: f16 }", {"run.yaml:3:", "'cache.precision'", "bf16"});
 }
 
 }  // namespace
