@@ -35,8 +35,8 @@ Inputs make_inputs(bool gradients) {
 
 void run_once(const Inputs& in, const AttentionSpec& spec, Form form, bool backward) {
   const at::AutoGradMode mode(backward);
-  const auto run = [form](const auto&... in) {
-    return form == Form::recurrent ? hybrid_attention_recurrent(in...) : hybrid_attention(in...);
+  const auto run = [form](const auto&... arguments) {
+    return form == Form::recurrent ? hybrid_attention_recurrent(arguments...) : hybrid_attention(arguments...);
   };
   const at::Tensor y = form == Form::reference
                            ? hybrid_attention_reference(in.q, in.k, in.v, in.phi_q, in.phi_k, kSlices, spec)
