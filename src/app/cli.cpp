@@ -1,10 +1,9 @@
 #include "app/cli.h"
 
-#include <c10/util/Exception.h>
-
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "app/command.h"
 #include "core/log.h"
@@ -12,6 +11,7 @@
 #include "core/strings.h"
 #include "core/version.h"
 #include "dist/session.h"
+#include "tensor/error_text.h"
 
 namespace rehyat::app {
 namespace {
@@ -70,26 +70,43 @@ std::string unknown_command(const std::string& word, const std::vector<std::uniq
              near.empty() ? std::string() : cat("; did you mean '", near, "'?"));
 }
 
-int report(const char* what, ExitCode code, int rank, int size) {
-  log::flush();
-  std::cerr << "rehyat: " << (size > 1 ? cat("rank ", rank, ": ") : std::string()) << what << std::endl;
-  return static_cast<int>(code);
+/// How a command ended, and what there is to tell the user.
+struct Ending {
+  int code = 0;
+  std::string message;
+  bool tell = true;  ///< false where another rank tells it
+};
+
+Ending ending_of(const std::exception& error, ExitCode code, const dist::Communicator& world) {
+  const std::string who = world.size() > 1 ? cat("rank ", world.rank(), ": ") : std::string();
+  return {static_cast<int>(code), cat("rehyat: ", who, message_of(error), '\n'),
+          dynamic_cast<const ToldElsewhere*>(&error) == nullptr};
 }
 
-int run_command(Entry& entry, dist::Communicator& world) {
+Ending run_command(Entry& entry, dist::Communicator& world) {
   Context context{entry.arguments, world};
   try {
     entry.command.run(context);
-    return static_cast<int>(ExitCode::done);
+    return {};
   } catch (const Stopped& stop) {
-    return report(stop.what(), ExitCode::stopped, world.rank(), world.size());
+    return ending_of(stop, ExitCode::stopped, world);
   } catch (const UsageError& error) {
-    return report(error.what(), ExitCode::usage, world.rank(), world.size());
-  } catch (const c10::Error& error) {  // of libtorch: its first line, without the stack
-    return report(error.what_without_backtrace(), ExitCode::failed, world.rank(), world.size());
+    return ending_of(error, ExitCode::usage, world);
   } catch (const std::exception& error) {
-    return report(error.what(), ExitCode::failed, world.rank(), world.size());
+    return ending_of(error, ExitCode::failed, world);
   }
+}
+
+/// Tells the user once, from the lowest rank that knows what went wrong, and leaves no rank waiting for one that
+/// failed.
+int end_session(const Ending& ending, dist::MpiSession& session) {
+  log::flush();
+  const dist::Communicator& world = session.world();
+  const bool alone = world.size() == 1;
+  const std::optional<int> speaker = alone ? world.rank() : session.meet(ending.tell);
+  if (!speaker || *speaker == world.rank()) std::cerr << ending.message << std::flush;
+  if (!speaker) session.end_all(ending.code);
+  return ending.code;
 }
 
 int run_session(int argc, char** argv) {
@@ -123,13 +140,13 @@ int run_session(int argc, char** argv) {
                             : level == "error" ? log::Level::error
                                                : log::Level::info;
   log::setup(world.rank(), world.size(), chosen);
-  install_stop_signals();
   for (const auto& entry : entries) {
     if (!entry->parser->parsed()) continue;
-    const int code = run_command(*entry, world);
-    // A rank that failed alone would leave the others waiting for it.
-    if (code != 0 && world.size() > 1) session.end_all(code);
-    return code;
+    if (entry->command.polls) install_stop_signals(world.rank() == 0);
+    log::debug("rank ", world.rank(), " of ", world.size(), ", ", world.local_rank(), " of ", world.local_size(),
+               " on its machine, ", dist::mpi_version());
+    const Ending ending = run_command(*entry, world);
+    return ending.code == 0 ? 0 : end_session(ending, session);
   }
   return static_cast<int>(ExitCode::usage);
 }
@@ -138,9 +155,10 @@ int run_session(int argc, char** argv) {
 
 int run_program(int argc, char** argv) {
   try {
+    ignore_file_size_signal();
     return run_session(argc, argv);
   } catch (const std::exception& error) {
-    std::cerr << "rehyat: " << error.what() << std::endl;
+    std::cerr << "rehyat: " << message_of(error) << std::endl;
     return static_cast<int>(ExitCode::failed);
   }
 }

@@ -32,6 +32,7 @@ struct Context {
 struct Command {
   std::string name, summary, example;
   bool takes_config = true;
+  bool polls = false;  ///< stops by itself when asked to (core/signals.h); any other command a signal just ends
   std::function<void(CLI::App&)> declare = [](CLI::App&) {};
   std::function<void(Context&)> run;
 };

@@ -88,7 +88,7 @@ json run_export(Experiment& experiment) {
   const std::filesystem::path folder = stage.folder() / "transformer";
   const models::WanTransformer model = experiment.load(config.model);
   const std::int64_t bytes = requirements(experiment, "export").at("disk_bytes");
-  experiment.open(stage);
+  const auto lock = experiment.open(stage);
   json summary;
   world.together([&] {
     if (world.rank() == 0) {

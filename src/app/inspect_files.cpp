@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/config.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/safetensors.h"
 #include "core/strings.h"
@@ -54,9 +55,7 @@ json inspect_hdf5(const std::filesystem::path& path) {
 }
 
 json inspect_json(const std::filesystem::path& path) {
-  const json value = json::parse(read_file(path), nullptr, false);
-  require(!value.is_discarded(), [&] { return path.string() + ": found text that is not JSON, expected JSON"; });
-  return value;
+  return read_json(path);
 }
 
 json inspect_config(const std::filesystem::path& path) {
@@ -82,7 +81,7 @@ json inspect_metrics(const std::filesystem::path& path) {
   std::int64_t number = 0, first = -1, last = -1;
   for (std::string line; std::getline(lines, line);) {
     ++number;
-    const json value = json::parse(line, nullptr, false);
+    const json value = parse_json_if(line).value_or(json());
     require(value.is_object() && value.contains("step") && value["step"].is_number_integer(), [&] {
       return cat(path.string(), ":", number, ": found no JSON object with a step, expected one a line; a killed run ",
                  "leaves the last line cut off, and one that goes on removes it");

@@ -1,6 +1,9 @@
 #include "app/load_experiment.h"
 
-#include "core/atomic_file.h"
+#include <memory>
+#include <utility>
+
+#include "core/json.h"
 #include "core/log.h"
 #include "core/strings.h"
 #include "pipeline/costs.h"
@@ -11,28 +14,47 @@ namespace {
 void warn_about_encoders(const pipeline::ModelConfig& model) {
   const auto path = model.weights / "config.json";
   if (model.weights.empty() || !std::filesystem::exists(path)) return;
-  const auto config = nlohmann::json::parse(read_file(path, 1 << 20), nullptr, false);
+  JsonLimits limits;
+  limits.bytes = 1 << 20;
+  limits.what = "a model's config";
   // diffusers writes its version into every folder; this program does not.
-  if (!config.is_object() || !config.contains("_diffusers_version")) return;
+  if (!read_json_object(path, limits).contains("_diffusers_version")) return;
   log::warn(model.weights.string(),
             ": found a teacher of another program, but model.encoders is embedded: it was trained on another video "
             "codec and text encoder, so that latents and prompts mean nothing to it; use it for counting and speed, "
             "or with a teacher that `rehyat pretrain` made");
 }
 
-}  // namespace
+/// "file:line:column" of the key that a message begins with, "hybrid.blocks.list: found ..."; the file where it begins
+/// with none.
+std::string place_of(const std::string& message, const config::Document& document, const Context& context) {
+  const std::string key = message.substr(0, message.find(':'));
+  const bool dotted = !key.empty() && key.find_first_not_of("abcdefghijklmnopqrstuvwxyz_.0123456789") == key.npos;
+  const std::string where = dotted ? document.where(key) : "";
+  return where.empty() ? context.arguments.config.string() : where;
+}
 
-pipeline::Experiment load_experiment(const Context& context) {
+std::unique_ptr<pipeline::Experiment> load(const Context& context) {
   const auto document = config::Document::from_file(context.arguments.config, context.arguments.overrides);
   try {
     auto config = config::load<pipeline::ExperimentConfig>(document);
     if (context.world.rank() == 0) warn_about_encoders(config.model);
-    return pipeline::Experiment(std::move(config), context.world);
+    auto experiment = std::make_unique<pipeline::Experiment>(std::move(config), context.world);
+    experiment->blocks();  // numbers that the model lacks
+    return experiment;
   } catch (const UsageError&) {
     throw;
   } catch (const UserError& error) {
-    throw UsageError(context.arguments.config.string() + ": " + error.what());
+    throw UsageError(cat(place_of(error.what(), document, context), ": ", error.what()));
   }
+}
+
+}  // namespace
+
+pipeline::Experiment load_experiment(const Context& context) {
+  std::unique_ptr<pipeline::Experiment> experiment;
+  context.world.together([&] { experiment = load(context); });
+  return std::move(*experiment);
 }
 
 std::set<std::string> sections_of(const Arguments& arguments) {

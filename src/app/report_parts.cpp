@@ -7,6 +7,7 @@
 
 #include "app/load_experiment.h"
 #include "core/atomic_file.h"
+#include "core/json.h"
 #include "core/strings.h"
 #include "pipeline/environment.h"
 
@@ -23,7 +24,7 @@ report::Series series_of(const std::filesystem::path& folder, const std::string&
   if (!std::filesystem::exists(path)) return series;
   std::istringstream lines(read_file(path));
   for (std::string line; std::getline(lines, line);) {
-    const json values = json::parse(line, nullptr, false);
+    const json values = parse_json_if(line).value_or(json());
     if (values.is_object() && values.contains("step") && values["step"].is_number() && values.contains(key) &&
         values[key].is_number())
       series.points.emplace_back(values["step"].get<double>() + 1, values[key].get<double>());

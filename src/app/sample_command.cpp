@@ -5,8 +5,11 @@
 #include "app/requirements.h"
 #include "app/stages.h"
 #include "core/atomic_file.h"
+#include "core/folder_lock.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
+#include "core/signals.h"
 #include "core/strings.h"
 #include "data/video.h"
 #include "sampling/generate.h"
@@ -38,7 +41,7 @@ struct VideoFiles {
 /// What an earlier start made of this prompt; null without it.
 json finished_video(const VideoFiles& files, const std::string& prompt) {
   if (!files.exist()) return nullptr;
-  const json done = json::parse(read_file(files.settings, 1 << 20), nullptr, false);
+  const json done = parse_json_if(read_file(files.settings, 1 << 20)).value_or(json());
   if (!done.is_object() || done.value("prompt", "") != prompt) return nullptr;
   return {{"file", files.video.string()},
           {"prompt", prompt},
@@ -51,7 +54,12 @@ json sample_one(Experiment& experiment, models::WanTransformer& model, const std
                 const VideoFiles& files) {
   sampling::Request request = experiment.sample_request(model, index);
   Progress progress(cat("sample ", index), sampling::step_count(model, request), "steps");
-  request.on_step = [&] { progress.advance(); };
+  request.on_step = [&] {
+    progress.advance();
+    experiment.world().poll();
+    if (stop_requested())
+      throw Stopped("sample stopped; start the same command again to go on with the videos that are left");
+  };
   const auto start = std::chrono::steady_clock::now();
   const at::Tensor latents =
       sampling::generate(model, request, experiment.encode_prompt(prompt), experiment.encode_prompt(""));
@@ -136,7 +144,7 @@ json run_sample(Experiment& experiment) {
     return summary_of(stage.summary().value("seconds", 0.0));
   }
   const auto start = std::chrono::steady_clock::now();
-  experiment.open(stage);
+  const auto lock = experiment.open(stage);
   world.together([&] { check_outputs(experiment, stage.folder(), missing); });
   std::unique_ptr<log::FileScope> file;
   world.together([&] {
@@ -156,7 +164,7 @@ json run_sample(Experiment& experiment) {
     }
   });
   for (const std::string& text : world.all_gather(json(videos).dump())) {
-    const json of_rank = json::parse(text);
+    const json of_rank = parse_json(text, "sample");
     for (std::size_t i = 0; i < videos.size(); ++i) {
       if (videos[i].is_null()) videos[i] = of_rank[i];
     }
@@ -173,6 +181,7 @@ Command sample_command() {
   command.name = "sample";
   command.summary = "sample videos to MP4, the settings beside each";
   command.example = "rehyat sample -c configs/demo.yaml sample.form=recurrent sample.model=finetuned";
+  command.polls = true;
   command.run = sample;
   return command;
 }

@@ -21,9 +21,12 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
   command.name = name;
   command.summary = std::move(summary);
   command.example = "mpirun -n 2 rehyat " + name + " -c configs/demo.yaml run.seed=2";
+  command.polls = true;
   command.run = [name, run, stage](Context& context) {
     Experiment experiment = load_experiment(context);
-    const pipeline::Stage where = (experiment.*stage)();
+    std::optional<pipeline::Stage> found;
+    context.world.together([&] { found = (experiment.*stage)(); });
+    const pipeline::Stage& where = *found;
     if (context.arguments.dry_run) {
       const bool complete = where.complete();
       const json needs = requirements(experiment, name);
@@ -109,6 +112,7 @@ Command run_command() {
   command.name = "run";
   command.summary = "every stage that the file describes, in order, leaving out what is complete";
   command.example = "mpirun -n 2 rehyat run -c configs/demo.yaml";
+  command.polls = true;
   command.run = [](Context& context) {
     Experiment experiment = load_experiment(context);
     const std::vector<Step> steps = steps_of(experiment, sections_of(context.arguments));

@@ -143,7 +143,7 @@ void verify_run(const Context& context, const Options& options) {
   if (model_of_run != pipeline::WhichModel::finetuned) return;
   // Only what passed leaves its record, which the report shows.
   const pipeline::Stage stage = experiment.verify_stage();
-  experiment.open(stage);
+  const auto lock = experiment.open(stage);
   result["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   stage.finish(result);
 }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "core/strings.h"
@@ -55,8 +56,14 @@ std::filesystem::path temporary_name(const std::filesystem::path& path) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(temporary_name(path_)) {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+  // A killed run whose process number comes again, or a process of another machine, may have taken a name.
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries; ++i) {
+    temporary_ = temporary_name(path_);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ >= 0 || errno != EEXIST) break;
+  }
   if (fd_ < 0) fail(path_, "be written", errno);
 }
 
@@ -144,10 +151,19 @@ void make_folder(const std::filesystem::path& path) {
 
 void remove_leftovers(const std::filesystem::path& folder) {
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().find(kMark) == std::string::npos) continue;
-    std::error_code ignored;  // another rank may have been quicker
-    std::filesystem::remove_all(entry.path(), ignored);
+  // Listed first: what is removed under a running iterator ends it.
+  std::vector<std::filesystem::path> found;
+  std::filesystem::recursive_directory_iterator entry(
+      folder, std::filesystem::directory_options::skip_permission_denied, error),
+      end;
+  for (; !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename().string().find(kMark) == std::string::npos) continue;
+    entry.disable_recursion_pending();
+    found.push_back(entry->path());
+  }
+  for (const auto& path : found) {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
   }
 }
 

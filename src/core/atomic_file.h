@@ -33,7 +33,8 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
 /// Makes the folder and its parents; throws UserError.
 void make_folder(const std::filesystem::path& path);
-/// Removes what AtomicFile of a killed process left in this folder.
+/// Removes what AtomicFile of a killed process left in this folder and below. Only for a folder in which nobody else is
+/// at work (FolderLock): a live run's half-written files look the same.
 void remove_leftovers(const std::filesystem::path& folder);
 /// Throws UserError unless `bytes` fit on the file system of `path`.
 void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what);

@@ -10,8 +10,12 @@ namespace rehyat::config {
 
 using json = nlohmann::ordered_json;
 
-void mistyped(const Node& node, const std::string& expected) {
-  throw UsageError({node.where, describe(node), expected, ""});
+std::string place(const Node& node, const std::string& name) {
+  return name.empty() ? node.where : node.where + ": '" + name + "'";
+}
+
+void mistyped(const Node& node, const std::string& name, const std::string& expected) {
+  throw UsageError({place(node, name), describe(node), expected, ""});
 }
 
 namespace {
@@ -23,17 +27,10 @@ std::string dotted(const std::string& prefix, const std::string& name) {
 void bind_struct(const Fields& fields, const Node& node, const std::string& prefix);
 
 void bind_field(const Field& field, const Node& node, const std::string& name) {
-  try {
-    field.parse(node);
-  } catch (const UsageError& error) {
-    const std::string text = error.what();
-    // The innermost message knows its position; the name is added once, where the position ends.
-    if (text.find('\'' + name) != std::string::npos || text.rfind(node.where + ": found", 0) != 0) throw;
-    throw UsageError(cat(node.where, ": '", name, "': ", text.substr(node.where.size() + 2)));
-  }
+  field.parse(node, name);
   if (node.kind == Node::Kind::null) return;  // an optional value that is absent has no bounds
   for (const auto& [expectation, holds] : field.checks) {
-    if (!holds()) throw UsageError({node.where + ": '" + name + "'", describe(node), expectation, ""});
+    if (!holds()) throw UsageError({place(node, name), describe(node), expectation, ""});
   }
 }
 
@@ -51,8 +48,7 @@ void refuse_idle_keys(const Fields& fields, const Node& node, const std::string&
 
 void bind_struct(const Fields& fields, const Node& node, const std::string& prefix) {
   if (node.kind != Node::Kind::map && node.kind != Node::Kind::null) {
-    throw UsageError(
-        {prefix.empty() ? node.where : node.where + ": '" + prefix + "'", describe(node), "a map of settings", ""});
+    mistyped(node, prefix, "a map of settings");
   }
   std::vector<std::string> names;
   for (const auto& field : fields.all()) names.push_back(field->name);
@@ -61,7 +57,7 @@ void bind_struct(const Fields& fields, const Node& node, const std::string& pref
     if (std::find(names.begin(), names.end(), key) != names.end()) continue;
     const std::string near = nearest(key, names);
     throw UsageError(cat(
-        node.key_where[i], ": unknown key '", dotted(prefix, key), "'; ",
+        node.key_where[i], ": unknown key '", excerpt(dotted(prefix, key)), "'; ",
         near.empty() ? cat("expected one of ", join(names, ", ")) : cat("did you mean '", dotted(prefix, near), "'?")));
   }
   for (const auto& field : fields.all()) {
@@ -97,7 +93,7 @@ void bind_section(const Fields& children, const std::function<void()>& validate,
       if (field->name == children.shorthand_field()) bind_field(*field, node, dotted(name, field->name));
     }
   } else {
-    throw UsageError({node.where + ": '" + name + "'", describe(node), "a map", ""});
+    mistyped(node, name, "a map");
   }
   if (!validate) return;
   try {
@@ -130,10 +126,20 @@ Document Document::from_text(std::string_view text, std::string name, const std:
   return document;
 }
 
-Document Document::from_json(const json& value, std::string name) {
+Document Document::from_json(const json& value, std::string name, const Limits& limits) {
   Document document;
-  document.root_ = std::make_shared<Node>(node_from_json(value, name));
+  document.root_ = std::make_shared<Node>(node_from_json(value, name, limits));
   return document;
+}
+
+std::string Document::where(std::string_view dotted) const {
+  const Node* at = root_.get();
+  for (const std::string& part : split(dotted, '.')) {
+    const Node* next = at->find(part);
+    if (next == nullptr) break;
+    at = next;
+  }
+  return at == root_.get() ? "" : at->where;
 }
 
 void Document::bind(Fields& fields) const {

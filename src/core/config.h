@@ -64,7 +64,7 @@ class Field {
   std::string only_when;
   std::function<bool()> has_effect;                                   ///< of a field with only()
   std::vector<std::pair<std::string, std::function<bool()>>> checks;  ///< text of the expectation, test
-  std::function<void(const Node&)> parse;
+  std::function<void(const Node&, const std::string& dotted)> parse;  ///< `dotted` names the key in messages
   std::function<nlohmann::ordered_json()> dump;
   std::function<double()> number;         ///< of a numeric field
   std::function<std::size_t()> length;    ///< of a string or list field
@@ -184,7 +184,11 @@ class Document {
                             const Limits& limits = {});
   static Document from_text(std::string_view text, std::string name, const std::vector<std::string>& overrides = {},
                             const Limits& limits = {});
-  static Document from_json(const nlohmann::ordered_json& json, std::string name);
+  static Document from_json(const nlohmann::ordered_json& json, std::string name, const Limits& limits = {});
+
+  /// Where the value of a dotted key stands, "file:line:column" or "override '...'"; of the nearest section around it
+  /// where the key itself is not given; empty where there is none.
+  std::string where(std::string_view dotted) const;
 
   /// Fills `fields`; every key of the document must be known. Throws UsageError.
   void bind(Fields& fields) const;

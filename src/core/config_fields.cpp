@@ -14,64 +14,65 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-double parse_double(const Node& node) {
-  if (node.kind != Node::Kind::scalar || node.quoted) mistyped(node, "a number");
+double parse_double(const Node& node, const std::string& name) {
+  if (node.kind != Node::Kind::scalar || node.quoted) mistyped(node, name, "a number");
   std::string_view text = node.text;
   if (!text.empty() && text.front() == '+') text.remove_prefix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) mistyped(node, "a number");
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    mistyped(node, name, "a number");
   return value;
 }
 
 template <typename Int>
-Int parse_integer(const Node& node) {
-  if (node.kind != Node::Kind::scalar || node.quoted) mistyped(node, "a whole number");
+Int parse_integer(const Node& node, const std::string& name) {
+  if (node.kind != Node::Kind::scalar || node.quoted) mistyped(node, name, "a whole number");
   Int value = 0;
   const std::string& text = node.text;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc::result_out_of_range)
-    mistyped(node,
+    mistyped(node, name,
              cat("a whole number from ", std::numeric_limits<Int>::min(), " to ", std::numeric_limits<Int>::max()));
-  if (error != std::errc() || end != text.data() + text.size()) mistyped(node, "a whole number");
+  if (error != std::errc() || end != text.data() + text.size()) mistyped(node, name, "a whole number");
   return value;
 }
 
-void parse_value(const Node& node, double& value) {
-  value = parse_double(node);
+void parse_value(const Node& node, const std::string& name, double& value) {
+  value = parse_double(node, name);
 }
-void parse_value(const Node& node, int& value) {
-  value = parse_integer<int>(node);
+void parse_value(const Node& node, const std::string& name, int& value) {
+  value = parse_integer<int>(node, name);
 }
-void parse_value(const Node& node, std::int64_t& value) {
-  value = parse_integer<std::int64_t>(node);
+void parse_value(const Node& node, const std::string& name, std::int64_t& value) {
+  value = parse_integer<std::int64_t>(node, name);
 }
-void parse_value(const Node& node, std::uint64_t& value) {
-  value = parse_integer<std::uint64_t>(node);
+void parse_value(const Node& node, const std::string& name, std::uint64_t& value) {
+  value = parse_integer<std::uint64_t>(node, name);
 }
-void parse_value(const Node& node, bool& value) {
+void parse_value(const Node& node, const std::string& name, bool& value) {
   if (node.kind != Node::Kind::scalar || node.quoted || (node.text != "true" && node.text != "false"))
-    mistyped(node, "true or false");
+    mistyped(node, name, "true or false");
   value = node.text == "true";
 }
-void parse_value(const Node& node, std::string& value) {
-  if (node.kind != Node::Kind::scalar) mistyped(node, "text");
+void parse_value(const Node& node, const std::string& name, std::string& value) {
+  if (node.kind != Node::Kind::scalar) mistyped(node, name, "text");
   value = node.text;
 }
-void parse_value(const Node& node, std::filesystem::path& value) {
-  if (node.kind != Node::Kind::scalar) mistyped(node, "a path");
+void parse_value(const Node& node, const std::string& name, std::filesystem::path& value) {
+  if (node.kind != Node::Kind::scalar) mistyped(node, name, "a path");
   value = node.text;
 }
 template <typename T>
-void parse_value(const Node& node, std::vector<T>& value) {
-  if (node.kind != Node::Kind::list) mistyped(node, "a list");
+void parse_value(const Node& node, const std::string& name, std::vector<T>& value) {
+  if (node.kind != Node::Kind::list) mistyped(node, name, "a list");
   value.assign(node.items.size(), T{});
-  for (std::size_t i = 0; i < value.size(); ++i) parse_value(node.items[i], value[i]);
+  for (std::size_t i = 0; i < value.size(); ++i) parse_value(node.items[i], cat(name, '.', i), value[i]);
 }
 template <typename T>
-void parse_value(const Node& node, std::optional<T>& value) {
+void parse_value(const Node& node, const std::string& name, std::optional<T>& value) {
   value.reset();
-  if (node.kind != Node::Kind::null) parse_value(node, value.emplace());
+  if (node.kind != Node::Kind::null) parse_value(node, name, value.emplace());
 }
 
 template <typename T>
@@ -89,7 +90,7 @@ json dump_value(const std::optional<T>& value) {
 /// Ties a field to the variable that it fills.
 template <typename T>
 Field& tie(Field& field, T& value) {
-  field.parse = [&value](const Node& node) { parse_value(node, value); };
+  field.parse = [&value](const Node& node, const std::string& name) { parse_value(node, name, value); };
   field.dump = [&value] { return dump_value(value); };
   if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
     field.number = [&value] { return static_cast<double>(value); };
@@ -209,10 +210,10 @@ Field& Fields::add(std::string name, std::optional<std::vector<std::int64_t>>& v
 
 Field& Fields::bytes(std::string name, std::int64_t& value, std::string doc) {
   Field& field = tie(make(std::move(name), "a size such as 500GB", std::move(doc)), value);
-  field.parse = [&value](const Node& node) {
-    if (node.kind != Node::Kind::scalar) mistyped(node, "a size such as 500GB");
+  field.parse = [&value](const Node& node, const std::string& name_of_key) {
+    if (node.kind != Node::Kind::scalar) mistyped(node, name_of_key, "a size such as 500GB");
     try {
-      value = parse_bytes(node.text, node.where);
+      value = parse_bytes(node.text, place(node, name_of_key));
     } catch (const UserError& error) {
       throw UsageError(error.what());
     }
@@ -229,12 +230,12 @@ Field& Fields::choice_impl(std::string name, std::function<std::int64_t()> get, 
   std::vector<std::string> labels;
   for (const auto& item : names) labels.push_back(item.first);
   Field& field = make(std::move(name), join(labels, " | "), std::move(doc));
-  field.parse = [set, names, labels](const Node& node) {
+  field.parse = [set, names, labels](const Node& node, const std::string& key) {
     for (const auto& [label, value] : names) {
       if (node.kind == Node::Kind::scalar && node.text == label) return set(value);
     }
     const std::string near = nearest(node.text, labels);
-    throw UsageError({node.where, describe(node), "one of " + join(labels, ", "),
+    throw UsageError({place(node, key), describe(node), "one of " + join(labels, ", "),
                       near.empty() ? "" : "did you mean '" + near + "'?"});
   };
   field.dump = [get, names]() -> json {
@@ -259,7 +260,7 @@ Field& Fields::optional_section_impl(std::string name, std::function<bool()> has
                                      std::function<std::function<void()>(Fields&)> emplace,
                                      std::function<void(Fields&)> describe_fields, std::string doc) {
   Field& field = make(std::move(name), "a map (optional)", std::move(doc));
-  field.parse = [emplace, key = field.name](const Node& node) {
+  field.parse = [emplace](const Node& node, const std::string& key) {
     if (node.kind == Node::Kind::null) return;
     Fields children;
     const auto validate = emplace(children);
@@ -279,8 +280,8 @@ Field& Fields::list_impl(std::string name, std::function<std::size_t()> size, st
                          std::function<std::function<void()>(std::size_t, Fields&)> item, std::string doc) {
   Field& field = make(std::move(name), "a list of maps", std::move(doc));
   field.length = size;
-  field.parse = [resize, item, key = field.name](const Node& node) {
-    if (node.kind != Node::Kind::list) mistyped(node, "a list of maps");
+  field.parse = [resize, item](const Node& node, const std::string& key) {
+    if (node.kind != Node::Kind::list) mistyped(node, key, "a list of maps");
     resize(node.items.size());
     for (std::size_t i = 0; i < node.items.size(); ++i) {
       Fields children;

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/strings.h"
+#include "core/utf8.h"
 
 namespace rehyat::config {
 namespace {
@@ -106,7 +107,7 @@ class Builder : public YAML::EventHandler {
     } else if (!level.has_key) {
       if (node.kind != Node::Kind::scalar) throw UsageError({node.where, describe(node) + " as a key", "a name", ""});
       if (level.node.find(node.text) != nullptr)
-        throw UsageError({node.where, "the key '" + node.text + "' a second time", "it once", ""});
+        throw UsageError({node.where, "the key '" + excerpt(node.text) + "' a second time", "it once", ""});
       level.key = node.text;
       level.key_where = node.where;
       level.has_key = true;
@@ -132,30 +133,39 @@ void check_flow_depth(std::string_view text, const std::string& name, const Limi
     if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
     if ((c == ']' || c == '}') && depth > 0) --depth;
   }
-  // Block lists nest on one line: "- - - - x".
-  std::size_t dashes = 0;
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
-    const bool marker =
-        (text[i] == '-' || text[i] == '?' || text[i] == ':') && (text[i + 1] == ' ' || text[i + 1] == '\n');
-    if (marker) deepest = std::max(deepest, ++dashes);
-    if (text[i] == '\n') dashes = 0;
+  // Block lists nest on one line, "- - - - x": a run of markers at its start, nowhere else.
+  std::size_t markers = 0;
+  bool at_start = true;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i], next = i + 1 < text.size() ? text[i + 1] : '\n';
+    if (c == '\n') {
+      markers = 0;
+      at_start = true;
+    } else if (at_start && (c == '-' || c == '?' || c == ':') && (next == ' ' || next == '\t' || next == '\n')) {
+      deepest = std::max(deepest, ++markers);
+    } else if (c != ' ' && c != '\t') {
+      at_start = false;
+    }
   }
   if (deepest > 8 * static_cast<std::size_t>(limits.depth)) {
     throw UsageError({name, cat("values nested ", deepest, " deep"), cat("at most ", limits.depth, " levels"), ""});
   }
 }
 
-/// YAML allows no control characters, and yaml-cpp takes some for the end of the file: the rest would go unread.
+/// YAML allows no control characters, and yaml-cpp takes some for the end of the file: the rest would go unread. Bytes
+/// that are not UTF-8 would come back to light in the first message or file that quotes them.
 void check_characters(std::string_view text, const std::string& name) {
-  std::size_t line = 1, column = 1;
-  for (const char c : text) {
+  const std::size_t bad = invalid_utf8(text).value_or(text.size());
+  for (std::size_t i = 0; i < bad; ++i) {
+    const char c = text[i];
     if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\r' && c != '\t') {
-      throw UsageError({cat(name, ':', line, ':', column), cat("the control character ", static_cast<int>(c)), "text",
-                        "write it as an escape in double quotes, and save the file as UTF-8"});
+      throw UsageError({name + text_position(text.substr(0, i)), cat("the control character ", static_cast<int>(c)),
+                        "text", "write it as an escape in double quotes, and save the file as UTF-8"});
     }
-    column = c == '\n' ? 1 : column + 1;
-    line += c == '\n' ? 1 : 0;
   }
+  if (bad < text.size())
+    throw UsageError({name + text_position(text.substr(0, bad)), "bytes that are not UTF-8", "text in UTF-8",
+                      "save the file as UTF-8"});
 }
 
 }  // namespace
@@ -172,7 +182,7 @@ std::string describe(const Node& node) {
     case Node::Kind::null:
       return "nothing";
     case Node::Kind::scalar:
-      return cat('"', node.text.size() > 80 ? node.text.substr(0, 80) + "…" : node.text, '"');
+      return cat('"', excerpt(node.text), '"');
     case Node::Kind::list:
       return cat("a list of ", node.items.size());
     case Node::Kind::map:
@@ -203,18 +213,24 @@ Node parse_yaml(std::string_view text, const std::string& name, const Limits& li
   }
 }
 
-Node node_from_json(const nlohmann::ordered_json& json, const std::string& name) {
+namespace {
+
+Node plain_node(const nlohmann::ordered_json& json, const std::string& name, const Limits& limits, int depth,
+                std::size_t& nodes) {
+  if (depth > limits.depth)
+    throw UsageError({name, cat("values nested more than ", limits.depth, " deep"), "fewer levels", ""});
+  if (++nodes > limits.nodes) throw UsageError({name, cat("more than ", limits.nodes, " values"), "fewer", ""});
   Node node;
   node.where = name;
   if (json.is_object()) {
     node.kind = Node::Kind::map;
     for (const auto& [key, value] : json.items()) {
-      node.entries.emplace_back(key, node_from_json(value, name));
+      node.entries.emplace_back(key, plain_node(value, name, limits, depth + 1, nodes));
       node.key_where.push_back(name);
     }
   } else if (json.is_array()) {
     node.kind = Node::Kind::list;
-    for (const auto& value : json) node.items.push_back(node_from_json(value, name));
+    for (const auto& value : json) node.items.push_back(plain_node(value, name, limits, depth + 1, nodes));
   } else if (!json.is_null()) {
     node.kind = Node::Kind::scalar;
     node.quoted = json.is_string();
@@ -223,8 +239,16 @@ Node node_from_json(const nlohmann::ordered_json& json, const std::string& name)
   return node;
 }
 
+}  // namespace
+
+Node node_from_json(const nlohmann::ordered_json& json, const std::string& name, const Limits& limits) {
+  std::size_t nodes = 0;
+  return plain_node(json, name, limits, 0, nodes);
+}
+
 void apply_override(Node& root, const std::string& override_text, const Limits& limits) {
-  const std::string where = "override '" + override_text + "'";
+  const std::string where = "override '" + excerpt(override_text, 200) + "'";
+  check_characters(override_text, where);
   const std::size_t equals = override_text.find('=');
   if (equals == std::string::npos || equals == 0) throw UsageError({where, "no name=value", "dotted.key=value", ""});
   Node value = parse_yaml(override_text.substr(equals + 1), where, limits);

@@ -30,11 +30,14 @@ std::string describe(const Node& node);
 
 /// Parses one YAML document within the limits; throws UsageError.
 Node parse_yaml(std::string_view text, const std::string& name, const Limits& limits);
-Node node_from_json(const nlohmann::ordered_json& json, const std::string& name);
+/// Throws UsageError beyond the limits.
+Node node_from_json(const nlohmann::ordered_json& json, const std::string& name, const Limits& limits);
 /// Puts `dotted.key=value` into the tree, making maps on the way.
 void apply_override(Node& root, const std::string& override_text, const Limits& limits);
 
-[[noreturn]] void mistyped(const Node& node, const std::string& expected);
+/// "where: 'dotted.key'": the start of a message about a value.
+std::string place(const Node& node, const std::string& name);
+[[noreturn]] void mistyped(const Node& node, const std::string& name, const std::string& expected);
 /// Gives `node` to a section's fields, or to the one field that a short form stands for, then validates.
 void bind_section(const Fields& children, const std::function<void()>& validate, const Node& node,
                   const std::string& name);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/atomic_file.h"
+#include "core/json.h"
 #include "core/log.h"
 
 namespace rehyat {
@@ -12,7 +13,7 @@ ElapsedTime::ElapsedTime(std::filesystem::path file, std::chrono::milliseconds i
     : file_(std::move(file)), start_(std::chrono::steady_clock::now()) {
   remove_leftovers(file_.parent_path());
   if (std::filesystem::exists(file_)) {
-    const auto found = nlohmann::json::parse(read_file(file_, 1 << 16), nullptr, false);
+    const auto found = parse_json_if(read_file(file_, 1 << 16)).value_or(nlohmann::ordered_json());
     const bool whole = found.is_object() && found.contains("seconds") && found["seconds"].is_number();
     if (whole && std::isfinite(found["seconds"].get<double>()) && found["seconds"] >= 0) before_ = found["seconds"];
   }

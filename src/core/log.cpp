@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 
@@ -35,6 +36,7 @@ struct State {
   std::shared_ptr<spdlog::logger> logger;  // its first sink is the terminal's
   std::string pattern = std::string(kPattern) + "%v";
   int rank = 0;
+  std::string bar;  // the open line of the terminal; empty without one
 
   State() {
     auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
@@ -96,13 +98,21 @@ FileScope::~FileScope() {
 }
 
 void write(Level level, std::string_view text) {
-  state().logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
-}
-
-void record(std::string_view text) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  const spdlog::details::log_msg message(s.logger->name(), spdlog::level::info,
+  const bool over_bar = !s.bar.empty() && to_spdlog(level) >= s.logger->sinks().front()->level();
+  if (over_bar) std::fputs("\r\033[K", stderr);
+  s.logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
+  if (over_bar) {
+    std::fputs(s.bar.c_str(), stderr);
+    std::fflush(stderr);
+  }
+}
+
+void record(std::string_view text, Level level) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  const spdlog::details::log_msg message(s.logger->name(), to_spdlog(level),
                                          spdlog::string_view_t(text.data(), text.size()));
   for (std::size_t i = 1; i < s.logger->sinks().size(); ++i) {
     s.logger->sinks()[i]->log(message);
@@ -110,9 +120,25 @@ void record(std::string_view text) {
   }
 }
 
+void draw_bar(const std::string& text) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.bar = text;
+  std::fprintf(stderr, "\r\033[K%s", text.c_str());
+  std::fflush(stderr);
+}
+
+void end_bar() {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (s.bar.empty()) return;
+  s.bar.clear();
+  std::fputs("\n", stderr);
+  std::fflush(stderr);
+}
+
 bool interactive() {
-  static const bool terminal = isatty(STDERR_FILENO) == 1;
-  return terminal && state().rank == 0;
+  return state().rank == 0 && isatty(STDERR_FILENO) == 1;
 }
 
 void flush() {

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "core/strings.h"
@@ -14,10 +15,14 @@ enum class Level { debug, info, warn, error };
 /// Set once by main. Ranks other than 0 print warnings and errors only, each with its rank in front.
 void setup(int rank, int world_size, Level level);
 void write(Level level, std::string_view text);
-/// A line for the files alone: what a progress bar says on the terminal.
-void record(std::string_view text);
+/// For the files alone: what a progress bar or a command says on the terminal in its own way.
+void record(std::string_view text, Level level = Level::info);
 /// Whether stderr is a terminal on which this rank may draw a progress bar.
 bool interactive();
+/// Draws the open line at the bottom of the terminal in place of the one before; lines of the log go above it.
+void draw_bar(const std::string& text);
+/// Ends that line, which stays on the terminal.
+void end_bar();
 void flush();
 
 /// While it lives every line is also appended to this file (one a rank; the folder must exist), debug lines too.

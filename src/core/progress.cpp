@@ -1,7 +1,6 @@
 #include "core/progress.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <sstream>
 #include <utility>
 
@@ -11,7 +10,6 @@ namespace rehyat {
 namespace {
 
 constexpr auto kBarInterval = std::chrono::milliseconds(100);
-constexpr auto kLineInterval = std::chrono::seconds(20);
 
 double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::steady_clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
@@ -19,17 +17,20 @@ double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::ste
 
 }  // namespace
 
-Progress::Progress(std::string title, std::int64_t total, std::string unit, std::int64_t done)
+Progress::Progress(std::string title, std::int64_t total, std::string unit, std::int64_t done,
+                   std::chrono::milliseconds between_lines)
     : title_(std::move(title)),
       unit_(std::move(unit)),
       total_(total),
       done_(done),
       first_(done),
+      between_lines_(between_lines),
       start_(Clock::now()),
-      drawn_(start_) {}
+      drawn_(start_),
+      logged_(start_) {}
 
 Progress::~Progress() {
-  if (!finished_ && log::interactive()) std::fputs("\n", stderr);
+  if (!finished_ && log::interactive()) log::end_bar();
 }
 
 double Progress::seconds() const {
@@ -43,21 +44,36 @@ double Progress::seconds_left() const {
              : 0;
 }
 
-void Progress::advance(std::int64_t by, const std::string& note) {
+void Progress::show(std::int64_t by, const std::string& note) {
   done_ += by;
   const auto now = Clock::now();
-  if (now - drawn_ < (log::interactive() ? Clock::duration(kBarInterval) : Clock::duration(kLineInterval))) return;
+  if (!log::interactive() || now - drawn_ < kBarInterval) return;
   drawn_ = now;
-  draw(false, note);
+  draw(line(false, note));
+}
+
+void Progress::advance(std::int64_t by, const std::string& note) {
+  show(by, note);
+  const auto now = Clock::now();
+  if (now - logged_ < between_lines_) return;
+  logged_ = now;
+  log::interactive() ? log::record(line(false, note)) : log::info(line(false, note));
 }
 
 void Progress::finish(const std::string& note) {
   if (finished_) return;
   finished_ = true;
-  draw(true, note);
+  const std::string text = line(true, note);
+  if (!log::interactive()) {
+    log::info(text);
+    return;
+  }
+  draw(text);
+  log::end_bar();
+  log::record(text);
 }
 
-void Progress::draw(bool last, const std::string& note) {
+std::string Progress::line(bool last, const std::string& note) const {
   const double elapsed = seconds();
   const double rate = elapsed > 0 ? static_cast<double>(done_ - first_) / elapsed : 0;
   std::ostringstream text;
@@ -67,16 +83,14 @@ void Progress::draw(bool last, const std::string& note) {
   text << ", " << human_seconds(elapsed);
   if (!last && rate > 0) text << ", " << human_seconds(seconds_left()) << " left";
   if (!note.empty()) text << ", " << note;
-  if (!log::interactive()) {
-    log::info(text.str());
-    return;
-  }
+  return text.str();
+}
+
+void Progress::draw(const std::string& text) const {
   constexpr std::int64_t kWidth = 24;
   const std::int64_t filled = total_ > 0 ? std::clamp<std::int64_t>(done_ * kWidth / total_, 0, kWidth) : kWidth;
-  const std::string bar =
-      std::string(static_cast<std::size_t>(filled), '#') + std::string(static_cast<std::size_t>(kWidth - filled), '.');
-  std::fprintf(stderr, "\r\033[K[%s] %s%s", bar.c_str(), text.str().c_str(), last ? "\n" : "");
-  std::fflush(stderr);
+  log::draw_bar('[' + std::string(static_cast<std::size_t>(filled), '#') +
+                std::string(static_cast<std::size_t>(kWidth - filled), '.') + "] " + text);
 }
 
 }  // namespace rehyat

@@ -10,11 +10,11 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
-#include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/strings.h"
 
 namespace rehyat::safetensors {
@@ -53,40 +53,46 @@ bool byte_count(const std::vector<std::int64_t>& shape, std::size_t size, std::u
 
 using json = nlohmann::ordered_json;
 
-/// Parses the header and refuses repeated keys, which JSON libraries otherwise settle in silence.
+/// Names of one file: the largest models shipped have some ten thousand tensors a file.
+constexpr std::size_t kMostTensors = 200'000;
+
+/// The format asks for a JSON object right behind the length, filled up with spaces.
 json parse_header(const std::string& where, std::string_view text) {
-  std::vector<std::set<std::string>> seen;
-  std::string repeated;
-  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
-    if (depth > 8) throw UserError({where, "a header nested more than 8 deep", "a safetensors header", ""});
-    if (event == json::parse_event_t::object_start) seen.emplace_back();
-    if (event == json::parse_event_t::object_end && !seen.empty()) seen.pop_back();
-    if (event == json::parse_event_t::key && !seen.empty() && !seen.back().insert(parsed.get<std::string>()).second) {
-      repeated = parsed.get<std::string>();
-    }
-    return true;
-  };
-  json header;
-  try {
-    header = json::parse(text, watch);
-  } catch (const json::exception&) {
-    throw UserError({where, "a header that is not JSON", "a safetensors file", "check that the download is complete"});
-  }
-  require(repeated.empty(),
-          [&] { return cat(where, ": found the key '", repeated, "' twice in the header, expected it once"); });
-  require(header.is_object(),
-          [&] { return cat(where, ": found a header that is no JSON object, expected a safetensors file"); });
-  return header;
+  require(text.starts_with('{'), [&] {
+    return cat(where, ": found a header that is no JSON object (it begins with '", excerpt(text.substr(0, 8)),
+               "'), expected '{'; is this a safetensors file?");
+  });
+  std::string_view body = text;
+  while (body.ends_with(' ')) body.remove_suffix(1);
+  require(body.ends_with('}'), [&] {
+    return where +
+           ": found a header that does not end with '}' and spaces, expected a JSON object; the header is not "
+           "JSON or was altered; check that the download is complete";
+  });
+  JsonLimits limits;
+  limits.depth = 8;
+  limits.members = kMostTensors;
+  limits.values = 24 * kMostTensors;  // a tensor of 16 dimensions has 22
+  limits.what = "a safetensors header";
+  limits.hint = "check that the download is complete";
+  return parse_json(body, where + ": header", limits);
+}
+
+/// A value of the file for a message.
+std::string brief(const json& value) {
+  if (value.is_structured() && value.size() > 32) return cat("a ", value.type_name(), " of ", value.size());
+  if (value.is_string()) return '"' + excerpt(value.get_ref<const std::string&>()) + '"';
+  return excerpt(value.dump());
 }
 
 std::uint64_t offset_of(const json& value, const std::string& where) {
   require(value.is_number_unsigned(),
-          [&] { return cat(where, ": found the offset ", value.dump(), ", expected a whole number >= 0"); });
+          [&] { return cat(where, ": found the offset ", brief(value), ", expected a whole number >= 0"); });
   return value.get<std::uint64_t>();
 }
 
 TensorInfo parse_tensor(const std::string& path, const std::string& name, const json& value) {
-  const std::string where = path + ": tensor '" + name + "'";
+  const std::string where = path + ": tensor '" + excerpt(name) + "'";
   TensorInfo info;
   info.name = name;
   require(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
@@ -97,22 +103,22 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
     return dtype.is_string() && dtype.get_ref<const std::string&>() == e.name;
   });
   require(found != kDTypes.end(), [&] {
-    return cat(where, ": found the dtype ", dtype.dump(),
+    return cat(where, ": found the dtype ", brief(dtype),
                ", expected F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL");
   });
   info.dtype = found->dtype;
   require(value["shape"].is_array() && value["shape"].size() <= 16, [&] {
-    return cat(where, ": found the shape ", value["shape"].dump(), ", expected a list of at most 16 sizes");
+    return cat(where, ": found the shape ", brief(value["shape"]), ", expected a list of at most 16 sizes");
   });
   for (const json& extent : value["shape"]) {
     require(extent.is_number_unsigned() &&
                 extent.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()),
-            [&] { return cat(where, ": found the size ", extent.dump(), ", expected a whole number >= 0"); });
+            [&] { return cat(where, ": found the size ", brief(extent), ", expected a whole number >= 0"); });
     info.shape.push_back(extent.get<std::int64_t>());
   }
   const json& offsets = value["data_offsets"];
   require(offsets.is_array() && offsets.size() == 2,
-          [&] { return cat(where, ": found the offsets ", offsets.dump(), ", expected [begin, end]"); });
+          [&] { return cat(where, ": found the offsets ", brief(offsets), ", expected [begin, end]"); });
   info.begin = offset_of(offsets[0], where);
   info.end = offset_of(offsets[1], where);
   std::uint64_t bytes = 0;
@@ -187,8 +193,9 @@ Reader::Reader(const std::filesystem::path& path) : path_(path), mapping_(std::m
     require(value.is_object(),
             [&] { return where + ": found __metadata__ that is no object, expected names and strings"; });
     for (const auto& [key, item] : value.items()) {
-      require(item.is_string(),
-              [&] { return cat(where, ": found the metadata '", key, "' = ", item.dump(), ", expected a string"); });
+      require(item.is_string(), [&] {
+        return cat(where, ": found the metadata '", excerpt(key), "' = ", brief(item), ", expected a string");
+      });
       metadata_[key] = item.get<std::string>();
     }
   }
@@ -200,7 +207,7 @@ Reader::Reader(const std::filesystem::path& path) : path_(path), mapping_(std::m
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const TensorInfo& info = tensors_[i];
     require(info.begin == next, [&] {
-      return cat(where, ": tensor '", info.name, "': found its data at ", info.begin, ", expected ", next,
+      return cat(where, ": tensor '", excerpt(info.name), "': found its data at ", info.begin, ", expected ", next,
                  info.begin > next ? " (a hole)" : " (an overlap)");
     });
     next = info.end;
@@ -227,8 +234,8 @@ const TensorInfo& Reader::at(std::string_view name) const {
   std::vector<std::string> names;
   for (const TensorInfo& tensor : tensors_) names.push_back(tensor.name);
   const std::string near = nearest(name, names);
-  throw UserError({path_.string(), cat("no tensor '", name, "'"), "one of that name",
-                   near.empty() ? "" : "the nearest is '" + near + "'"});
+  throw UserError({path_.string(), cat("no tensor '", excerpt(name), "'"), "one of that name",
+                   near.empty() ? "" : "the nearest is '" + excerpt(near) + "'"});
 }
 
 std::span<const std::byte> Reader::bytes(const TensorInfo& info) const {
@@ -247,16 +254,20 @@ void write(const std::filesystem::path& path, const std::vector<Item>& items, co
     header["__metadata__"] = plain;
   }
   std::uint64_t offset = 0;
+  std::unordered_set<std::string> names;
   for (const Item& item : items) {
     std::uint64_t bytes = 0;
     require(byte_count(item.shape, size_of(item.dtype), bytes) && bytes == item.bytes.size(), [&] {
       return cat(path.string(), ": tensor '", item.name, "': found ", item.bytes.size(), " bytes, expected those of ",
                  name_of(item.dtype), ' ', shape_string(item.shape));
     });
-    require(!header.contains(item.name) && item.name != "__metadata__",
+    require(item.name != "__metadata__" && names.insert(item.name).second,
             [&] { return cat(path.string(), ": found the tensor name '", item.name, "' twice, expected it once"); });
-    header[item.name] = {
-        {"dtype", name_of(item.dtype)}, {"shape", item.shape}, {"data_offsets", {offset, offset + bytes}}};
+    // Appended, not assigned by name, which would search all earlier ones.
+    static_cast<json::object_t::Container&>(header.get_ref<json::object_t&>())
+        .emplace_back(
+            item.name,
+            json{{"dtype", name_of(item.dtype)}, {"shape", item.shape}, {"data_offsets", {offset, offset + bytes}}});
     offset += bytes;
   }
   std::string text = header.dump();

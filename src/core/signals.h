@@ -3,8 +3,11 @@
 namespace rehyat {
 
 /// Makes SIGINT, SIGTERM and SIGUSR1 a request to stop at the next good moment (a checkpoint, exit code 75); a second
-/// SIGINT ends the program at once.
-void install_stop_signals();
+/// SIGINT ends the program at once. Only for work that polls `stop_requested`: anything else would swallow the signal.
+/// With `announce` the first signal is answered by a line on stderr.
+void install_stop_signals(bool announce = true);
+/// A write beyond the limit on the size of files (ulimit -f) then fails like one to a full disk, in a sentence.
+void ignore_file_size_signal();
 bool stop_requested();
 /// For tests and for a stop that a rank other than this one was asked for.
 void request_stop();

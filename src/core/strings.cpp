@@ -8,6 +8,7 @@
 #include <iomanip>
 
 #include "core/error.h"
+#include "core/utf8.h"
 
 namespace rehyat {
 
@@ -40,30 +41,35 @@ std::string_view trim(std::string_view text) {
 
 namespace {
 
-/// Edit distance with swaps of neighbours (optimal string alignment).
+/// Edit distance with swaps of neighbours (optimal string alignment), of which only three rows are kept.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
-  for (std::size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-  for (std::size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::swap(before, last);
+    std::swap(last, row);
+    row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
-  return d[a.size()][b.size()];
+  return row[b.size()];
 }
 
 }  // namespace
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
-  constexpr std::size_t kLongest = 128;  // the table below is quadratic
+  constexpr std::size_t kLongest = 128, kMost = 20'000;  // a hint must not take longer than what failed
   if (name.size() > kLongest) return "";
+  std::size_t compared = 0;
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(1, name.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
-    if (candidate.size() > kLongest) continue;
+    const std::size_t longer = std::max(candidate.size(), name.size()),
+                      shorter = std::min(candidate.size(), name.size());
+    if (longer - shorter >= best_distance) continue;
+    if (++compared > kMost) break;
     const std::size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {
       best = candidate;
@@ -129,6 +135,35 @@ std::int64_t parse_bytes(std::string_view text, std::string_view what) {
   }
   if (value * scale >= 9.2e18) throw refuse();
   return static_cast<std::int64_t>(std::llround(value * scale));
+}
+
+std::string excerpt(std::string_view text, std::size_t longest) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = utf8_length(text.substr(i, 4));
+    if (out.size() + length > longest) return out + "…";
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (length == 0 || c < 0x20 || c == 0x7F) {
+      out += '?';
+    } else {
+      out.append(text, i, length);
+    }
+    i += std::max<std::size_t>(length, 1);
+  }
+  return out;
+}
+
+std::string text_position(std::string_view before) {
+  std::size_t line = 1, column = 1;
+  for (const char c : before) {
+    if (c == '\n') {
+      ++line;
+      column = 1;
+    } else if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) {
+      ++column;
+    }
+  }
+  return cat(':', line, ':', column);
 }
 
 std::string shape_string(const std::vector<std::int64_t>& shape) {

@@ -31,6 +31,11 @@ std::string human_count(std::int64_t count);
 /// "500GB", "64 MiB" or "1000" to bytes; throws UserError that names `what`.
 std::int64_t parse_bytes(std::string_view text, std::string_view what);
 
+/// Text of a stranger's for a message: cut, and without control characters and bytes that are not UTF-8.
+std::string excerpt(std::string_view text, std::size_t longest = 80);
+/// ":line:column" behind `before`, both from 1; columns count characters.
+std::string text_position(std::string_view before);
+
 /// "[2, 3, 4]".
 std::string shape_string(const std::vector<std::int64_t>& shape);
 

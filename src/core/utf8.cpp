@@ -9,8 +9,15 @@
 namespace rehyat {
 namespace {
 
-/// Bytes of the well-formed character at the start of `text`, or 0.
-std::size_t length_of_first(std::string_view text) {
+std::string escaped(char c) {
+  char text[8];
+  std::snprintf(text, sizeof text, "\\x%02X", static_cast<unsigned>(static_cast<unsigned char>(c)));
+  return text;
+}
+
+}  // namespace
+
+std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
   const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
     return byte(i) >= low && byte(i) <= high;
@@ -29,27 +36,19 @@ std::size_t length_of_first(std::string_view text) {
   return 0;
 }
 
-std::string escaped(char c) {
-  char text[8];
-  std::snprintf(text, sizeof text, "\\x%02X", static_cast<unsigned>(static_cast<unsigned char>(c)));
-  return text;
-}
-
-}  // namespace
-
-std::size_t invalid_utf8(std::string_view text) {
+std::optional<std::size_t> invalid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = length_of_first(text.substr(at));
+    const std::size_t length = utf8_length(text.substr(at));
     if (length == 0) return at;
     at += length;
   }
-  return std::string_view::npos;
+  return std::nullopt;
 }
 
 std::string printable(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = length_of_first(text.substr(at));
+    const std::size_t length = utf8_length(text.substr(at));
     const auto first = static_cast<unsigned char>(text[at]);
     if (length == 0 || first < 0x20 || first == 0x7F)
       out += escaped(text[at]);
@@ -61,10 +60,10 @@ std::string printable(std::string_view text) {
 }
 
 void require_utf8(std::string_view text, const std::string& file) {
-  const std::size_t bad = invalid_utf8(text);
-  require(bad == std::string_view::npos, [&] {
-    return to_sentence({cat(file, ":", 1 + std::ranges::count(text.substr(0, bad), '\n')),
-                        cat("the byte ", escaped(text[bad]), ", which is not UTF-8"), "UTF-8 text",
+  const auto bad = invalid_utf8(text);
+  require(!bad, [&] {
+    return to_sentence({cat(file, ":", 1 + std::ranges::count(text.substr(0, *bad), '\n')),
+                        cat("the byte ", escaped(text[*bad]), ", which is not UTF-8"), "UTF-8 text",
                         "convert the file, for example with iconv -f LATIN1 -t UTF-8"});
   });
 }

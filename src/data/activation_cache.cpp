@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/strings.h"
 
 namespace rehyat::data {
@@ -50,9 +51,10 @@ void finish_cache(const std::filesystem::path& folder, const Identity& identity,
                   const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent) {
   json files = json::array();
   for (std::size_t i = 0; i < validation.size(); ++i) {
-    json entry = file_entry(folder, file_name(static_cast<std::int64_t>(i)));
-    const Hdf5Reader reader(folder / file_name(static_cast<std::int64_t>(i)));
-    entry["points"] = json::parse(reader.attribute("points"));
+    // No checksum of the whole file: each dataset carries its own, and a cache may hold hundreds of gigabytes.
+    const auto path = folder / file_name(static_cast<std::int64_t>(i));
+    json entry = {{"file", path.filename().string()}, {"bytes", std::filesystem::file_size(path)}};
+    entry["points"] = parse_json(Hdf5Reader(path).attribute("points"), path.string());
     entry["validation"] = static_cast<bool>(validation[i]);
     files.push_back(entry);
   }

@@ -6,6 +6,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/strings.h"
 #include "core/utf8.h"
 
@@ -48,7 +49,7 @@ std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
   for (const std::string& line : split(without_mark(text), '\n')) {
     const std::string where = cat(path.string(), ":", ++number);
     if (trim(line).empty()) continue;
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = parse_json_if(line).value_or(nlohmann::ordered_json());
     if (!json.is_object()) refuse(where, "a line that is not a JSON object", R"({"file": "…", "caption": "…"})");
     entries.push_back({where, text_of(json, "file", where), text_of(json, "caption", where),
                        json.contains("group") ? text_of(json, "group", where) : ""});

@@ -9,6 +9,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/strings.h"
 #include "core/utf8.h"
 
@@ -55,7 +56,7 @@ std::vector<std::string> list_videos(const fs::path& folder) {
   });
   std::ranges::sort(clips);
   for (const std::string& clip : clips) {
-    require(invalid_utf8(clip) == std::string::npos, [&] {
+    require(!invalid_utf8(clip), [&] {
       return to_sentence({(folder / printable(clip)).string(), "a file name that is not UTF-8", "one that is",
                           "rename the file, for example with convmv"});
     });
@@ -69,7 +70,7 @@ Quarantine::Quarantine(fs::path path) : path_(std::move(path)) {
   for (const std::string& line : split(read_file(path_), '\n')) {
     ++number;
     if (trim(line).empty()) continue;
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = parse_json_if(line).value_or(nlohmann::ordered_json());
     const bool fits = json.is_object() && json.contains("file") && json["file"].is_string() &&
                       json.contains("reason") && json["reason"].is_string();
     require(fits, [&] {

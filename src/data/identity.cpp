@@ -9,6 +9,7 @@
 
 #include "core/atomic_file.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/strings.h"
 #include "data/clips.h"
 
@@ -72,7 +73,7 @@ std::string file_state(const std::filesystem::path& path) {
 
 ChecksumMemory::ChecksumMemory(std::filesystem::path path) : path_(std::move(path)) {
   if (path_.empty() || !std::filesystem::exists(path_)) return;
-  const json list = json::parse(read_file(path_), nullptr, false);
+  const json list = parse_json_if(read_file(path_)).value_or(json());
   if (!list.is_object()) return;  // only a memory: everything is read again
   for (const auto& [clip, known] : list.items()) {
     if (known.is_array() && known.size() == 2 && known[0].is_string() && known[1].is_string())

@@ -3,6 +3,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/strings.h"
 
 namespace rehyat::data {
@@ -14,10 +15,10 @@ constexpr const char* kIdentity = "made-from.json";
 constexpr std::uint64_t kLargest = 1 << 30;
 
 json parse(const std::filesystem::path& path) {
-  const json value = json::parse(read_file(path, kLargest), nullptr, false);
-  require(!value.is_discarded(),
-          [&] { return path.string() + ": found text that is not JSON; remove the folder and make it again"; });
-  return value;
+  JsonLimits limits;
+  limits.bytes = kLargest;
+  limits.hint = "remove the folder and make it again";
+  return read_json(path, limits);
 }
 
 }  // namespace
@@ -38,7 +39,7 @@ json read_manifest(const std::filesystem::path& folder) {
     return path.string() + ": found no manifest, so the folder is not complete; run the command that makes it again";
   });
   const json manifest = parse(path);
-  const bool whole = manifest.is_object() && manifest.value("format", 0) == 1 && manifest.contains("identity") &&
+  const bool whole = manifest.is_object() && manifest.value("format", json()) == 1 && manifest.contains("identity") &&
                      manifest.contains("content") && manifest.contains("checksum") &&
                      manifest["checksum"] == hash_text(manifest["content"].dump());
   require(whole, [&] {

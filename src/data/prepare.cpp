@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/strings.h"
@@ -39,7 +40,7 @@ Gathered gather(const Shards& work, const ClipList& clips, const std::filesystem
     const Hdf5Reader file(work.path(shard));
     std::int64_t index = 0;
     try {
-      for (const json& entry : json::parse(file.attribute("entries"))) {
+      for (const json& entry : parse_json(file.attribute("entries"), work.path(shard).string())) {
         const auto clip = entry.at("clip").get<std::size_t>();
         require(clip < clips.videos.size(), [&] {
           return cat(work.path(shard).string(), ": found clip ", clip, " of ", clips.videos.size(),
@@ -48,7 +49,8 @@ Gathered gather(const Shards& work, const ClipList& clips, const std::filesystem
         if (out.usable.empty() || out.usable.back() != clip) out.usable.push_back(clip);
         out.samples.push_back({shard, clip, index++});
       }
-      for (const json& bad : json::parse(file.attribute("quarantine"))) out.quarantine.push_back(bad);
+      for (const json& bad : parse_json(file.attribute("quarantine"), work.path(shard).string()))
+        out.quarantine.push_back(bad);
     } catch (const json::exception&) {
       throw UserError({work.path(shard).string(), "a shard whose list cannot be read", "one of this program",
                        "remove the file and run `rehyat prepare` again"});
@@ -153,17 +155,18 @@ json prepare(const DataConfig& config, VideoCodec& codec, TextEncoder& text, std
   const Shards work(config, clips, codec, seed, folder, per_shard);
   Times times;
   Share mine;
-  world.together([&] {
+  const auto encode = [&] {
     mine = share_of(work, world);
     Progress progress("prepare", mine.clips, "clips", mine.kept);
-    for (const std::size_t shard : mine.to_do) work.write(shard, times, progress);
+    for (const std::size_t shard : mine.to_do) work.write(shard, times, progress, world);
     progress.finish();
-  });
+  };
+  world.together(encode, dist::Communicator::Length::lengthy);
   json summary;
   world.together([&] {
     if (world.rank() == 0) summary = finish(work, clips, config, text, seed, folder, identity);
   });
-  summary = json::parse(world.broadcast(summary.dump(), 0));
+  summary = parse_json(world.broadcast(summary.dump(), 0), "prepare");
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   summary["seconds"] = seconds;
   if (seconds > 0 && !mine.to_do.empty()) {

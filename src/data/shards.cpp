@@ -9,6 +9,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/strings.h"
@@ -85,7 +86,7 @@ std::filesystem::path Shards::tried(std::size_t shard) const {
 bool Shards::done(std::size_t shard) const {
   if (!std::filesystem::exists(path(shard))) return false;
   if (!std::filesystem::exists(tried(shard))) return true;  // every clip of it could be used
-  const json list = json::parse(read_file(tried(shard)), nullptr, false);
+  const json list = parse_json_if(read_file(tried(shard))).value_or(json());
   if (!list.is_object() || list.value("library", "") != video_library_version() || !list.contains("clips"))
     return false;
   return std::ranges::all_of(list["clips"], [&](const json& clip) {
@@ -94,13 +95,14 @@ bool Shards::done(std::size_t shard) const {
   });
 }
 
-void Shards::write(std::size_t shard, Times& times, Progress& progress) const {
+void Shards::write(std::size_t shard, Times& times, Progress& progress, const dist::Communicator& world) const {
   // What was tried is saved before the shard: killed in between, no old shard may pass for what the list says.
   std::filesystem::remove(path(shard));
   Hdf5Writer file(path(shard));
   json entries = json::array(), bad = json::array(), states = json::array();
   std::int64_t index = 0;
   for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
+    world.poll();
     if (stop_requested())
       throw Stopped("prepare stopped; start the same command again to go on with the shards that are left");
     const std::filesystem::path video = config_.videos / clips_.videos[clip];
@@ -147,7 +149,7 @@ std::int64_t shard_size(const std::filesystem::path& folder, std::int64_t wanted
     write_file_atomic(path, json{{"clips_per_shard", wanted}}.dump() + "\n");
     return wanted;
   }
-  const json layout = json::parse(read_file(path, 1 << 16), nullptr, false);
+  const json layout = parse_json_if(read_file(path, 1 << 16)).value_or(json());
   const bool good = layout.is_object() && layout.contains("clips_per_shard") &&
                     layout["clips_per_shard"].is_number_integer() && layout["clips_per_shard"].get<std::int64_t>() > 0;
   require(good, [&] {

@@ -9,6 +9,7 @@
 #include "data/config.h"
 #include "data/encoders.h"
 #include "data/identity.h"
+#include "dist/communicator.h"
 
 namespace rehyat::data {
 
@@ -34,7 +35,7 @@ class Shards {
   bool done(std::size_t shard) const;
   /// Throws UserError when the file cannot be written, Stopped when the run shall stop; what is wrong with a clip is
   /// only noted.
-  void write(std::size_t shard, Times& times, Progress& progress) const;
+  void write(std::size_t shard, Times& times, Progress& progress, const dist::Communicator& world) const;
 
  private:
   std::size_t first(std::size_t shard) const;

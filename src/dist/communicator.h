@@ -45,14 +45,21 @@ class Communicator {
   /// The ranks with the same colour form a group, ordered as here.
   Communicator split(int color) const;
 
-  /// Runs `work` on every rank; where it throws on any, throws on all of them: the error itself where it arose,
-  /// elsewhere one of the same kind (UserError, UsageError, Stopped) that names the first such rank and its message.
-  /// Keeps ranks from waiting for one that failed.
-  void together(const std::function<void()>& work) const;
+  enum class Length { brief, lengthy };
+  /// Runs `work` on every rank; where it throws on any, throws on all of them: on the failing rank of lowest number the
+  /// error itself, elsewhere one of the same kind (UserError, UsageError, Stopped) and of ToldElsewhere that names that
+  /// rank and its message. Keeps ranks from waiting for one that failed. In lengthy work a failing rank says so in its
+  /// log at once, and the others stop at their next `poll`.
+  void together(const std::function<void()>& work, Length length = Length::brief) const;
+  /// To be called at each step of lengthy work: lets MPI serve the other ranks meanwhile (a work queue's counter), and
+  /// throws, for `together` to catch, once another rank has failed. Not collective.
+  void poll() const;
 
   int mpi_handle() const { return handle_; }
 
  private:
+  void raise_alarm() const;
+  void take_alarms(const std::vector<std::string>& outcomes) const;
   void check_same(const at::Tensor& tensor, const char* what) const;
   NcclGroup& nccl(at::Device device) const;
 

@@ -6,8 +6,10 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include "core/log.h"
 #include "core/strings.h"
 #include "dist/communicator.h"
+#include "tensor/error_text.h"
 
 namespace rehyat::dist {
 
@@ -42,7 +44,14 @@ NcclGroup::NcclGroup(const Communicator& communicator, at::Device device) : impl
   impl_->group->setBoundDeviceId(device);
 }
 
-NcclGroup::~NcclGroup() = default;
+NcclGroup::~NcclGroup() {
+  // Destroyed without it, the group warns and may hang on its own threads.
+  try {
+    if (impl_->group) impl_->group->shutdown();
+  } catch (const std::exception& error) {
+    log::warn("NCCL did not close in order: ", message_of(error));
+  }
+}
 
 void NcclGroup::broadcast(at::Tensor& tensor, int root) {
   std::vector<at::Tensor> tensors{tensor};

@@ -50,17 +50,22 @@ MpiSession::~MpiSession() {
   if (finalized == 0) MPI_Finalize();
 }
 
-void MpiSession::end_all(int code) {
+std::optional<int> MpiSession::meet(bool tell) {
   constexpr auto kPatience = std::chrono::seconds(3);
-  MPI_Request arrived = MPI_REQUEST_NULL;
-  MPI_Ibarrier(MPI_COMM_WORLD, &arrived);
+  mine_ = tell ? world_->rank() : world_->size();
+  MPI_Request met = MPI_REQUEST_NULL;
+  if (MPI_Iallreduce(&mine_, &lowest_, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &met) != MPI_SUCCESS) return std::nullopt;
   const auto start = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - start < kPatience) {
+  while (true) {
     int done = 0;
-    MPI_Test(&arrived, &done, MPI_STATUS_IGNORE);
-    if (done != 0) return;
+    if (MPI_Test(&met, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return std::nullopt;
+    if (done != 0) return lowest_;
+    if (std::chrono::steady_clock::now() - start > kPatience) return std::nullopt;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+}
+
+void MpiSession::end_all(int code) {
   MPI_Abort(MPI_COMM_WORLD, code);
   std::_Exit(code);
 }

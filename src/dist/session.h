@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "dist/communicator.h"
@@ -20,12 +21,15 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
 
   Communicator& world() { return *world_; }
-  /// For a rank that failed: waits a moment for the others to fail too, so that all can end in order; ends the
-  /// processes of all ranks with this exit code when they do not come.
-  void end_all(int code);
+  /// For a rank that failed: waits a moment for the others to fail too. The lowest rank that has something to `tell`,
+  /// or the world's size where none has; nothing when the others do not come.
+  std::optional<int> meet(bool tell);
+  /// Ends the processes of all ranks with this exit code.
+  [[noreturn]] void end_all(int code);
 
  private:
   std::unique_ptr<Communicator> world_;
+  int mine_ = 0, lowest_ = 0;  // of `meet`, whose request may stay open
 };
 
 }  // namespace rehyat::dist

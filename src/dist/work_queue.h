@@ -9,7 +9,8 @@
 namespace rehyat::dist {
 
 /// Hands out the jobs 0 ... count-1 to the ranks as they become free, each once, in order. Collective to make and to
-/// destroy; `next` is not. A counter on rank 0 is advanced by one-sided MPI, so rank 0 works like every other.
+/// destroy; `next` is not. A counter on rank 0 is advanced by one-sided MPI, so rank 0 works like every other; it must
+/// call `poll` of the communicator at its steps, for some networks serve the counter only inside of MPI's calls.
 class WorkQueue {
  public:
   WorkQueue(const Communicator& communicator, std::int64_t count);

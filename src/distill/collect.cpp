@@ -2,6 +2,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
@@ -40,14 +41,14 @@ void collect_activations(models::WanTransformer& teacher, const CacheConfig& con
   world.together([&] {
     if (world.rank() == 0) data::open_folder(folder, identity);
   });
-  world.barrier();
-  for (std::int64_t i = 0; i < plan.trajectories; ++i) {
+  // Rank 0's view of the folder counts: all ranks must share the same list.
+  for (std::int64_t i = 0; i < plan.trajectories && world.rank() == 0; ++i) {
     if (!data::trajectory_done(folder, i)) open.push_back(i);
   }
-  world.barrier();
+  open = parse_json(world.broadcast(nlohmann::ordered_json(open).dump(), 0), "cache").get<std::vector<std::int64_t>>();
   TeacherWalk walk{teacher, config, plan.blocks, plan.latent, empty_text, seed};
   dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
-  world.together([&] {
+  const auto collect = [&] {
     Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), plan.trajectories * config.sampler.steps, "steps",
                       (plan.trajectories - static_cast<std::int64_t>(open.size())) * config.sampler.steps);
     while (const auto job = queue.next()) {
@@ -61,13 +62,15 @@ void collect_activations(models::WanTransformer& teacher, const CacheConfig& con
           },
           [&] {
             progress.advance(world.size());  // the ranks keep about the same pace
+            world.poll();
             if (stop_requested())
               throw Stopped("cache stopped; start the same command again to go on with the trajectories that are left");
           });
       file.commit(kept_points(config, seed, walked));
     }
     progress.finish();
-  });
+  };
+  world.together(collect, dist::Communicator::Length::lengthy);
   world.together([&] {
     if (world.rank() != 0) return;
     const std::vector<bool> held = held_out_prompts(config, plan.prompts.size(), seed);

@@ -10,12 +10,14 @@
 #include "core/atomic_file.h"
 #include "core/elapsed.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/strings.h"
 #include "dist/work_queue.h"
 #include "distill/block_task.h"
 #include "models/wan/weights.h"
+#include "tensor/error_text.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
 
@@ -85,7 +87,7 @@ json errors_before(BlockTask& task, const std::filesystem::path& work) {
     });
     write_file_atomic(path, json({{"window_only", window}, {"untrained", untrained}}).dump() + "\n");
   }
-  return json::parse(read_file(path));
+  return read_json_object(path);
 }
 
 /// Trains one block up to step `until`; at the end of its training writes its file and its result, last.
@@ -119,33 +121,46 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
   write_file_atomic(work.folder / (block_name(block) + ".json"), result.dump() + "\n");
 }
 
-BlockResult read_result(const std::filesystem::path& folder, std::int64_t block) {
+BlockResult read_result(const std::filesystem::path& folder, std::int64_t block, const std::string& fingerprint) {
   const auto path = folder / (block_name(block) + ".json");
-  const json r = json::parse(read_file(path), nullptr, false);
-  require(r.is_object() && r.contains("distilled"),
-          [&] { return path.string() + ": found a damaged result; remove the file to distil the block again"; });
-  return {block, r["window_only"], r["untrained"], r["distilled"], r["seconds"]};
+  JsonLimits limits;
+  limits.hint = "remove the file to distil the block again";
+  const json r = read_json_object(path, limits);
+  const json found = r.value("fingerprint", json());
+  require(found == fingerprint, [&] {
+    return cat(path.string(), ": found a result of another distillation (", excerpt(found.dump()), "), expected ",
+               fingerprint, "; remove the file to distil the block again");
+  });
+  try {
+    return {block, r.at("window_only"), r.at("untrained"), r.at("distilled"), r.at("seconds")};
+  } catch (const json::exception&) {
+    throw UserError(path.string() + ": found a damaged result; remove the file to distil the block again");
+  }
 }
 
 /// This rank's part of the work, and what went wrong in it.
 class Worker {
  public:
-  Worker(const Work& work, Progress& progress) : work_(work), progress_(progress) {}
+  Worker(const Work& work, Progress& progress, const dist::Communicator& world)
+      : work_(work), progress_(progress), world_(world) {}
 
   /// False once a stop was asked for.
   bool run(std::int64_t block, std::int64_t until) {
     try {
-      run_block(work_, block, until, [&] { progress_.advance(1, cat("block ", block)); });
+      run_block(work_, block, until, [&] {
+        progress_.advance(1, cat("block ", block));
+        world_.poll();  // the others' jobs are counted on rank 0
+      });
       if (until < work_.config.train.iterations) return true;
-      const BlockResult r = read_result(work_.folder, block);
+      const BlockResult r = read_result(work_.folder, block, work_.fingerprint);
       log::info("distill block ", block, ": error ", r.untrained, " -> ", r.distilled, " (window alone ", r.window_only,
                 "), ", human_seconds(r.seconds));
     } catch (const Stopped&) {
       stopped = true;
     } catch (const std::exception& error) {
       failed.insert(block);
-      failures += cat(failures.empty() ? "" : "; ", "block ", block, " failed: ", error.what());
-      log::error("distill block ", block, ": ", error.what());
+      failures += cat(failures.empty() ? "" : "; ", "block ", block, " failed: ", message_of(error));
+      log::error("distill block ", block, ": ", message_of(error));
     }
     return !stopped;
   }
@@ -157,6 +172,7 @@ class Worker {
  private:
   const Work& work_;
   Progress& progress_;
+  const dist::Communicator& world_;
 };
 
 /// Blocks go to whoever is free, each from its first step to its last.
@@ -231,7 +247,12 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
       done_by_all += step;
     }
   });
-  world.barrier();  // nobody writes results before everybody has looked
+  // Rank 0's view of the folder counts: all ranks must share the same list.
+  const json seen =
+      parse_json(world.broadcast(json{{"open", open}, {"done", done}, {"all", done_by_all}}.dump(), 0), "distill");
+  open = seen.at("open").get<std::vector<std::int64_t>>();
+  done = seen.at("done");
+  done_by_all = seen.at("all");
   if (teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
   source.share_out(open);
   {
@@ -240,20 +261,23 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
         cat("distill (", open.size(), " blocks on ", world.size(), " ranks)"),
         (static_cast<std::int64_t>(open.size()) + world.size() - 1) / world.size() * config.train.iterations, "steps",
         done_by_all / world.size());
-    Worker worker(work, progress);
+    Worker worker(work, progress, world);
     source.readable_everywhere() ? run_whole_blocks(work, open, worker, world)
                                  : run_in_rounds(work, open, done, worker, world);
     progress.finish();
     report_failures(worker, world);
   }
   std::vector<BlockResult> results;
-  for (const std::int64_t block : all) results.push_back(read_result(folder, block));
+  world.together([&] {
+    for (const std::int64_t block : all) results.push_back(read_result(folder, block, fingerprint));
+  });
   return results;
 }
 
 void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,
-                       const std::filesystem::path& folder) {
+                       const std::filesystem::path& folder, const std::string& fingerprint) {
   for (const auto& item : blocks) {
+    read_result(folder, item.first, fingerprint);  // of this distillation
     const safetensors::Reader reader(folder / (block_name(item.first) + ".safetensors"));
     models::assign(feature_maps(model, item.first), reader);
   }

@@ -32,6 +32,6 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
 
 /// Puts the distilled maps into a model whose blocks were converted alike.
 void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,
-                       const std::filesystem::path& folder);
+                       const std::filesystem::path& folder, const std::string& fingerprint);
 
 }  // namespace rehyat::distill

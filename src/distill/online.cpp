@@ -91,6 +91,7 @@ OnlinePoints::Points OnlinePoints::collect(const std::vector<Trajectory>& trajec
           },
           [&] {
             progress.advance();
+            world_.poll();
             if (stop_requested()) throw Stopped("distill stopped; start the same command again to go on");
           });
     }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/strings.h"
 
 namespace rehyat::models {
@@ -53,9 +54,9 @@ std::vector<std::int64_t> BlockChoice::resolve(std::int64_t layers) const {
   std::sort(blocks.begin(), blocks.end());
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     require(blocks[i] >= 0 && blocks[i] < layers,
-            [&] { return cat("hybrid.blocks: found block ", blocks[i], ", expected 0 to ", layers - 1); });
+            [&] { return cat("hybrid.blocks.list: found block ", blocks[i], ", expected 0 to ", layers - 1); });
     require(i == 0 || blocks[i] != blocks[i - 1],
-            [&] { return cat("hybrid.blocks: found block ", blocks[i], " twice, expected it once"); });
+            [&] { return cat("hybrid.blocks.list: found block ", blocks[i], " twice, expected it once"); });
   }
   return blocks;
 }
@@ -111,9 +112,8 @@ void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap
   require(own != metadata.end(), [&] {
     return where + ": found no 'blocks' in the metadata, expected the attention of each block; export the model again";
   });
-  const json settings = json::parse(own->second, nullptr, false);
-  require(!settings.is_discarded(), [&] { return where + ": metadata 'blocks': found no JSON, expected a list"; });
-  const BlockMap made_for = block_map_from_json(settings, where + ": metadata 'blocks'");
+  const std::string place = where + ": metadata 'blocks'";
+  const BlockMap made_for = block_map_from_json(parse_json(own->second, place), place);
   for (const auto& [block, attention] : blocks) {
     const auto other = made_for.find(block);
     require(other != made_for.end() && other->second == attention, [&, &block = block, &attention = attention] {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/atomic_file.h"
+#include "core/json.h"
 #include "core/strings.h"
 #include "core/version.h"
 #include "data/hdf5_file.h"
@@ -51,8 +52,8 @@ void record_environment(const std::filesystem::path& folder, const json& environ
   const auto path = folder / "environment.json";
   json starts = json::array();
   if (std::filesystem::exists(path)) {
-    const json before = json::parse(read_file(path, 16 << 20), nullptr, false);
-    if (before.is_array()) starts = before;  // for information only: a damaged one is started anew
+    const auto before = parse_json_if(read_file(path, 16 << 20));
+    if (before && before->is_array()) starts = *before;  // for information only: a damaged one is started anew
   }
   if (!starts.empty() && starts.back().is_object() && starts.back().value("environment", json()) == environment) return;
   starts.push_back({{"date", now()}, {"environment", environment}});

@@ -8,6 +8,8 @@
 #include "core/atomic_file.h"
 #include "core/elapsed.h"
 #include "core/error.h"
+#include "core/folder_lock.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/strings.h"
 #include "data/prepare.h"
@@ -16,25 +18,17 @@
 #include "models/embedded/embedded_encoders.h"
 #include "models/wan/weights.h"
 #include "pipeline/costs.h"
+#include "pipeline/device.h"
 #include "pipeline/environment.h"
 #include "pipeline/prepared.h"
 #include "pipeline/prompt_file.h"
+#include "tensor/error_text.h"
 #include "train/loop.h"
 
 namespace rehyat::pipeline {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-at::Device choose_device(const std::string& wanted, int local_rank) {
-  const bool available = torch::cuda::is_available();
-  require(wanted != "cuda" || available, [] {
-    return "run.device: found cuda, but no GPU can be used, expected one; use cpu, or install libtorch with CUDA "
-           "(scripts/setup.sh --cuda)";
-  });
-  if (wanted == "cpu" || !available) return at::kCPU;
-  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank % torch::cuda::device_count()));
-}
 
 json training_identity(const finetune::FlowTrainingConfig& config) {
   json settings = config::to_json(config);
@@ -60,6 +54,7 @@ Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
   text_ = std::make_unique<models::SeededTextEncoder>(text);
 }
 
+Experiment::Experiment(Experiment&&) noexcept = default;
 Experiment::~Experiment() = default;
 
 void Experiment::set_threads() const {
@@ -69,7 +64,10 @@ void Experiment::set_threads() const {
 }
 
 at::Device Experiment::device() const {
-  if (!device_) device_ = choose_device(config_.run.device, world_.local_rank());
+  if (!device_) {
+    const auto gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+    device_ = choose_device(config_.run.device, gpus, world_.local_rank(), world_.local_size());
+  }
   return *device_;
 }
 
@@ -85,10 +83,10 @@ const models::WanConfig& Experiment::architecture() {
       architecture_ = *config_.model.architecture;
     } else {
       const auto path = config_.model.weights / "config.json";
-      const json parsed = json::parse(read_file(path, 1 << 20), nullptr, false);
-      require(parsed.is_object(),
-              [&] { return path.string() + ": found text that is no JSON object, expected a model's config"; });
-      architecture_ = models::from_diffusers_json(parsed, path.string());
+      JsonLimits limits;
+      limits.bytes = 1 << 20;
+      limits.what = "a model's config";
+      architecture_ = models::from_diffusers_json(read_json_object(path, limits), path.string());
     }
   }
   return *architecture_;
@@ -133,7 +131,7 @@ std::string Experiment::teacher_fingerprint() {
 std::filesystem::path Experiment::teacher_folder() {
   if (!config_.model.weights.empty()) return config_.model.weights;
   const Stage stage = pretrain_stage();
-  stage.require_complete("pretrain");
+  stage.require_intact("pretrain");
   return stage.folder() / "model";
 }
 
@@ -198,25 +196,39 @@ Stage Experiment::verify_stage() {
   return Stage(config_.run.dir, "verify", {{"model", finetune_stage().fingerprint()}});
 }
 
-void Experiment::open(const Stage& stage) const {
+std::optional<FolderLock> Experiment::open(const Stage& stage) const {
+  std::optional<FolderLock> lock;
+  world_.together([&] {
+    if (world_.rank() == 0) lock.emplace(stage.open());
+  });
+  record(stage);
+  return lock;
+}
+
+void Experiment::record(const Stage& stage) const {
   world_.together([&] {
     if (world_.rank() != 0) return;
-    make_folder(config_.run.dir);
-    stage.open();
     write_file_atomic(stage.folder() / "resolved.yaml", config::yaml(config::to_json(config_)));
     record_environment(stage.folder(), environment(world_, device()));
   });
 }
 
 json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>& work) {
-  bool complete = false;
-  world_.together([&] { complete = stage.complete(); });
-  if (complete) {
+  // Rank 0 alone looks: file systems of several machines need not show the same at the same time.
+  std::string earlier;
+  std::optional<FolderLock> lock;
+  world_.together([&] {
+    if (world_.rank() != 0) return;
+    if (!stage.complete()) lock.emplace(stage.open());
+    if (stage.complete()) earlier = stage.summary().dump();  // perhaps by another run that ended just now
+  });
+  earlier = world_.broadcast(earlier, 0);
+  if (!earlier.empty()) {
     log::info(stage.name(), ": already complete in ", stage.folder().string());
-    return stage.summary();
+    return parse_json(earlier, stage.name());
   }
   std::unique_ptr<ElapsedTime> time;
-  open(stage);
+  record(stage);
   world_.together([&] {
     if (world_.rank() == 0) time = std::make_unique<ElapsedTime>(stage.folder() / "elapsed.json");
   });
@@ -226,15 +238,25 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
     file = std::make_unique<log::FileScope>(
         stage.folder() / (world_.rank() == 0 ? std::string("log.txt") : cat("log-rank", world_.rank(), ".txt")));
   });
-  log::info(stage.name(), ": working in ", stage.folder().string());
-  json summary = work(stage);
-  world_.together([&] {
-    if (world_.rank() != 0) return;
-    summary["seconds"] = time->seconds();  // over all starts
-    time.reset();                          // nothing is written in the folder once it counts as complete
-    stage.finish(summary);
-  });
-  return summary;
+  log::info(stage.name(), ": working in ", stage.folder().string(),
+            "; all settings are in its resolved.yaml (--log-level debug prints them)");
+  if (world_.rank() == 0) log::debug(stage.name(), ": resolved config:\n", config::yaml(config::to_json(config_)));
+  try {
+    json summary = work(stage);
+    world_.together([&] {
+      if (world_.rank() != 0) return;
+      summary["seconds"] = time->seconds();  // over all starts
+      time.reset();                          // nothing is written in the folder once it counts as complete
+      stage.finish(summary);
+    });
+    return summary;
+  } catch (const std::exception& error) {
+    // The command says it on the terminal once this file is closed.
+    const bool stopped = dynamic_cast<const Stopped*>(&error) != nullptr;
+    log::record(cat(stage.name(), stopped ? ": " : ": failed: ", message_of(error)),
+                stopped ? log::Level::warn : log::Level::error);
+    throw;
+  }
 }
 
 json Experiment::prepare() {
@@ -314,7 +336,7 @@ models::WanTransformer Experiment::load(WhichModel which) {
   world_.together([&] {
     if (which == WhichModel::finetuned) {
       const Stage stage = finetune_stage();
-      stage.require_complete("finetune");
+      stage.require_intact("finetune");
       model = models::load_model(stage.folder() / "model", device());
       return;
     }
@@ -324,8 +346,8 @@ models::WanTransformer Experiment::load(WhichModel which) {
     models::convert(model, blocks(), config_.run.seed, {size[0], size[1], size[2]});
     if (which == WhichModel::undistilled) return;
     const Stage stage = distill_stage();
-    stage.require_complete("distill");
-    distill::load_feature_maps(model, blocks(), stage.folder());
+    stage.require_intact("distill");
+    distill::load_feature_maps(model, blocks(), stage.folder(), stage.fingerprint());
   });
   return model;
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ namespace rehyat::pipeline {
 class Experiment {
  public:
   Experiment(ExperimentConfig config, const dist::Communicator& world);
+  Experiment(Experiment&&) noexcept;
   ~Experiment();
 
   nlohmann::ordered_json prepare();
@@ -71,14 +73,17 @@ class Experiment {
   /// The blocks that the `hybrid` section converts.
   models::BlockMap blocks();
 
-  /// Makes the folder on rank 0 and saves the resolved config and the versions in it. Collective.
-  void open(const Stage& stage) const;
+  /// Makes and claims the folder on rank 0, which holds the lock, and saves the resolved config and the versions in it.
+  /// Collective.
+  [[nodiscard]] std::optional<FolderLock> open(const Stage& stage) const;
 
  private:
   /// Runs `work` unless the stage is complete; measures, marks and returns its summary.
   nlohmann::ordered_json run(const Stage& stage, const std::function<nlohmann::ordered_json(const Stage&)>& work);
   nlohmann::ordered_json train_flow(const Stage& stage, models::WanTransformer model,
                                     const finetune::FlowTrainingConfig& config, const char* title);
+  /// The resolved config and the versions, into the stage's folder. Collective.
+  void record(const Stage& stage) const;
   void set_threads() const;
   std::string teacher_fingerprint();
   std::filesystem::path teacher_folder();

@@ -9,6 +9,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/strings.h"
 
@@ -93,7 +94,7 @@ Checkpoint CheckpointFolder::read(std::int64_t step) const {
   const std::filesystem::path folder = path_of(step), marker = folder / "state.json";
   json state;
   try {
-    state = json::parse(read_file(marker));
+    state = read_json_object(marker);
     require(state.at("format") == kFormat,
             [&] { return cat(marker.string(), ": found format ", state.at("format").dump(), ", expected ", kFormat); });
     const std::string found = state.at("fingerprint");

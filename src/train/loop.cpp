@@ -118,8 +118,7 @@ class Loop {
   /// A bar on a terminal; in the log one line every `log_every` steps.
   void say_step() {
     const bool files_only = training_.quiet || log::interactive();
-    if (progress_ && files_only) progress_->advance(1, note_);
-    if (progress_ && !files_only) progress_->count();
+    if (progress_) progress_->show(1, note_);
     if (step_ % config_.log_every != 0 && step_ != config_.iterations) return;
     const double taken = std::chrono::duration<double>(Clock::now() - start_).count();
     const double left =
@@ -164,6 +163,7 @@ class Loop {
       checkpoint.parts = {{"weights", weights()}, {"optimizer", optimizer_.state()}};
       if (ema_) checkpoint.parts.emplace_back("ema", ema_->state());
       checkpoints_.save(checkpoint, config_.keep_checkpoints);
+      log::debug(training_.title, ": saved the checkpoint of step ", step_);
     });
   }
 

@@ -11,6 +11,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/json.h"
 #include "core/strings.h"
 
 namespace rehyat::train {
@@ -140,7 +141,7 @@ Metrics::Metrics(const std::filesystem::path& folder, std::int64_t done)
   if (done > 0 && std::filesystem::exists(path_)) {
     std::istringstream lines(read_file(path_));
     for (std::string line; std::getline(lines, line);) {
-      const auto values = nlohmann::ordered_json::parse(line, nullptr, false);  // a killed run may leave half a line
+      const auto values = parse_json_if(line).value_or(nlohmann::ordered_json());  // a killed run may leave half a line
       const auto step = values.is_object() ? values.find("step") : values.end();
       if (step == values.end() || !step->is_number_integer() || *step > done) continue;
       kept += line + "\n";

@@ -38,7 +38,14 @@ expect "override without value" 2 "expected dotted.key=value" run distill distil
 expect "frames" 2 "found 16, expected 4k \+ 1" run prepare data.frames=16
 expect "size" 2 "expected \[height, width\], both multiples of 16" run prepare "data.size=[30, 32]"
 expect "weights and architecture" 2 "found weights and architecture" run prepare model.weights=clips
-expect "block that the model lacks" 1 "found block 9, expected 0 to 2|hybrid.blocks" run cache "hybrid.blocks=[9]"
+expect "block that the model lacks" 2 "override .hybrid.blocks=.9..: hybrid.blocks.*: found block 9, expected 0 to 2" run cache "hybrid.blocks=[9]"
+yaml 's/^hybrid:/hybrid:\n  blocks: [1, 7]/'
+expect "block that the model lacks, in the file" 2 "bad.yaml:5:11: hybrid.blocks.*: found block 7" "$REHYAT" cache -c bad.yaml
+yaml 's/title: tiny/title: caf\xe9/'
+expect "config that is not UTF-8" 2 "bad.yaml:[0-9]+:[0-9]+: found bytes that are not UTF-8" "$REHYAT" prepare -c bad.yaml
+expect "override that is not UTF-8" 2 "override 'report.title=caf.'.*not UTF-8" run prepare "report.title=caf$(printf '\xe9')"
+yaml 's/dim: 24/dimm: 24/'
+expect "unknown key in an optional section" 2 "unknown key 'model.architecture.dimm'; did you mean 'model.architecture.dim'" "$REHYAT" prepare -c bad.yaml
 expect "no such folder of videos" 1 "nowhere" run prepare data.videos=nowhere
 expect "stage before its time" 1 "the stage 'prepare' is not complete; run .rehyat prepare" run pretrain
 
@@ -88,7 +95,7 @@ fi
 small_disk() { unshare -m${root:+r} bash -c 'mkdir -p small && mount -t tmpfs -o size=64k none small && "$@"; code=$?; find small -name "*rehyat-part*" | sed "s/^/left behind: /"; exit $code' _ "$@"; }
 root=""; [ "$(id -u)" -eq 0 ] || root=yes
 if small_disk true 2> /dev/null; then
-  expect "no space" 1 "small.*(No space left|check the disk.s space|needs .*, found)" small_disk "$REHYAT" prepare -c good.yaml run.dir=small
+  expect "no space" 1 "small.*(No space left|check the disk.s space|rights and space|needs .*, found)" small_disk "$REHYAT" prepare -c good.yaml run.dir=small
   if grep "left behind" out.txt; then echo "FAILED: a full disk left half a file"; failures=$((failures + 1)); fi
 else
   echo "SKIPPED: no space: this system lets nobody mount a small disk (tests/core covers the failed write)"
@@ -151,6 +158,16 @@ expect "settings for analyze without a config" 2 "without a config" "$REHYAT" an
 for size in frames=0 frames=-5 height=0 width=-16; do expect "analyze --$size" 2 "${size%%=*}: found .*, expected a whole number of at least 1" "$REHYAT" analyze "--$size"; done
 expect "analyze --frames 80" 1 "4k \+ 1" "$REHYAT" analyze --frames 80
 expect "report before its time" 1 "run .rehyat distill" run report
+python3 -c 'print("[" * 300000)' > deep.json
+expect "JSON of hostile depth" 1 "deep.json.*nested more than" "$REHYAT" inspect deep.json
+foreign; cp weights/diffusion_pytorch_model.safetensors weights/hybrid.safetensors; python3 -c 'print("{\"format\": 1, \"blocks\": " + "[" * 300000)' > weights/hybrid.json
+expect "hybrid.json of hostile depth" 1 "hybrid.json.*nested more than" "$REHYAT" cache -c weights.yaml
+spoil; cp -r runs/pretrain-* spoiled/; python3 - spoiled/pretrain-*/model/diffusion_pytorch_model.safetensors <<'EOT'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(-2, 2); b = f.read(1); f.seek(-2, 2); f.write(bytes([b[0] ^ 1]))
+EOT
+expect "flipped bit in a stage's model" 1 "safetensors: found another checksum.*rehyat pretrain" run cache run.dir=spoiled
 if find . -name '*rehyat-part*' -not -path './spoiled/*' | grep -q .; then echo "FAILED: half-written files were left"; failures=$((failures + 1)); fi
 echo "$count wrong inputs, $failures failed"
 [ "$failures" -eq 0 ]

@@ -123,6 +123,36 @@ TEST(AtomicFile, AKilledProcessLeavesTheOldFileOrTheNewOneWhole) {
   EXPECT_EQ(entries(folder), 1U);
 }
 
+TEST(AtomicFile, ATemporaryNameThatIsTakenIsPassedOver) {
+  const TempFolder folder;
+  std::string mine;
+  {
+    const AtomicFile file(folder / "a");
+    mine = file.temporary().filename().string();
+  }
+  // The names that come next, left behind by a killed process of the same number.
+  const std::size_t dash = mine.rfind('-');
+  const int next = std::stoi(mine.substr(dash + 1)) + 1;
+  for (int i = next; i < next + 3; ++i) std::ofstream(folder / cat(mine.substr(0, dash + 1), i)) << "half";
+  write_file_atomic(folder / "a", "whole");
+  EXPECT_EQ(read_file(folder / "a"), "whole");
+  remove_leftovers(folder.path());
+  EXPECT_EQ(entries(folder), 1U);
+}
+
+TEST(Leftovers, AreRemovedInFoldersBelowToo) {
+  const TempFolder folder;
+  std::filesystem::create_directories(folder / "phi-00000/checkpoints/.rehyat-part-7");
+  std::ofstream(folder / "phi-00000/checkpoints/.rehyat-part-7/weights") << "half";
+  std::ofstream(folder / "phi-00000/.before.json.rehyat-part-1-0") << "half";
+  write_file_atomic(folder / "phi-00000/before.json", "x");
+  std::filesystem::create_directory_symlink(folder / "phi-00000", folder / "link");
+  remove_leftovers(folder.path());
+  EXPECT_TRUE(std::filesystem::exists(folder / "phi-00000/before.json"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "phi-00000/checkpoints"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "phi-00000/.before.json.rehyat-part-1-0"));
+}
+
 TEST(Leftovers, OnlyTheyAreRemoved) {
   const TempFolder folder;
   write_file_atomic(folder / "keep", "x");

@@ -115,9 +115,59 @@ TEST(ConfigError, ControlCharactersDoNotCutTheFileOff) {
   for (const char c : {'\0', '\x04', '\x1b'})
     refused("title: a" + std::string(1, c) + "b\nseed: 3\n", {"run.yaml:1:9", "control character"});
   refused("title: a\nseed: 3\n\x04\nunknown: 1\n", {"run.yaml:3:1", "control character 4"});
-  refused(std::string("\xff\xfet\0i\0", 6), {"run.yaml:1:4", "UTF-8"});
+  refused(std::string("\xff\xfet\0i\0", 6), {"run.yaml:1:1", "UTF-8"});
   EXPECT_EQ(parse("\xEF\xBB\xBFtitle: a\r\nseed: 3\r\n").seed, 3U);  // a byte order mark, and Windows line ends
   EXPECT_EQ(parse("title: \"a\\x04b\"\n").title, std::string("a\x04") + "b");
+}
+
+TEST(ConfigError, BytesThatAreNotUtf8AreNamedWithTheirPosition) {
+  refused("title: a\nnote: caf\xe9\n", {"run.yaml:2:10", "not UTF-8", "save the file as UTF-8"});
+  refused("title: \xc3\xa9\xff\n", {"run.yaml:1:9"});  // columns count characters
+  refused("title: a\nnote: \xed\xa0\x80\n", {"run.yaml:2:7"});
+  refused("title: a\n", {"override 'note=caf?'", "not UTF-8"}, {"note=caf\xe9"});
+  refused("title: a\n", {"override '?=1'"}, {"\xff=1"});
+  EXPECT_EQ(parse("title: \xe2\x82\xac\n").title, "\xe2\x82\xac");
+}
+
+TEST(ConfigError, ElementsOfListsHaveTheirKey) {
+  refused("title: a\nscales: [1, x]\n", {"run.yaml:2:13: 'scales.1': found \"x\""});
+  refused("title: a\nprompts: [[a]]\n", {"'prompts.0'", "text"});
+}
+
+struct Inner {
+  double width = 1;
+  void fields(config::Fields& f) { f.add("width", width, "of a layer").above(0); }
+};
+struct Middle {
+  std::optional<Inner> inner;
+  std::vector<Inner> layers;
+  void fields(config::Fields& f) {
+    f.section("inner", inner, "optional");
+    f.list("layers", layers, "in order");
+  }
+};
+struct Outer {
+  Middle middle;
+  void fields(config::Fields& f) { f.section("middle", middle, "of all"); }
+};
+
+TEST(ConfigError, OptionalSectionsAndListsKeepTheirPrefix) {
+  const auto outer = [](const std::string& text, const std::string& part) {
+    expect_error<UsageError>([&] { config::load<Outer>(config::Document::from_text(text, "run.yaml")); }, {part});
+  };
+  outer("middle: {inner: {widht: 1}}\n", "unknown key 'middle.inner.widht'; did you mean 'middle.inner.width'?");
+  outer("middle: {inner: {width: x}}\n", "'middle.inner.width': found \"x\"");
+  outer("middle: {inner: {width: -1}}\n", "'middle.inner.width': found \"-1\"");
+  outer("middle: {inner: 3}\n", "'middle.inner': found \"3\"");
+  outer("middle: {layers: [{width: 1}, {width: 0}]}\n", "'middle.layers.1.width'");
+}
+
+TEST(ConfigError, APlaceIsFoundByItsKey) {
+  const auto document = config::Document::from_text("title: a\ndistill:\n  lr: 1\n", "run.yaml", {"blocks.list=[1]"});
+  EXPECT_EQ(document.where("distill.lr"), "run.yaml:3:7");
+  EXPECT_EQ(document.where("distill.loss"), "run.yaml:3:3");
+  EXPECT_EQ(document.where("captions.jsonl"), "");
+  EXPECT_EQ(document.where("blocks.list"), "override 'blocks.list=[1]'");
 }
 
 TEST(ConfigError, KeysThatAreNoNamesAreRefused) {

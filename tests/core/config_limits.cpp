@@ -45,6 +45,12 @@ TEST(ConfigLimits, DeepNestingIsRefusedInEveryStyle) {
   }
 }
 
+TEST(ConfigLimits, ALongLineIsNotADeepOne) {
+  std::string map = "title: a\nextra: {k: 0";
+  for (int i = 0; i < 400; ++i) map += cat(", k", i, ": 1");
+  expect_error<UsageError>([&] { parse(map + "}\n"); }, {"unknown key 'extra'"});
+}
+
 TEST(ConfigLimits, ManyValuesAreRefused) {
   expect_error<UsageError>([&] { parse("title: a\nscales: [" + repeat("1,", 200'000) + "1]\n"); },
                            {"run.yaml:2:", "more than 100000 values"});

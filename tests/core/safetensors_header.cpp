@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
 #include <limits>
 
@@ -56,11 +57,12 @@ TEST_F(Header, GoodOnesAreRead) {
 
 TEST_F(Header, TheLengthIsCheckedAgainstTheFile) {
   refused_file("", {"0 bytes", "at least 8 bytes"});
-  refused_file("1234567", {"7 bytes", "at least 8 bytes"});
+  for (std::size_t size = 1; size < 8; ++size)
+    refused_file(std::string("1234567").substr(0, size), {cat("found ", size, " bytes"), "at least 8 bytes"});
   refused_file(file_of("{}", 0, 3), {"cut off"});
   refused_file(file_of("{}", 0, std::numeric_limits<std::uint64_t>::max()), {"18446744073709551615", "at most"});
   refused_file(file_of("{}", 0, std::uint64_t{1} << 63), {"at most"});
-  refused_file(file_of("{}", 0, 0), {"not JSON"});
+  refused_file(file_of("{}", 0, 0), {"no JSON object"});
 }
 
 TEST_F(Header, TheDataMustBeWhole) {
@@ -73,12 +75,58 @@ TEST_F(Header, ItMustBeAJsonObject) {
   refused("[]", 0, {"no JSON object"});
   refused("3", 0, {"no JSON object"});
   refused("{", 0, {"not JSON"});
-  refused("{}x", 0, {"not JSON"});
-  refused("{\"\xff\":{}}", 0, {"not JSON"});
-  refused(std::string(200'000, '['), 0, {"nested"});
+  refused("{}x", 0, {"not end with '}'"});
+  refused("{x}", 0, {"not JSON"});
+  refused("{\"\xff\":{}}", 0, {"not UTF-8"});
+  refused(R"({"a":)" + std::string(200'000, '[') + "}", 0, {"nested"});
   std::string deep;
   for (int i = 0; i < 50'000; ++i) deep += "{\"a\":";
-  refused(deep, 0, {"nested"});
+  refused(deep + "}", 0, {"nested"});
+}
+
+TEST_F(Header, ItBeginsWithABraceAndIsFilledUpWithSpacesOnly) {
+  accepted("{}     ", 0);
+  refused(" {}", 0, {"begins with ' {}'"});
+  refused("\xEF\xBB\xBF{}", 0, {"no JSON object"});
+  refused("{}\n", 0, {"not end with '}'"});
+  refused("{} \t", 0, {"not end with '}'"});
+  refused(std::string("{}\0\0", 4), 0, {"not end with '}'"});
+  refused(std::string("{\0}", 3), 0, {"NUL"});
+}
+
+TEST_F(Header, WhatAStrangerWroteIsCutInMessages) {
+  const std::string name(50'000, 'n'), list = "[" + std::string(100'000, '1') + "]";
+  const auto shorter = [&](const std::string& header, std::size_t data) {
+    write_file_atomic(path_, file_of(header, data, header.size()));
+    try {
+      const safetensors::Reader reader(path_);
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const UserError& error) {
+      EXPECT_LT(std::string(error.what()).size(), 500U);
+    }
+  };
+  shorter("{\"" + name + R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,2]}})", 2);
+  shorter(R"({"a":{"dtype":")" + name + R"(","shape":[1],"data_offsets":[0,1]}})", 1);
+  shorter(R"({"a":{"dtype":"U8","shape":)" + std::string("\"") + name + R"(","data_offsets":[0,1]}})", 1);
+  shorter("{\"" + name + "\":1,\"" + name + "\":2}", 0);
+  shorter(R"({"__metadata__":{")" + name + R"(":3}})", 0);
+  write_file_atomic(path_, file_of(kTwo, 10, std::strlen(kTwo)));
+  expect_error<UserError>([&] { safetensors::Reader(path_).at("x\n\xff"); }, {"no tensor 'x?"});
+}
+
+TEST_F(Header, ManyTensorsTakeTimeInProportionAndAreBounded) {
+  const auto many = [](int count) {
+    std::string header = "{";
+    for (int i = 0; i < count; ++i)
+      header += cat(i > 0 ? "," : "", "\"layer.", i, R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})");
+    return header + "}";
+  };
+  const auto start = std::chrono::steady_clock::now();
+  accepted(many(150'000), 0);
+  const safetensors::Reader reader(path_);
+  expect_error<UserError>([&] { reader.at("layer.unknown.attention.weight"); }, {"no tensor"});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+  refused(many(1'200'000), 0, {"more than 200000 names"});
 }
 
 TEST_F(Header, RepeatedKeysAreNotSettledInSilence) {

@@ -81,5 +81,18 @@ TEST(Errors, RequireBuildsItsSentenceOnlyWhenNeeded) {
   EXPECT_EQ(built, 1);
 }
 
+TEST(Excerpt, CutsBetweenCharactersAndHidesWhatIsNoText) {
+  EXPECT_EQ(excerpt("short"), "short");
+  EXPECT_EQ(excerpt("a\nb\x1b\xff"), "a?b??");
+  EXPECT_EQ(excerpt("abcdef", 3), "abc…");
+  EXPECT_EQ(excerpt("ab\xc3\xa9z", 3), "ab…");
+}
+
+TEST(Nearest, ManyCandidatesDoNotTakeLong) {
+  std::vector<std::string> names(200'000, std::string(100, 'x'));
+  for (std::size_t i = 0; i < names.size(); ++i) names[i] += std::to_string(i);
+  EXPECT_EQ(nearest(std::string(104, 'y'), names), "");
+}
+
 }  // namespace
 }  // namespace rehyat

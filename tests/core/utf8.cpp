@@ -11,10 +11,10 @@ namespace {
 using testing::expect_error;
 
 TEST(Utf8, AcceptsEveryLength) {
-  EXPECT_EQ(invalid_utf8(""), std::string::npos);
-  EXPECT_EQ(invalid_utf8("plain \n\t"), std::string::npos);
-  EXPECT_EQ(invalid_utf8("\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x8E\xAC \xF4\x8F\xBF\xBF \xED\x9F\xBF"), std::string::npos);
-  EXPECT_EQ(invalid_utf8(std::string_view("a\0b", 3)), std::string::npos);
+  EXPECT_FALSE(invalid_utf8("").has_value());
+  EXPECT_FALSE(invalid_utf8("plain \n\t").has_value());
+  EXPECT_FALSE(invalid_utf8("\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x8E\xAC \xF4\x8F\xBF\xBF \xED\x9F\xBF").has_value());
+  EXPECT_FALSE(invalid_utf8(std::string_view("a\0b", 3)).has_value());
 }
 
 TEST(Utf8, FindsTheFirstBadByte) {
@@ -25,6 +25,8 @@ TEST(Utf8, FindsTheFirstBadByte) {
   EXPECT_EQ(invalid_utf8("\xF0\x8F\x80\x80"), 0U);
   EXPECT_EQ(invalid_utf8("\xED\xA0\x80"), 0U);  // a surrogate
   EXPECT_EQ(invalid_utf8("\xF4\x90\x80\x80"), 0U);
+  EXPECT_EQ(invalid_utf8("\xF5\x80\x80\x80"), 0U);
+  EXPECT_EQ(invalid_utf8("a\xFF"), 1U);
   EXPECT_EQ(invalid_utf8("ok\xE2\x82"), 2U);  // cut off
 }
 

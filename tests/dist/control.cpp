@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 #include <sstream>
 #include <stdexcept>
@@ -11,6 +12,7 @@
 #include "core/strings.h"
 #include "dist/mpi_test_main.h"
 #include "dist/work_queue.h"
+#include "tensor/error_text.h"
 
 namespace rehyat {
 namespace {
@@ -120,6 +122,89 @@ TEST(Together, ErrorsOfAnyKindAreShared) {
     expect_error<UserError>([&] { world().together(no_exception); }, {"rank 0 failed"});
   }
   EXPECT_TRUE(world().any(true));
+}
+
+TEST(Together, OnlyTheFirstFailingRankHasSomethingToTell) {
+  // All fail, as with a mistake in the config; and all but rank 0.
+  for (const int from : {0, 1}) {
+    if (from >= world().size()) continue;
+    const auto work = [&] {
+      if (world().rank() >= from) throw UsageError(cat("unknown key on rank ", world().rank()));
+    };
+    try {
+      world().together(work);
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const UsageError& error) {
+      const bool silent = dynamic_cast<const ToldElsewhere*>(&error) != nullptr;
+      EXPECT_EQ(silent, world().rank() != from);
+      EXPECT_NE(std::string(error.what()).find(cat("unknown key on rank ", from)), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(Together, AFailureCountsMoreThanAStop) {
+  const auto work = [] {
+    if (world().rank() == 0) throw Stopped("asked to stop");
+    throw UserError("the disk is full");
+  };
+  if (world().size() == 1) {
+    EXPECT_THROW(world().together(work), Stopped);
+  } else {
+    expect_error<UserError>([&] { world().together(work); }, {"the disk is full"});
+  }
+}
+
+TEST(LengthyWork, EndsSoonOnAllRanksWhereOneFailed) {
+  using Length = dist::Communicator::Length;
+  for (int failing = 0; failing < world().size(); ++failing) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto work = [&] {
+      if (world().rank() == failing) throw UserError("no space left");
+      for (int step = 0; step < 6000; ++step) {  // a minute
+        world().poll();
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      }
+    };
+    expect_error<UserError>([&] { world().together(work, Length::lengthy); }, {"no space left"});
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+    EXPECT_NO_THROW(world().poll()) << "the alarm is over";
+    world().barrier();  // or the next round's alarm could be seen
+  }
+  // A rank that is done already, and one that never polls.
+  const auto uneven = [&] {
+    if (world().rank() == world().size() - 1) throw Stopped("asked to stop");
+  };
+  EXPECT_THROW(world().together(uneven, Length::lengthy), Stopped);
+  EXPECT_NO_THROW(world().poll());
+  world().barrier();
+  EXPECT_NO_THROW(world().together([] { world().poll(); }, Length::lengthy));
+  EXPECT_TRUE(world().any(true));
+}
+
+TEST(LengthyWork, TheFailureIsInTheLogAtOnce) {
+  if (world().size() == 1) return;
+  ::testing::internal::CaptureStderr();
+  const auto work = [] {
+    if (world().rank() == 1) throw UserError("no space left");
+  };
+  EXPECT_THROW(world().together(work, dist::Communicator::Length::lengthy), UserError);
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(text.find("no space left") != std::string::npos, world().rank() == 1) << text;
+}
+
+TEST(Together, MessagesOfLibtorchComeWithoutTheirTrace) {
+  const auto work = [] {
+    if (world().rank() == 0) at::zeros({2, 3}).matmul(at::zeros({4}));
+  };
+  try {
+    world().together(work);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const std::exception& error) {
+    const std::string text = message_of(error);
+    EXPECT_EQ(text.find("frame #"), std::string::npos) << text;
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+    EXPECT_NE(text.find("size"), std::string::npos) << text;
+  }
 }
 
 std::string jobs_of(dist::WorkQueue& queue) {

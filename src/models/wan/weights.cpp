@@ -7,6 +7,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/strings.h"
 
 namespace rehyat::models {
@@ -18,13 +19,6 @@ constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
 constexpr const char* kIndex = "diffusion_pytorch_model.safetensors.index.json";
 constexpr const char* kHybrid = "hybrid.json";
 constexpr const char* kHybridWeights = "hybrid.safetensors";
-
-json read_json(const std::filesystem::path& path) {
-  const json value = json::parse(read_file(path, 64 << 20), nullptr, false);
-  require(!value.is_discarded() && value.is_object(),
-          [&] { return path.string() + ": found text that is no JSON object, expected one"; });
-  return value;
-}
 
 NamedTensors as_type(const NamedTensors& tensors, at::ScalarType type) {
   NamedTensors out;
@@ -38,7 +32,7 @@ std::vector<std::filesystem::path> weight_files(const std::filesystem::path& fol
   require(std::filesystem::exists(folder / kIndex), [&] {
     return cat(folder.string(), ": found neither ", kWeights, " nor ", kIndex, ", expected one of them");
   });
-  const json index = read_json(folder / kIndex);
+  const json index = read_json_object(folder / kIndex);
   require(index.contains("weight_map") && index["weight_map"].is_object(),
           [&] { return (folder / kIndex).string() + ": found no weight_map, expected one"; });
   std::set<std::string> names;
@@ -127,12 +121,12 @@ WanTransformer load_model(const std::filesystem::path& folder, at::Device device
   require(std::filesystem::is_directory(folder), [&] {
     return folder.string() + ": found no such folder, expected one with config.json and weights; check the path";
   });
-  WanTransformer model(from_diffusers_json(read_json(folder / kConfig), (folder / kConfig).string()));
+  WanTransformer model(from_diffusers_json(read_json_object(folder / kConfig), (folder / kConfig).string()));
   std::vector<safetensors::Reader> readers;
   for (const auto& file : weight_files(folder)) readers.emplace_back(file);
   assign_all(model->tensors(Which::base), readers, folder.string());
   if (std::filesystem::exists(folder / kHybrid)) {
-    const json hybrid = read_json(folder / kHybrid);
+    const json hybrid = read_json_object(folder / kHybrid);
     require(hybrid.contains("format") && hybrid["format"] == 1,
             [&] { return (folder / kHybrid).string() + ": found another format, expected 1"; });
     for (const auto& [block, attention] :

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/// The one way in which JSON that somebody else wrote is read.
+namespace rehyat {
+
+/// Limits against hostile JSON: what nests deeply ends the stack of whoever walks it.
+struct JsonLimits {
+  std::size_t depth = 64;            ///< of objects and lists
+  std::size_t members = 1'000'000;   ///< names in one object
+  std::size_t values = 20'000'000;   ///< in the whole text
+  std::string_view hint = "";        ///< how to mend it, behind every message
+  std::string_view what = "JSON";    ///< what the text is expected to be
+  std::uint64_t bytes = 1ULL << 30;  ///< of a file
+};
+
+/// In time linear in the text. Throws UserError with `where`:line:column on text that is not JSON or not UTF-8, on
+/// repeated keys (which libraries settle in silence) and beyond the limits.
+nlohmann::ordered_json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {});
+/// The same of a file; where it must be an object, anything else is an error too.
+nlohmann::ordered_json read_json(const std::filesystem::path& path, const JsonLimits& limits = {});
+nlohmann::ordered_json read_json_object(const std::filesystem::path& path, const JsonLimits& limits = {});
+/// Nothing where the text is unfit: for lines that a killed run may have left half written.
+std::optional<nlohmann::ordered_json> parse_json_if(std::string_view text);
+
+}  // namespace rehyat
