@@ -46,6 +46,18 @@ target_link_libraries(rehyat_tp_libtorch INTERFACE ${_lib}/libtorch_cpu.so ${_li
 # libtorch_cpu needs libraries of CUDA that only its GPU half calls: they are found at run time or not needed.
 # DT_RPATH rather than DT_RUNPATH, because it also serves the libraries that libtorch loads.
 target_link_options(rehyat_tp_libtorch INTERFACE -Wl,--allow-shlib-undefined -Wl,--disable-new-dtags)
+# libtorch uses the shared C++ library. A compiler that comes with the static one alone would put a second copy into each
+# program, and what one copy makes the other cannot free (std::locale aborts with "free(): invalid pointer").
+execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libstdc++.so OUTPUT_VARIABLE _stdcxx
+                OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT IS_ABSOLUTE "${_stdcxx}")
+  find_library(REHYAT_LIBSTDCXX NAMES libstdc++.so.6)
+  if(NOT REHYAT_LIBSTDCXX)
+    message(FATAL_ERROR "${CMAKE_CXX_COMPILER} comes with no shared libstdc++, which libtorch uses, and the system has none: "
+                        "name another compiler with -DCMAKE_CXX_COMPILER=PATH")
+  endif()
+  target_link_libraries(rehyat_tp_libtorch INTERFACE ${REHYAT_LIBSTDCXX})
+endif()
 foreach(dir IN LISTS _lib _nvidia)
   target_link_options(rehyat_tp_libtorch INTERFACE -Wl,-rpath,${dir} -Wl,-rpath-link,${dir})
 endforeach()

@@ -32,6 +32,17 @@ std::vector<ops::AttentionSpec> specs_to_show() {
   return specs;
 }
 
+/// What FLOPs are printed in: small models would show zeros only in 10^12. The JSON keeps to 10^12.
+struct Unit {
+  double scale = 1;
+  const char* name = "TFLOP";
+};
+
+Unit unit_for(double tflops) {
+  if (tflops >= 0.1) return {};
+  return tflops >= 1e-4 ? Unit{1e3, "GFLOP"} : Unit{1e6, "MFLOP"};
+}
+
 struct Row {
   std::string name;
   analysis::BlockCost cost;
@@ -46,23 +57,27 @@ struct Subject {
 };
 
 std::string table(const std::vector<Row>& rows) {
+  double largest = 0;
+  for (const Row& row : rows) largest = std::max(largest, row.cost.block_tflops_paper);
+  const Unit unit = unit_for(largest);
   std::ostringstream out;
   out << std::fixed << std::setprecision(3) << std::left << std::setw(46) << "attention of the block" << std::right
       << std::setw(10) << "paper" << std::setw(12) << "recurrent" << std::setw(12) << "attention" << std::setw(12)
       << "state" << std::setw(12) << "ring"
       << "\n";
   for (const auto& [name, cost] : rows) {
-    out << std::left << std::setw(46) << name << std::right << std::setw(10) << cost.block_tflops_paper
+    out << std::left << std::setw(46) << name << std::right << std::setw(10) << unit.scale * cost.block_tflops_paper
         << std::setw(12);
     if (cost.block_tflops_recurrent) {
-      out << *cost.block_tflops_recurrent;
+      out << unit.scale * *cost.block_tflops_recurrent;
     } else {
       out << "-";
     }
-    out << std::setw(12) << cost.attention_tflops << std::setw(12) << human_bytes(cost.state_bytes) << std::setw(12)
-        << human_bytes(cost.ring_bytes) << "\n";
+    out << std::setw(12) << unit.scale * cost.attention_tflops << std::setw(12) << human_bytes(cost.state_bytes)
+        << std::setw(12) << human_bytes(cost.ring_bytes) << "\n";
   }
-  out << "TFLOP of one block (2 a multiply-accumulate); state: S and z in float32; ring: keys and values of the "
+  out << unit.name
+      << " of one block (2 a multiply-accumulate); state: S and z in float32; ring: keys and values of the "
          "overlap in bf16.";
   return out.str();
 }
@@ -108,12 +123,13 @@ std::vector<Row> rows_of(const Subject& subject) {
 }
 
 std::string model_text(const analysis::ModelCost& cost) {
+  const Unit unit = unit_for(cost.tflops_paper);
   std::ostringstream out;
-  out << std::fixed << std::setprecision(3) << "\nThe model as configured, one pass: " << cost.tflops_paper
-      << " TFLOP in the paper's count, " << cost.tflops_recurrent << " recurrently, " << cost.tflops_softmax
-      << " with no block converted; " << human_count(cost.parameters) << " parameters, of which feature maps "
-      << human_count(cost.phi_parameters) << "; " << human_bytes(cost.state_bytes) << " of states, "
-      << human_bytes(cost.ring_bytes) << " of rings; "
+  out << std::fixed << std::setprecision(3) << "\nThe model as configured, one pass: " << unit.scale * cost.tflops_paper
+      << " " << unit.name << " in the paper's count, " << unit.scale * cost.tflops_recurrent << " recurrently, "
+      << unit.scale * cost.tflops_softmax << " with no block converted; " << human_count(cost.parameters)
+      << " parameters, of which feature maps " << human_count(cost.phi_parameters) << "; "
+      << human_bytes(cost.state_bytes) << " of states, " << human_bytes(cost.ring_bytes) << " of rings; "
       << (cost.constant_memory ? "constant memory: it is sampled chunk by chunk."
                                : "not every block is recurrent: it is sampled step by step.");
   return out.str();

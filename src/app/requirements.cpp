@@ -39,7 +39,8 @@ Planned plan(pipeline::Experiment& experiment) {
             {},
             {},
             {},
-            experiment.device()};
+            // What a machine with a GPU would need can be asked for on one without.
+            experiment.config().run.device == "cuda" ? at::Device(at::kCUDA) : experiment.device()};
   p.teacher.assign(static_cast<std::size_t>(model.layers), analysis::softmax_block());
   p.hybrid = block_choices(experiment);
   p.converted = experiment.blocks();

@@ -89,7 +89,7 @@ TEST(Blocks, AMapWithoutWeightsIsMeasuredAndKeptAsItIs) {
   models::WanTransformer model = small_wan();
   const auto blocks = all_blocks(model, every_attention()[4]);
   models::convert(model, blocks, 5, testing::kLatent);
-  load_feature_maps(model, blocks, folder.path());
+  load_feature_maps(model, blocks, folder.path(), "f");
 }
 
 TEST(Blocks, TheWindowAloneIsTheAttentionWithoutFeatures) {
