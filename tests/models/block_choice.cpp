@@ -144,7 +144,7 @@ TEST(HybridMetadata, SaysWhatTheFeatureMapsWereMadeFor) {
   refused({{1, blocks.at(1)}}, {"hybrid.safetensors", "2 blocks", "expected 1"});
   refused({{1, blocks.at(1)}, {2, blocks.at(1)}}, {"block 2", "nothing"});
   metadata["blocks"] = "[";
-  refused(blocks, {"metadata 'blocks'", "no JSON"});
+  refused(blocks, {"metadata 'blocks'", "not JSON"});
   metadata.erase("blocks");
   refused(blocks, {"no 'blocks'"});
   EXPECT_EQ(hybrid_metadata({{0, testing::every_attention()[8]}}).count("normalizer"), 0U);

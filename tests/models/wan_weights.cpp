@@ -219,7 +219,7 @@ TEST(ModelFolder, WrongConfig) {
   expect_error<UserError>([&] { load_changed_json("config.json", [](json& j) { j.erase("ffn_dim"); }); },
                           {"config.json", "found no ffn_dim"});
   expect_error<UserError>([&] { load_changed_json("config.json", [](json& j) { j = json::array({1}); }); },
-                          {"config.json", "no JSON object"});
+                          {"config.json", "JSON that is no object"});
 }
 
 TEST(ModelFolder, WrongHybridPart) {
