@@ -18,7 +18,7 @@ using json = nlohmann::ordered_json;
 json Experiment::trajectory_settings() const {
   json settings = config::to_json(config_.cache);
   settings.erase("quota");
-  if (!config_.cache.prompts.empty()) settings["prompts"] = read_file(config_.cache.prompts, 64 << 20);
+  if (!config_.cache.prompts.empty()) settings["prompts"] = read_prompts(config_.cache.prompts);
   return settings;
 }
 

@@ -38,7 +38,7 @@ holds "a dry report" "r['control_complete'] and all(r['complete'].values())"
 [ "$before" = "$(stat -c %Y%s runs/report.html)" ] || fail "a dry report wrote something"
 go report -c "$config" export.dtype=f32 --json
 for stage in sample export report; do holds "the time of $stage" "'$stage' in [s['name'] for s in r['stages']]"; done
-for text in hdf5 compiler "from sigma and x_sigma" "wide margin"; do grep -q "$text" runs/report.html || fail "the page says nothing of $text"; done
+for text in hdf5 compiler "knows only sigma" "wide margin"; do grep -q "$text" runs/report.html || fail "the page says nothing of $text"; done
 grep -q "report: video" err.txt || fail "no progress in the report"
 
 echo "== sample"
