@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 
 #include "analysis/cost.h"
@@ -22,37 +23,61 @@ at::ScalarType type_of(const pipeline::ExportConfig& config) {
   return config.dtype == "bf16" ? at::kBFloat16 : config.dtype == "f16" ? at::kHalf : at::kFloat;
 }
 
+models::WanLayout layout_of(const std::string& format) {
+  return format == "original"  ? models::WanLayout::original
+         : format == "comfyui" ? models::WanLayout::comfyui
+                               : models::WanLayout::diffusers;
+}
+
+/// Where each format goes in the stage's folder.
+std::filesystem::path place_of(models::WanLayout layout, const std::filesystem::path& folder) {
+  switch (layout) {
+    case models::WanLayout::diffusers:
+      return folder / "transformer";
+    case models::WanLayout::original:
+      return folder / "original";
+    case models::WanLayout::comfyui:
+      return folder / "comfyui" / "model.safetensors";
+  }
+  return folder;
+}
+
 /// The tensors of one part, as they should come back after being stored as `type`.
 void compare(const models::WanTransformer& model, const models::WanTransformer& again, Which part, at::ScalarType type,
-             const std::filesystem::path& folder) {
+             const std::filesystem::path& path) {
   const auto expected = model->tensors(part), found = again->tensors(part);
   require(expected.size() == found.size(), [&] {
-    return cat(folder.string(), ": found ", found.size(), " tensors after reading back, expected ", expected.size());
+    return cat(path.string(), ": found ", found.size(), " tensors after reading back, expected ", expected.size());
   });
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    const at::Tensor want = expected[i].second.detach().to(at::kCPU, type).to(at::kFloat);
+    const at::Tensor want = expected[i].second.detach().to(at::kCPU, type);
     require(expected[i].first == found[i].first && at::equal(want, found[i].second), [&] {
-      return cat(folder.string(), ": tensor '", expected[i].first,
+      return cat(path.string(), ": tensor '", expected[i].first,
                  "' differs after reading back; the disk may be failing");
     });
   }
 }
 
 /// Read back and compare: what was written is what was meant, the feature maps and settings included.
-void check_written(const models::WanTransformer& model, const std::filesystem::path& folder, at::ScalarType type) {
-  const models::WanTransformer again = models::load_model(folder);
+void check_written(const models::WanTransformer& model, const std::filesystem::path& path, at::ScalarType type) {
+  const models::WanTransformer again = models::load_model(path, models::LoadOptions{.type = std::nullopt});
   require(models::block_map_of(again) == models::block_map_of(model) && again->config() == model->config(), [&] {
-    return cat(folder.string(), ": found other sizes or other attention after reading back, expected those of the ",
+    return cat(path.string(), ": found other sizes or other attention after reading back, expected those of the ",
                "model; the disk may be failing");
   });
-  compare(model, again, Which::base, type, folder);
-  compare(model, again, Which::phi, at::kFloat, folder);  // feature maps stay in float32
+  compare(model, again, Which::base, type, path);
+  compare(model, again, Which::phi, at::kFloat, path);  // feature maps stay in float32
 }
 
-bool files_exist(const pipeline::Stage& stage) {
-  const auto folder = stage.folder() / "transformer";
-  return std::filesystem::exists(folder / "config.json") &&
-         std::filesystem::exists(folder / "diffusion_pytorch_model.safetensors");
+bool files_exist(const pipeline::Stage& stage, const pipeline::ExportConfig& config) {
+  return std::all_of(config.formats.begin(), config.formats.end(), [&](const std::string& format) {
+    const models::WanLayout layout = layout_of(format);
+    const std::filesystem::path path = place_of(layout, stage.folder());
+    if (layout == models::WanLayout::comfyui) return std::filesystem::exists(path);
+    const std::filesystem::path weights = path / "diffusion_pytorch_model.safetensors";
+    return std::filesystem::exists(path / "config.json") &&
+           (std::filesystem::exists(weights) || std::filesystem::exists(weights.string() + ".index.json"));
+  });
 }
 
 void export_model(Context& context) {
@@ -60,16 +85,18 @@ void export_model(Context& context) {
   if (context.arguments.dry_run) {
     const pipeline::Stage stage = experiment.export_stage();
     const json needs = requirements(experiment, "export");
-    const bool complete = stage.complete() && files_exist(stage);
+    const bool complete = stage.complete() && files_exist(stage, experiment.config().export_);
     context.result(
         {{"stage", "export"}, {"folder", stage.folder().string()}, {"complete", complete}, {"needs", needs}},
         cat("export: ", complete ? "complete in " : "would work in ", stage.folder().string(), "\n", needs.dump(2)));
     return;
   }
   const json result = run_export(experiment);
-  context.result(result, cat("export: ", result.at("folder").get<std::string>(), ", the ",
-                             result.at("model").get<std::string>(), " model in ", result.at("dtype").get<std::string>(),
-                             ", ", human_bytes(result.at("bytes")), ", read back and compared"));
+  std::vector<std::string> paths;
+  for (const auto& item : result.at("files").items()) paths.push_back(item.value());
+  context.result(result, cat("export: ", join(paths, ", "), ", the ", result.at("model").get<std::string>(),
+                             " model in ", result.at("dtype").get<std::string>(), ", ", human_bytes(result.at("bytes")),
+                             ", read back and compared"));
 }
 
 }  // namespace
@@ -79,13 +106,12 @@ json run_export(Experiment& experiment) {
   const pipeline::ExportConfig& config = experiment.config().export_;
   const dist::Communicator& world = experiment.world();
   bool complete = false;
-  world.together([&] { complete = stage.complete() && files_exist(stage); });
+  world.together([&] { complete = stage.complete() && files_exist(stage, config); });
   if (complete) {
     log::info("export: already complete in ", stage.folder().string());
     return stage.summary();
   }
   const auto start = std::chrono::steady_clock::now();
-  const std::filesystem::path folder = stage.folder() / "transformer";
   const models::WanTransformer model = experiment.load(config.model);
   const std::int64_t bytes = requirements(experiment, "export").at("disk_bytes");
   const auto lock = experiment.open(stage);
@@ -93,10 +119,19 @@ json run_export(Experiment& experiment) {
   world.together([&] {
     if (world.rank() == 0) {
       require_space(stage.folder(), static_cast<std::uint64_t>(bytes), "the exported model");
-      models::save_model(folder, model, type_of(config));
-      check_written(model, folder, type_of(config));
+      for (const std::string& format : config.formats) {
+        const models::SaveOptions options = {
+            .layout = layout_of(format), .type = type_of(config), .max_shard_bytes = config.max_shard};
+        const std::filesystem::path path = place_of(options.layout, stage.folder());
+        models::save_model(path, model, options);
+        check_written(model, path, options.type);
+      }
     }
-    summary = {{"folder", folder.string()},
+    json files = json::object();
+    for (const std::string& format : config.formats)
+      files[format] = place_of(layout_of(format), stage.folder()).string();
+    summary = {{"folder", files[config.formats.front()]},  // where the first format is
+               {"files", files},
                {"dtype", config.dtype},
                {"model", pipeline::to_string(config.model)},
                {"bytes", bytes},
@@ -110,8 +145,10 @@ json run_export(Experiment& experiment) {
 Command export_command() {
   Command command;
   command.name = "export";
-  command.summary = "write a model of the run in diffusers' layout plus its hybrid part";
-  command.example = "rehyat export -c configs/demo.yaml export.dtype=bf16 export.model=finetuned";
+  command.summary = "write a model of the run in diffusers', the original or ComfyUI's layout, plus its hybrid part";
+  command.example =
+      "rehyat export -c configs/demo.yaml export.dtype=bf16 export.model=finetuned\n"
+      "  rehyat export -c configs/demo.yaml export.formats=[diffusers,comfyui] export.max_shard=2GB";
   command.run = export_model;
   return command;
 }

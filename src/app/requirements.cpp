@@ -146,12 +146,13 @@ json of_export(const Planned& p) {
   const pipeline::ExportConfig& e = p.config.export_;
   const bool teacher = e.model == pipeline::WhichModel::teacher;
   const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
-  const std::int64_t bytes = e.dtype == "f32" ? 4 : 2;
+  const std::int64_t bytes = e.dtype == "f32" ? 4 : 2, copies = static_cast<std::int64_t>(e.formats.size());
   // Feature maps stay in float32; the headers are small.
-  return {{"model", pipeline::to_string(e.model)},
-          {"model_parameters", cost.parameters},
-          {"disk_bytes", (cost.parameters - cost.phi_parameters) * bytes + cost.phi_parameters * 4 + (1 << 20)},
-          {"host_memory_bytes", 2 * 4 * cost.parameters}};
+  return {
+      {"model", pipeline::to_string(e.model)},
+      {"model_parameters", cost.parameters},
+      {"disk_bytes", copies * ((cost.parameters - cost.phi_parameters) * bytes + cost.phi_parameters * 4 + (1 << 20))},
+      {"host_memory_bytes", 2 * 4 * cost.parameters}};
 }
 
 json of_stage(const Planned& p, const std::string& stage) {

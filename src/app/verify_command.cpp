@@ -1,7 +1,6 @@
 #include <chrono>
 #include <functional>
 #include <iomanip>
-#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -23,41 +22,57 @@ using json = nlohmann::ordered_json;
 constexpr double kTolerance = 1e-9;
 
 struct Options {
-  std::string config, model, which, parity, fixture, form, device;
+  std::string config, model, which, parity, weights, fixture, form, device;
   std::vector<std::string> overrides;
   std::optional<double> tolerance;
 };
 
-/// Components that have a parity check; each result carries "max_rel_error" and "default_tolerance".
-const std::map<std::string, std::function<json(const ParityRequest&)>>& components() {
-  static const std::map<std::string, std::function<json(const ParityRequest&)>> all = {{"attention", attention_parity}};
-  return all;
+/// Names of the components of which `take` is true.
+std::string component_names(const std::function<bool(const ParityComponent&)>& take) {
+  std::vector<std::string> names;
+  for (const auto& component : parity_components()) {
+    if (take(component)) names.push_back(component.name);
+  }
+  return join(names, ", ");
 }
 
 std::string component_names() {
-  std::vector<std::string> names;
-  for (const auto& item : components()) names.push_back(item.first);
-  return join(names, ", ");
+  return component_names([](const ParityComponent&) { return true; });
+}
+
+/// The component of --parity; throws UsageError where there is none.
+const ParityComponent& component_of(const std::string& name) {
+  for (const auto& component : parity_components()) {
+    if (component.name == name) return component;
+  }
+  throw UsageError(Mistake{"--parity", cat('"', name, '"'), cat("one of: ", component_names()), ""});
+}
+
+void refuse(bool given, const std::string& option, const std::string& where, const std::string& hint) {
+  if (given) throw UsageError(Mistake{cat("verify", where.empty() ? "" : " ", where), option, hint, ""});
+}
+
+void check_parity(const Options& o) {
+  using Weights = ParityComponent::Weights;
+  refuse(!o.config.empty(), "-c", "--parity", "a fixture alone; leave -c out");
+  refuse(!o.overrides.empty(), "settings", "--parity", "a fixture alone; its settings are in its metadata");
+  refuse(!o.model.empty(), "--model", "--parity", "a fixture alone; leave --model out, weights go with --weights");
+  refuse(!o.which.empty(), "--which", "--parity", "a fixture alone; leave --which out");
+  const ParityComponent& component = component_of(o.parity);
+  const std::string where = cat("--parity ", o.parity);
+  refuse(o.fixture.empty(), "no fixture", where, "--fixture FILE.safetensors");
+  refuse(component.weights == Weights::needed && o.weights.empty(), "no weights", where, "--weights FOLDER");
+  refuse(component.weights == Weights::none && !o.weights.empty(), "--weights", where,
+         "a fixture alone; leave --weights out");
+  refuse(!component.forms && !o.form.empty(), "--form", where, "no form; leave --form out");
 }
 
 /// Options that mean nothing beside others are refused, not ignored.
 void check(const Options& o) {
-  const auto refuse = [](bool given, const char* option, const char* where, const char* hint) {
-    if (given) throw UsageError(Mistake{cat("verify ", where), option, hint, ""});
-  };
-  if (!o.parity.empty()) {
-    refuse(!o.config.empty(), "-c", "--parity", "a fixture alone; leave -c out");
-    refuse(!o.overrides.empty(), "settings", "--parity", "a fixture alone; its settings are in its metadata");
-    refuse(!o.model.empty(), "--model", "--parity", "a fixture alone; leave --model out");
-    refuse(!o.which.empty(), "--which", "--parity", "a fixture alone; leave --which out");
-    if (components().count(o.parity) == 0) {
-      throw UsageError(Mistake{"--parity", cat('"', o.parity, '"'), cat("one of: ", component_names()), ""});
-    }
-    if (o.fixture.empty())
-      throw UsageError(Mistake{cat("verify --parity ", o.parity), "no fixture", "--fixture FILE.safetensors", ""});
-    return;
-  }
-  refuse(!o.fixture.empty(), "--fixture without --parity", "", "both, or neither; add --parity attention");
+  if (!o.parity.empty()) return check_parity(o);
+  refuse(!o.fixture.empty(), "--fixture without --parity", "",
+         cat("both, or neither; add --parity with one of: ", component_names()));
+  refuse(!o.weights.empty(), "--weights without --parity", "", "both, or neither; a model's folder goes with --model");
   refuse(!o.form.empty(), "--form without --parity", "", "it beside --parity; a model is checked in every form");
   refuse(!o.config.empty() && !o.model.empty(), "-c and --model", "", "one of them");
   refuse(o.config.empty() && !o.overrides.empty(), "settings without -c", "", "-c FILE.yaml in front of them");
@@ -151,9 +166,10 @@ void verify_run(const Context& context, const Options& options) {
 void verify_parity(const Context& context, const Options& options) {
   ParityRequest request;
   request.fixture = options.fixture;
+  request.weights = options.weights;
   request.form = options.form.empty() ? "chunked" : options.form;
   request.device = device_of(options.device);
-  json result = finite_json(components().at(options.parity)(request));
+  json result = finite_json(component_of(options.parity).run(request));
   result["tolerance"] = options.tolerance.value_or(result.at("default_tolerance").get<double>());
   result.erase("default_tolerance");
   conclude(context, options.fixture, result, cat("parity: ", result.dump(2)));
@@ -187,19 +203,27 @@ Command verify_command() {
     app.add_option("overrides", options->overrides, "settings that replace the file's: dotted.key=value");
     app.add_option("--which", options->which, "model of the run: teacher, undistilled, distilled, finetuned (default)")
         ->check(CLI::IsMember(names));
-    app.add_option("--model", options->model, "or a model folder, an exported one for example");
+    app.add_option("--model", options->model, "or a model folder or single file, an exported one for example");
     app.add_option("--parity", options->parity, cat("or a component to compare with a fixture: ", component_names()));
+    app.add_option("--weights", options->weights,
+                   cat("folder (or file) of the component's weights or settings in any published layout; not for ",
+                       component_names([](const auto& c) { return c.weights == ParityComponent::Weights::none; }),
+                       ", may be left out for ",
+                       component_names([](const auto& c) { return c.weights == ParityComponent::Weights::optional; }),
+                       " whose fixture names its class"));
     app.add_option("--fixture", options->fixture,
-                   "safetensors file with inputs, expected outputs and settings; metadata slices and kind are needed, "
-                   "tc = 3, to = 1, causal = true, normalizer = joint and rate = 2 are assumed where they are absent");
-    app.add_option("--form", options->form,
-                   "reference, chunked (default) or recurrent, which has no gradients: only y is compared")
+                   "safetensors file with the component's inputs and expected outputs, named as in the original "
+                   "library (README), and settings in its metadata; of attention slices and kind are needed, tc = 3, "
+                   "to = 1, causal = true, normalizer = joint and rate = 2 are assumed where they are absent");
+    app.add_option(
+           "--form", options->form,
+           "of attention: reference, chunked (default) or recurrent, which has no gradients: only y is compared")
         ->check(CLI::IsMember({"reference", "chunked", "recurrent"}));
     app.add_option("--device", options->device, "cpu (default) or cuda, for --parity and --model")
         ->check(CLI::IsMember({"cpu", "cuda"}));
     app.add_option("--tolerance", options->tolerance,
                    "largest relative error that passes; default 1e-9 in float64, which models are checked in; a "
-                   "fixture in float32 1e-5, in half types 2e-2")
+                   "fixture in float32 1e-5, in half types 2e-2, of a scheduler 2e-6")
         ->check(CLI::NonNegativeNumber);
   };
   command.run = [options](Context& context) { verify(context, *options); };

@@ -152,7 +152,7 @@ struct Reader::Mapping {
     const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
     if (regular && info.st_size >= static_cast<off_t>(kLengthBytes)) {
       size = static_cast<std::size_t>(info.st_size);
-      void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+      void* address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
       if (address != MAP_FAILED) data = static_cast<const std::byte*>(address);
     }
     ::close(fd);
@@ -246,7 +246,22 @@ std::shared_ptr<const void> Reader::mapping() const {
   return mapping_;
 }
 
+void Reader::release(const TensorInfo& info) const {
+  // Only whole pages: the first and the last may hold a neighbour's values too.
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto base = reinterpret_cast<std::uintptr_t>(mapping_->data) + data_offset_;
+  const std::uintptr_t begin = (base + info.begin + page - 1) / page * page, end = (base + info.end) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // advice: may fail
+}
+
 void write(const std::filesystem::path& path, const std::vector<Item>& items, const Metadata& metadata) {
+  std::vector<Entry> entries;
+  for (const Item& item : items) entries.push_back({item.name, item.dtype, item.shape});
+  write(path, entries, metadata, [&](std::size_t i) { return items[i].bytes; });
+}
+
+void write(const std::filesystem::path& path, const std::vector<Entry>& entries, const Metadata& metadata,
+           const std::function<std::span<const std::byte>(std::size_t)>& bytes_of) {
   json header = json::object();
   if (!metadata.empty()) {
     json plain = json::object();
@@ -255,19 +270,19 @@ void write(const std::filesystem::path& path, const std::vector<Item>& items, co
   }
   std::uint64_t offset = 0;
   std::unordered_set<std::string> names;
-  for (const Item& item : items) {
+  for (const Entry& entry : entries) {
     std::uint64_t bytes = 0;
-    require(byte_count(item.shape, size_of(item.dtype), bytes) && bytes == item.bytes.size(), [&] {
-      return cat(path.string(), ": tensor '", item.name, "': found ", item.bytes.size(), " bytes, expected those of ",
-                 name_of(item.dtype), ' ', shape_string(item.shape));
+    require(byte_count(entry.shape, size_of(entry.dtype), bytes), [&] {
+      return cat(path.string(), ": tensor '", entry.name, "': found the shape ", shape_string(entry.shape),
+                 ", whose bytes overflow 64 bits");
     });
-    require(item.name != "__metadata__" && names.insert(item.name).second,
-            [&] { return cat(path.string(), ": found the tensor name '", item.name, "' twice, expected it once"); });
+    require(entry.name != "__metadata__" && names.insert(entry.name).second,
+            [&] { return cat(path.string(), ": found the tensor name '", entry.name, "' twice, expected it once"); });
     // Appended, not assigned by name, which would search all earlier ones.
     static_cast<json::object_t::Container&>(header.get_ref<json::object_t&>())
         .emplace_back(
-            item.name,
-            json{{"dtype", name_of(item.dtype)}, {"shape", item.shape}, {"data_offsets", {offset, offset + bytes}}});
+            entry.name,
+            json{{"dtype", name_of(entry.dtype)}, {"shape", entry.shape}, {"data_offsets", {offset, offset + bytes}}});
     offset += bytes;
   }
   std::string text = header.dump();
@@ -276,7 +291,16 @@ void write(const std::filesystem::path& path, const std::vector<Item>& items, co
   AtomicFile file(path);
   file.write(&length, sizeof length);
   file.write(text);
-  for (const Item& item : items) file.write(item.bytes.data(), item.bytes.size());
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::span<const std::byte> bytes = bytes_of(i);
+    std::uint64_t expected = 0;
+    byte_count(entries[i].shape, size_of(entries[i].dtype), expected);
+    require(bytes.size() == expected, [&] {
+      return cat(path.string(), ": tensor '", entries[i].name, "': found ", bytes.size(), " bytes, expected those of ",
+                 name_of(entries[i].dtype), ' ', shape_string(entries[i].shape));
+    });
+    file.write(bytes.data(), bytes.size());
+  }
   file.commit();
 }
 

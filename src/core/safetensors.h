@@ -43,8 +43,12 @@ class Reader {
   const TensorInfo& at(std::string_view name) const;    ///< throws UserError with the nearest name
   /// The bytes of one tensor; valid while the mapping is alive.
   std::span<const std::byte> bytes(const TensorInfo& info) const;
-  /// Keeps the file mapped for as long as somebody holds it.
+  /// Keeps the file mapped for as long as somebody holds it. The mapping is private: what is written to it stays in
+  /// this process and never reaches the file.
   std::shared_ptr<const void> mapping() const;
+  /// Lets the tensor's pages leave memory; they come back from the file when they are read again, and what was written
+  /// to them is lost. For a tensor that has been copied elsewhere.
+  void release(const TensorInfo& info) const;
 
  private:
   struct Mapping;
@@ -65,5 +69,16 @@ struct Item {
 
 /// Writes atomically. Items in the order given; the same input gives the same bytes.
 void write(const std::filesystem::path& path, const std::vector<Item>& items, const Metadata& metadata = {});
+
+/// What the header says of a tensor.
+struct Entry {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+};
+/// The same where not all tensors fit into memory at once: `bytes_of(i)` is called once for each entry, in order, and
+/// its result must last until the next call.
+void write(const std::filesystem::path& path, const std::vector<Entry>& entries, const Metadata& metadata,
+           const std::function<std::span<const std::byte>(std::size_t)>& bytes_of);
 
 }  // namespace rehyat::safetensors

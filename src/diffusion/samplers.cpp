@@ -14,33 +14,56 @@ namespace {
 
 constexpr double kSmallestSigma = 0.001;
 
+/// Point i of numpy's linspace(from, to, intervals + 1), in its order of operations: where 1000 sigma is a whole
+/// number, another order would cut the timestep to the one below.
 double point(double from, double to, std::int64_t i, std::int64_t intervals) {
-  return from + (to - from) * static_cast<double>(i) / static_cast<double>(intervals);
+  if (intervals == 0) return from;
+  if (i == intervals) return to;
+  const double step = (to - from) / static_cast<double>(intervals);
+  return static_cast<double>(i) * step + from;
+}
+
+/// The shifted last sigma of flow-match Euler, which its reference computes in float32.
+double smallest_flow_match_sigma(double shift) {
+  const auto s = static_cast<float>(shift), less = static_cast<float>(shift - 1);
+  const float sigma = 1.0F / static_cast<float>(kTimesteps);
+  return static_cast<double>(s * sigma / (1.0F + less * sigma));
+}
+
+at::Tensor wide(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
 }
 
 /// Deterministic first-order steps along the flow.
 class Euler : public Sampler {
  public:
   explicit Euler(Schedule schedule) : Sampler(std::move(schedule)) {}
-  at::Tensor step(std::int64_t i, const at::Tensor& v, const at::Tensor& x, Rng&) override {
-    return x.to(at::kFloat) + (sigma(i + 1) - sigma(i)) * v.to(at::kFloat);
+  using Sampler::step;
+  at::Tensor step(std::int64_t i, const at::Tensor& v, const at::Tensor& x,
+                  const std::function<at::Tensor()>&) override {
+    return wide(x) + (sigma(i + 1) - sigma(i)) * wide(v);
   }
 };
 
-/// Euler-ancestral for rectified flow, eta = 1: a step to a lower noise level, then fresh noise up to the next one.
+/// Euler-ancestral for rectified flow, eta = 1: a step to a lower noise level, then fresh noise up to the next one. The
+/// factors are computed in float32 in the order of the reference, whose roundings are part of its trajectory: where
+/// 1 - sigma is small they move it by 1e-5.
 class EulerAncestral : public Sampler {
  public:
   explicit EulerAncestral(Schedule schedule) : Sampler(std::move(schedule)) {}
-  at::Tensor step(std::int64_t i, const at::Tensor& v, const at::Tensor& x, Rng& rng) override {
-    constexpr double eta = 1;
-    const double now = sigma(i), next = sigma(i + 1);
-    const at::Tensor sample = x.to(at::kFloat), x0 = sample - now * v.to(at::kFloat);
+  using Sampler::step;
+  at::Tensor step(std::int64_t i, const at::Tensor& v, const at::Tensor& x,
+                  const std::function<at::Tensor()>& noise) override {
+    constexpr float eta = 1, tiny = 1e-12F;
+    const auto now = static_cast<float>(sigma(i)), next = static_cast<float>(sigma(i + 1));
+    const at::Tensor sample = wide(x), x0 = sample - now * wide(v);
     if (next == 0) return x0;
-    const double down = next * (1 + (next / now - 1) * eta);
-    const double alpha = (1 - next) / (1 - down);
-    const double renoise = std::sqrt(std::max(next * next - down * down * alpha * alpha, 0.0));
-    const at::Tensor lower = (down / now) * sample + (1 - down / now) * x0;
-    return alpha * lower + renoise * randn(rng, sample.sizes(), sample.device());
+    const float down = next * (1 + (next / now - 1) * eta);
+    const float alpha_next = 1 - next, alpha_down = 1 - down;
+    const float variance = next * next - down * down * (alpha_next * alpha_next) / (alpha_down * alpha_down + tiny);
+    const float ratio = down / now, renoise = std::sqrt(std::max(variance, 0.0F));
+    const at::Tensor lower = ratio * sample + (1 - ratio) * x0;
+    return (alpha_next / (alpha_down + tiny)) * lower + noise().to(sample.scalar_type()) * renoise;
   }
 };
 
@@ -81,16 +104,26 @@ Schedule make_schedule(SigmaGrid grid, std::int64_t steps, double shift) {
         sigma = shift_sigma(point(static_cast<double>(0.999F), 0, i, steps), shift);
         break;
       case SigmaGrid::flow_match:
-        sigma =
-            shift_sigma(point(1, shift_sigma(kSmallestSigma, shift), i, std::max<std::int64_t>(steps - 1, 1)), shift);
+        sigma = shift_sigma(point(kTimesteps, kTimesteps * smallest_flow_match_sigma(shift), i, steps - 1) / kTimesteps,
+                            shift);
         break;
     }
     schedule.sigmas.push_back(sigma);
     // Cut, not rounded, and before any rounding of sigma to float32.
-    schedule.timesteps.push_back(grid == SigmaGrid::flow_match ? kTimesteps * sigma : std::trunc(kTimesteps * sigma));
+    const float rounded = static_cast<float>(sigma) * static_cast<float>(kTimesteps);
+    schedule.timesteps.push_back(grid == SigmaGrid::flow_match ? static_cast<double>(rounded)
+                                                               : std::trunc(kTimesteps * sigma));
   }
   schedule.sigmas.push_back(0);
   return schedule;
+}
+
+Sampler::Sampler(Schedule schedule) : schedule_(std::move(schedule)) {
+  for (double& sigma : schedule_.sigmas) sigma = static_cast<double>(static_cast<float>(sigma));
+}
+
+at::Tensor Sampler::step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x, Rng& noise) {
+  return step(i, velocity, x, [&] { return randn(noise, x.sizes(), x.device()); });
 }
 
 std::unique_ptr<Sampler> make_sampler(const SamplerConfig& config) {

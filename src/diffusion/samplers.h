@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,8 +12,9 @@
 #include "core/config.h"
 #include "core/rng.h"
 
-/// Samplers of rectified-flow models. Scalars in double, latents in float32; steps are named by their number, never by
-/// a timestep value, which repeats on fine grids.
+/// Samplers of rectified-flow models. Schedules in double; the factors of a step with the roundings of the published
+/// samplers, so that trajectories are theirs; latents in float32 at least. Steps are named by their number, never by a
+/// timestep value, which repeats on fine grids.
 namespace rehyat::diffusion {
 
 enum class SamplerKind { unipc, euler, euler_ancestral };
@@ -45,16 +47,21 @@ Schedule make_schedule(SigmaGrid grid, std::int64_t steps, double shift);
 class Sampler {
  public:
   virtual ~Sampler() = default;
-  /// x at step i and the model's velocity there -> x at step i + 1. Steps must be taken in order from 0; step 0 starts
-  /// anew. `noise` is drawn from only by ancestral samplers.
-  virtual at::Tensor step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x, Rng& noise) = 0;
+  /// x at step i and the model's velocity there -> x at step i + 1, in float32 (float64 if x is). Steps must be taken
+  /// in order from 0; step 0 starts anew. `noise` is drawn from only by ancestral samplers, not at the last step.
+  at::Tensor step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x, Rng& noise);
+  /// The same with given standard normal noise of x's shape, which only ancestral samplers use.
+  virtual at::Tensor step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x,
+                          const std::function<at::Tensor()>& noise) = 0;
 
   std::int64_t steps() const { return static_cast<std::int64_t>(schedule_.timesteps.size()); }
   double sigma(std::int64_t i) const { return schedule_.sigmas.at(static_cast<std::size_t>(i)); }
   double timestep(std::int64_t i) const { return schedule_.timesteps.at(static_cast<std::size_t>(i)); }
 
  protected:
-  explicit Sampler(Schedule schedule) : schedule_(std::move(schedule)) {}
+  /// The published samplers hold their sigmas in float32. They are rounded here too: near 1 that moves 1 - sigma by a
+  /// percent, and the steps of UniPC and Euler-ancestral with it.
+  explicit Sampler(Schedule schedule);
   Schedule schedule_;
 };
 

@@ -1,56 +1,71 @@
 #include "diffusion/unipc.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "core/strings.h"
 
 namespace rehyat::diffusion {
+namespace {
 
-double UniPC::lambda(std::int64_t i) const {
-  return std::log(1 - sigma(i)) - std::log(sigma(i));
+// Transcendental functions of float32 by libtorch, as the reference takes them.
+float log_of(float x) {
+  return at::scalar_tensor(x, at::kFloat).log().item<float>();
+}
+float expm1_of(float x) {
+  return at::scalar_tensor(x, at::kFloat).expm1().item<float>();
+}
+
+}  // namespace
+
+float UniPC::level(std::int64_t i) const {
+  return static_cast<float>(sigma(i));
+}
+
+float UniPC::lambda(std::int64_t i) const {
+  return log_of(1 - level(i)) - log_of(level(i));
 }
 
 at::Tensor UniPC::predict(std::int64_t i, const at::Tensor& x, std::int64_t order) const {
-  const double next = sigma(i + 1), now = sigma(i);
+  const float next = level(i + 1), now = level(i), alpha = 1 - next;
   if (next == 0) return now_;  // h is infinite: the step goes to the data estimate itself
-  const double h = lambda(i + 1) - lambda(i);
-  const double phi1 = std::expm1(-h);  // data prediction works with -h; B(-h) is the same number
-  at::Tensor y = (next / now) * x - (1 - next) * phi1 * now_;
+  const float h = lambda(i + 1) - lambda(i);
+  const float scale = alpha * expm1_of(-h);  // data prediction works with -h; B(-h) is the same number
+  at::Tensor y = (next / now) * x - scale * now_;
   if (order == 2) {
-    const double ratio = (lambda(i - 1) - lambda(i)) / h;
-    const at::Tensor slope = (before_ - now_) / ratio;
-    y = y - (1 - next) * phi1 * 0.5 * slope;  // rho = 1/2 at second order
+    const float ratio = (lambda(i - 1) - lambda(i)) / h;
+    y = y - scale * (0.5F * ((before_ - now_) / ratio));  // rho = 1/2 at second order
   }
   return y;
 }
 
 at::Tensor UniPC::correct(std::int64_t i, const at::Tensor& x0) const {
-  const double now = sigma(i), last = sigma(i - 1);
-  const double h = lambda(i) - lambda(i - 1), hh = -h;
-  const double b = std::expm1(hh), phi1 = b;
+  const float now = level(i), last = level(i - 1), alpha = 1 - now;
+  const float h = lambda(i) - lambda(i - 1), hh = -h;
+  const float b = expm1_of(hh);
   const at::Tensor fresh = x0 - now_;
   at::Tensor correction;
   if (order_ == 1) {
-    correction = 0.5 * fresh;
+    correction = 0.5F * fresh;
   } else {
-    // Solve [1 1; r 1] rho = [b1; b2] for the older difference and the fresh one.
-    const double ratio = (lambda(i - 2) - lambda(i - 1)) / h;
-    const double phi2 = phi1 / hh - 1, phi3 = phi2 / hh - 0.5;
-    const double b1 = phi2 / b, b2 = phi3 * 2 / b;
-    const double rho_old = (b1 - b2) / (1 - ratio), rho_fresh = b1 - rho_old;
-    correction = rho_old * ((before_ - now_) / ratio) + rho_fresh * fresh;
+    // [1 1; r 1] rho = [b1; b2] for the older difference and the fresh one.
+    const float ratio = (lambda(i - 2) - lambda(i - 1)) / h;
+    const float phi2 = b / hh - 1, phi3 = phi2 / hh - 0.5F;
+    const at::Tensor rho =
+        at::linalg_solve(at::tensor({1.0F, 1.0F, ratio, 1.0F}).view({2, 2}), at::tensor({phi2 / b, phi3 * 2 / b}));
+    correction = rho[0].item<float>() * ((before_ - now_) / ratio) + rho[1].item<float>() * fresh;
   }
-  return (now / last) * last_x_ - (1 - now) * phi1 * now_ - (1 - now) * b * correction;
+  return (now / last) * last_x_ - (alpha * b) * now_ - (alpha * b) * correction;
 }
 
-at::Tensor UniPC::step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x, Rng&) {
+at::Tensor UniPC::step(std::int64_t i, const at::Tensor& velocity, const at::Tensor& x,
+                       const std::function<at::Tensor()>&) {
   require(i == 0 || i == expected_, [&] {
     return cat("[unipc] found step ", i, ", expected step ", expected_, "; steps must be taken in order");
   });
-  at::Tensor sample = x.to(at::kFloat);
-  const at::Tensor x0 = sample - sigma(i) * velocity.to(at::kFloat);  // with the sample as it was before correction
+  const auto type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  at::Tensor sample = x.to(type);
+  const at::Tensor x0 = sample - sigma(i) * velocity.to(type);  // with the sample as it was before correction
   if (i == 0) {
     order_ = 1;
     before_ = now_ = at::Tensor();

@@ -31,7 +31,9 @@ void RunConfig::fields(config::Fields& f) {
 }
 
 void ModelConfig::fields(config::Fields& f) {
-  f.add("weights", weights, "folder of the teacher in diffusers' layout; empty: `rehyat pretrain` makes one");
+  f.add("weights", weights,
+        "the teacher: a folder in diffusers' or the original layout, or a ComfyUI .safetensors file; empty: `rehyat "
+        "pretrain` makes one");
   f.section("architecture", architecture, "sizes of the teacher that pretrain makes");
   f.choice("encoders", encoders, {{"embedded", Encoders::embedded}}, "video codec and text encoder");
 }
@@ -68,14 +70,18 @@ models::AttentionForm SampleConfig::resolved_form(const models::BlockMap& blocks
 }
 
 void ExportConfig::fields(config::Fields& f) {
-  f.add("formats", formats, "diffusers").not_empty();
+  f.add("formats", formats, "diffusers, original, comfyui").not_empty();
   f.add("dtype", dtype, "f32, bf16 or f16").one_of({"f32", "bf16", "f16"});
   f.choice("model", model, model_names(), "which model of the run");
+  f.bytes("max_shard", max_shard, "larger weights are split behind an index; a comfyui file never is").at_least(1);
 }
 
 void ExportConfig::validate() const {
   for (const std::string& format : formats) {
-    require(format == "diffusers", [&] { return cat("formats: found \"", format, "\", expected diffusers"); });
+    require(format == "diffusers" || format == "original" || format == "comfyui",
+            [&] { return cat("formats: found \"", format, "\", expected diffusers, original or comfyui"); });
+    require(std::count(formats.begin(), formats.end(), format) == 1,
+            [&] { return cat("formats: found \"", format, "\" twice, expected it once"); });
   }
 }
 

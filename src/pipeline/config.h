@@ -27,7 +27,7 @@ struct RunConfig {
 enum class Encoders { embedded };
 
 struct ModelConfig {
-  std::filesystem::path weights;                  ///< a teacher's folder; empty: `pretrain` makes one
+  std::filesystem::path weights;                  ///< a teacher's folder or file; empty: `pretrain` makes one
   std::optional<models::WanConfig> architecture;  ///< of the teacher that `pretrain` makes
   Encoders encoders = Encoders::embedded;         ///< video codec and text encoder
 
@@ -62,6 +62,7 @@ struct ExportConfig {
   std::vector<std::string> formats = {"diffusers"};
   std::string dtype = "f32";
   WhichModel model = WhichModel::finetuned;
+  std::int64_t max_shard = 10'000'000'000;
 
   void fields(config::Fields& f);
   void validate() const;

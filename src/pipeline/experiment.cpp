@@ -82,11 +82,7 @@ const models::WanConfig& Experiment::architecture() {
     if (config_.model.architecture) {
       architecture_ = *config_.model.architecture;
     } else {
-      const auto path = config_.model.weights / "config.json";
-      JsonLimits limits;
-      limits.bytes = 1 << 20;
-      limits.what = "a model's config";
-      architecture_ = models::from_diffusers_json(read_json_object(path, limits), path.string());
+      architecture_ = models::read_wan_config(config_.model.weights);
     }
   }
   return *architecture_;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +25,10 @@ at::Tensor read_tensor(const safetensors::Reader& reader, std::string_view name,
 /// Throws UserError with path, tensor and the number of bad values if one is NaN or infinite.
 void require_finite(const at::Tensor& tensor, const std::string& where);
 
+/// With `type`, every tensor is converted to it. One tensor is copied at a time, so that a model can be written that
+/// fills the memory. Throws UserError where a finite value does not fit the type.
 void write_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                   const safetensors::Metadata& metadata = {});
+                   const safetensors::Metadata& metadata = {}, std::optional<at::ScalarType> type = std::nullopt);
 /// Checksum of dtype, shape and values.
 std::string hash_tensor(const at::Tensor& tensor);
 

@@ -52,9 +52,18 @@ TEST(Schedules, TheOriginalGridStartsAtTheFloat32NextTo0_999) {
 TEST(Schedules, TheFlowMatchGridIsShiftedTwiceAtItsEndAndKeepsFractions) {
   const Schedule s = make_schedule(SigmaGrid::flow_match, 50, 8);
   EXPECT_EQ(s.timesteps[0], 1000.0);
-  EXPECT_NEAR(s.sigmas[49], shift_sigma(shift_sigma(0.001, 8), 8), 1e-15);
+  EXPECT_NEAR(s.sigmas[49], shift_sigma(shift_sigma(0.001, 8), 8), 1e-8);  // the inner shift is float32's
   EXPECT_NE(s.timesteps[1], std::floor(s.timesteps[1]));
   EXPECT_EQ(make_schedule(SigmaGrid::flow_match, 1, 8).sigmas, (std::vector<double>{1, 0}));
+}
+
+TEST(Schedules, WholeTimestepsAreNotCutToTheOneBelow) {
+  // 1000 sigma = 1000 - 9 i exactly; numpy's linspace(1, 0.001, 112) has 1000 - 9 i or a little more everywhere but at
+  // the places that its order of operations rounds down.
+  const Schedule s = make_schedule(SigmaGrid::diffusers, 111, 1);
+  const double step = (0.001 - 1) / 111;
+  for (int i = 1; i < 111; ++i)
+    EXPECT_EQ(s.timesteps[static_cast<std::size_t>(i)], std::trunc(1000 * (i * step + 1.0))) << i;
 }
 
 TEST(Schedules, TimestepsRepeatOnFineGridsSoThatStepsMustBeNamedByNumber) {

@@ -193,7 +193,7 @@ TEST(ModelFolder, IntegersAreNoWeights) {
   const std::string name = "blocks.0.norm2.bias";
   expect_error<UserError>(
       [&] { load_changed(kWeights, [&](NamedTensors& t) { find(t, name) = at::ones({24}, at::kLong); }); },
-      {kWeights, name, "found type I64", "expected a floating type"});
+      {kWeights, name, "found type Long", "expected a floating type"});
 }
 
 TEST(ModelFolder, WrongConfig) {

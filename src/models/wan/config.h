@@ -24,9 +24,13 @@ struct WanConfig {
   bool operator==(const WanConfig&) const = default;
 };
 
-/// To and from the config.json of a diffusers WanTransformer3DModel; throws UserError on values that this program
-/// cannot run (another patch in time, other norms, image conditioning).
+/// To and from the config.json of a diffusers WanTransformer3DModel, and that of an original WanModel, which leaves out
+/// what never differs (the patch, the norms, the text width). Reading throws UserError, naming `where`, on values that
+/// this program cannot run: another patch in time, other norms, a model conditioned on images or videos, unknown keys
+/// that are neither null nor false.
 nlohmann::ordered_json to_diffusers_json(const WanConfig& config);
 WanConfig from_diffusers_json(const nlohmann::ordered_json& json, const std::string& where);
+nlohmann::ordered_json to_original_json(const WanConfig& config);
+WanConfig from_original_json(const nlohmann::ordered_json& json, const std::string& where);
 
 }  // namespace rehyat::models

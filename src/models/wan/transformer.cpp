@@ -12,12 +12,16 @@
 namespace rehyat::models {
 namespace {
 
-/// [B] -> [B, width]: cosines first, frequencies 10000^{-2i/width}, float32 as in diffusers.
-at::Tensor sinusoid(const at::Tensor& timestep, std::int64_t width, at::ScalarType type) {
+/// [B] -> [B, width] in `type`: cosines first, frequencies 10000^{-2i/width}. In float32 exactly as diffusers computes
+/// it, order of roundings included (near t = 1000 another order moves the angle by 3e-5); in `exact` float64 as the
+/// original does.
+at::Tensor sinusoid(const at::Tensor& timestep, std::int64_t width, at::ScalarType type, bool exact) {
   const std::int64_t half = width / 2;
-  const at::Tensor exponent = at::arange(half, at::TensorOptions().dtype(at::kFloat).device(timestep.device())) *
-                              (-std::log(10000.0) / static_cast<double>(half));
-  const at::Tensor angle = timestep.to(at::kFloat).unsqueeze(1) * exponent.exp().unsqueeze(0);
+  const auto wide = exact ? at::kDouble : at::kFloat;
+  const at::Tensor exponent =
+      at::arange(half, at::TensorOptions().dtype(wide).device(timestep.device())) * -std::log(10000.0);
+  const at::Tensor frequency = (exponent / static_cast<double>(half)).exp();
+  const at::Tensor angle = timestep.to(wide).unsqueeze(1) * frequency.unsqueeze(0);
   return at::cat({angle.cos(), angle.sin()}, 1).to(type);
 }
 
@@ -103,7 +107,10 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
   const std::array<std::int64_t, 3> grid = {size[0], size[1] / config_.patch, size[2] / config_.patch};
 
   at::Tensor x = embed_patches(latents, options.compute).to(type);
-  const at::Tensor time = time_2_->forward(at::silu(time_1_->forward(sinusoid(timestep, config_.freq_dim, type))));
+  // In half precision the original is followed, otherwise diffusers.
+  const bool half = options.compute == at::kBFloat16 || options.compute == at::kHalf;
+  const at::Tensor wave = sinusoid(timestep, config_.freq_dim, type, half);
+  const at::Tensor time = time_2_->forward(at::silu(time_1_->forward(wave)));
   const at::Tensor modulation = time_proj_->forward(at::silu(time)).unflatten(1, {6, -1});
   const at::Tensor words = text_2_->forward(at::gelu(text_1_->forward(text.to(options.compute)), "tanh"));
   const ops::RopeTables tables = rope(size, options.first_slice);

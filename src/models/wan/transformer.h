@@ -12,7 +12,10 @@ namespace rehyat::models {
 
 /// The Wan2.1 text-to-video transformer, of any size, with any attention in each block. Parameters have diffusers'
 /// names. Precision: timestep, modulation, norms, residual stream and head in float32 (float64 when the weights are),
-/// matrix products in ForwardOptions::compute.
+/// matrix products in ForwardOptions::compute, whatever type the weights are stored in. In float32 the numbers are
+/// those of diffusers; with a half-precision compute type those of the original repository, whose timestep sinusoid is
+/// float64 and which keeps more in float32 than diffusers does (RoPE there multiplies in float64, here in float32: the
+/// difference is far below the rounding to half precision that follows).
 class WanTransformerImpl : public torch::nn::Module {
  public:
   explicit WanTransformerImpl(const WanConfig& config);

@@ -2,7 +2,9 @@
 
 #include <torch/torch.h>
 
-#include <set>
+#include <cstdio>
+#include <map>
+#include <regex>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -14,143 +16,193 @@ namespace rehyat::models {
 namespace {
 
 using json = nlohmann::ordered_json;
+using Which = WanTransformerImpl::Which;
 constexpr const char* kConfig = "config.json";
+constexpr const char* kStem = "diffusion_pytorch_model";
 constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
 constexpr const char* kIndex = "diffusion_pytorch_model.safetensors.index.json";
-constexpr const char* kHybrid = "hybrid.json";
-constexpr const char* kHybridWeights = "hybrid.safetensors";
 
-NamedTensors as_type(const NamedTensors& tensors, at::ScalarType type) {
-  NamedTensors out;
-  for (const auto& [name, tensor] : tensors) out.emplace_back(name, tensor.detach().to(type));
-  return out;
+/// The two files of a hybrid model's own part.
+struct HybridFiles {
+  std::filesystem::path settings, weights;
+};
+
+HybridFiles hybrid_files(const std::filesystem::path& path, bool single) {
+  if (!single) return {path / "hybrid.json", path / "hybrid.safetensors"};
+  const std::string stem = (path.parent_path() / path.stem()).string();
+  return {stem + ".hybrid.json", stem + ".hybrid.safetensors"};
 }
 
-/// The files that hold the weights: one, or those of the index.
-std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder) {
-  if (std::filesystem::exists(folder / kWeights)) return {folder / kWeights};
-  require(std::filesystem::exists(folder / kIndex), [&] {
-    return cat(folder.string(), ": found neither ", kWeights, " nor ", kIndex, ", expected one of them");
-  });
-  const json index = read_json_object(folder / kIndex);
-  require(index.contains("weight_map") && index["weight_map"].is_object(),
-          [&] { return (folder / kIndex).string() + ": found no weight_map, expected one"; });
-  std::set<std::string> names;
-  for (const auto& [tensor, file] : index["weight_map"].items()) {
-    require(file.is_string() && std::filesystem::path(file.get<std::string>()).filename() == file.get<std::string>(),
-            [&] {
-              return cat((folder / kIndex).string(), ": tensor '", tensor, "': found the file ", file.dump(),
-                         ", expected a name in the same folder");
-            });
-    names.insert(file.get<std::string>());
+void remove_hybrid(const HybridFiles& files) {
+  std::filesystem::remove(files.settings);
+  std::filesystem::remove(files.weights);
+}
+
+void save_hybrid(const HybridFiles& files, const WanTransformer& model) {
+  const BlockMap blocks = block_map_of(model);
+  if (blocks.empty()) {
+    // What a hybrid model left here would convert the blocks again.
+    remove_hybrid(files);
+    return;
   }
-  std::vector<std::filesystem::path> files;
-  for (const std::string& name : names) files.push_back(folder / name);
-  return files;
+  // Feature maps stay in float32: they are small, and their powers need the range.
+  write_tensors(files.weights, model->tensors(Which::phi), {{"format", "pt"}}, at::kFloat);
+  write_file_atomic(files.settings, json({{"format", 1}, {"blocks", to_json(blocks)}}).dump(2) + "\n");
 }
 
-void assign_one(at::Tensor target, const safetensors::Reader& reader, const safetensors::TensorInfo& info) {
-  const at::Tensor source = read_tensor(reader, info.name, target.sizes());
-  require(source.is_floating_point(), [&] {
-    return cat(reader.path().string(), ": tensor '", info.name, "': found type ", safetensors::name_of(info.dtype),
-               ", expected a floating type");
-  });
-  require_finite(source, cat(reader.path().string(), ": tensor '", info.name, "'"));
-  target.copy_(source);
+void load_hybrid(const HybridFiles& files, WanTransformer& model) {
+  if (!std::filesystem::exists(files.settings)) return;
+  const std::string where = files.settings.string();
+  const json hybrid = read_json_object(files.settings);
+  require(hybrid.contains("format") && hybrid["format"] == 1,
+          [&] { return where + ": found another format, expected 1"; });
+  for (const auto& [block, attention] : block_map_from_json(hybrid.value("blocks", json()), where)) {
+    require(block >= 0 && block < model->block_count(),
+            [&] { return cat(where, ": found block ", block, ", expected 0 to ", model->block_count() - 1); });
+    model->attention(block)->convert(attention, 0, block, 2);
+  }
+  assign_exactly(model->tensors(Which::phi), *open_safetensors({files.weights}, files.weights.string()));
 }
 
-/// Every target must come from exactly one of the readers, and nothing else may be there.
-void assign_all(const NamedTensors& targets, const std::vector<safetensors::Reader>& readers,
-                const std::string& where) {
-  const torch::NoGradGuard no_grad;
-  std::map<std::string, at::Tensor> missing(targets.begin(), targets.end());
-  std::vector<std::string> names;
-  for (const auto& item : targets) names.push_back(item.first);
-  std::set<std::string> seen;
-  for (const auto& reader : readers) {
-    for (const auto& info : reader.tensors()) {
-      require(seen.insert(info.name).second, [&] {
-        return cat(reader.path().string(), ": found the tensor '", info.name,
-                   "' of another shard again, expected it once");
-      });
-      const auto target = missing.find(info.name);
-      if (target == missing.end()) {
-        const std::string near = nearest(info.name, names);
-        throw UserError({reader.path().string(), "the tensor '" + info.name + "'", "only tensors of the model",
-                         near.empty() ? "" : "the nearest name is '" + near + "'"});
-      }
-      assign_one(target->second, reader, info);
-      missing.erase(target);
+/// The weights of a folder: one file, or those that the index names.
+std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder) {
+  std::set<std::filesystem::path> files;
+  const auto source = open_sharded(folder, kStem);
+  for (const std::string& name : source->names()) files.insert(source->where(name));
+  return {files.begin(), files.end()};
+}
+
+/// Removes the weights that a model left in the folder, under either name.
+void remove_weights(const std::filesystem::path& folder) {
+  static const std::regex ours(std::string(kStem) + R"((-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?)");
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_regular_file() && std::regex_match(entry.path().filename().string(), ours))
+      std::filesystem::remove(entry.path());
+  }
+}
+
+std::int64_t bytes_in(const at::Tensor& tensor, at::ScalarType type) {
+  return tensor.numel() * static_cast<std::int64_t>(at::elementSize(type));
+}
+
+/// Splits in order, each part at most `most` bytes unless a single tensor is larger.
+std::vector<NamedTensors> split(const NamedTensors& tensors, at::ScalarType type, std::int64_t most) {
+  std::vector<NamedTensors> parts(1);
+  std::int64_t filled = 0;
+  for (const auto& item : tensors) {
+    const std::int64_t bytes = bytes_in(item.second, type);
+    if (!parts.back().empty() && filled + bytes > most) {
+      parts.emplace_back();
+      filled = 0;
+    }
+    parts.back().push_back(item);
+    filled += bytes;
+  }
+  return parts;
+}
+
+void save_weights(const std::filesystem::path& folder, const NamedTensors& tensors, const SaveOptions& options) {
+  const std::vector<NamedTensors> parts = split(tensors, options.type, options.max_shard_bytes);
+  if (parts.size() == 1) {
+    write_tensors(folder / kWeights, tensors, {{"format", "pt"}}, options.type);
+    return;
+  }
+  json map = json::object();
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    char number[32];
+    std::snprintf(number, sizeof number, "-%05zu-of-%05zu", i + 1, parts.size());
+    const std::string file = cat(kStem, number, ".safetensors");
+    write_tensors(folder / file, parts[i], {{"format", "pt"}}, options.type);
+    for (const auto& [name, tensor] : parts[i]) {
+      map[name] = file;
+      total += bytes_in(tensor, options.type);
     }
   }
-  require(missing.empty(), [&] {
-    return cat(where, ": found no tensor '", missing.begin()->first, "', expected it (", missing.size(), " of ",
-               targets.size(), " are missing)");
+  write_file_atomic(folder / kIndex, json({{"metadata", {{"total_size", total}}}, {"weight_map", map}}).dump(2) + "\n");
+}
+
+NamedTensors base_tensors(const WanTransformer& model, WanLayout layout) {
+  NamedTensors tensors = model->tensors(Which::base);
+  if (layout != WanLayout::diffusers) {
+    for (auto& item : tensors) item.first = original_name(item.first);
+  }
+  return tensors;
+}
+
+void save_single(const std::filesystem::path& path, const WanTransformer& model, const SaveOptions& options) {
+  require(path.extension() == ".safetensors" && !std::filesystem::is_directory(path), [&] {
+    return cat(path.string(), ": found a path that is no .safetensors file, expected one for the layout comfyui");
   });
+  if (path.has_parent_path()) make_folder(path.parent_path());
+  // The weights are the marker of a whole model: gone while the hybrid part is replaced, written last.
+  std::filesystem::remove(path);
+  save_hybrid(hybrid_files(path, true), model);
+  NamedTensors tensors = base_tensors(model, options.layout);
+  for (auto& item : tensors) item.first = "model.diffusion_model." + item.first;
+  // Shapes say all of the config but the heads, eps and the text slots.
+  write_tensors(path, tensors, {{"format", "pt"}, {"config", to_original_json(model->config()).dump()}}, options.type);
 }
 
 }  // namespace
 
 void assign(const NamedTensors& targets, const safetensors::Reader& reader) {
-  std::vector<safetensors::Reader> one;
-  one.emplace_back(reader.path());
-  assign_all(targets, one, reader.path().string());
+  assign_exactly(targets, *open_safetensors({reader.path()}, reader.path().string()));
+}
+
+void save_model(const std::filesystem::path& path, const WanTransformer& model, const SaveOptions& options) {
+  require(at::isFloatingType(options.type) && options.max_shard_bytes > 0, [&] {
+    return cat(path.string(), ": found the type ", at::toString(options.type), " and shards of ",
+               options.max_shard_bytes, " bytes, expected a floating type and at least 1 byte");
+  });
+  if (options.layout == WanLayout::comfyui) return save_single(path, model, options);
+  make_folder(path);
+  // config.json is the marker of a whole folder: gone while the rest is replaced, written last.
+  std::filesystem::remove(path / kConfig);
+  remove_weights(path);
+  save_weights(path, base_tensors(model, options.layout), options);
+  save_hybrid(hybrid_files(path, false), model);
+  const json config =
+      options.layout == WanLayout::original ? to_original_json(model->config()) : to_diffusers_json(model->config());
+  write_file_atomic(path / kConfig, config.dump(2) + "\n");
 }
 
 void save_model(const std::filesystem::path& folder, const WanTransformer& model, at::ScalarType type) {
-  using Which = WanTransformerImpl::Which;
-  make_folder(folder);
-  // config.json is the marker of a whole folder: gone while the rest is replaced, written last.
-  std::filesystem::remove(folder / kConfig);
-  write_tensors(folder / kWeights, as_type(model->tensors(Which::base), type), {{"format", "pt"}});
-  const BlockMap blocks = block_map_of(model);
-  if (blocks.empty()) {
-    // What a hybrid model left in this folder would convert the blocks again.
-    std::filesystem::remove(folder / kHybrid);
-    std::filesystem::remove(folder / kHybridWeights);
-  } else {
-    // Feature maps stay in float32: they are small, and their powers need the range.
-    write_tensors(folder / kHybridWeights, as_type(model->tensors(Which::phi), at::kFloat), {{"format", "pt"}});
-    write_file_atomic(folder / kHybrid, json({{"format", 1}, {"blocks", to_json(blocks)}}).dump(2) + "\n");
-  }
-  write_file_atomic(folder / kConfig, to_diffusers_json(model->config()).dump(2) + "\n");
+  SaveOptions options;
+  options.type = type;
+  save_model(folder, model, options);
 }
 
-WanTransformer load_model(const std::filesystem::path& folder, at::Device device) {
-  using Which = WanTransformerImpl::Which;
-  require(std::filesystem::is_directory(folder), [&] {
-    return folder.string() + ": found no such folder, expected one with config.json and weights; check the path";
-  });
-  WanTransformer model(from_diffusers_json(read_json_object(folder / kConfig), (folder / kConfig).string()));
-  std::vector<safetensors::Reader> readers;
-  for (const auto& file : weight_files(folder)) readers.emplace_back(file);
-  assign_all(model->tensors(Which::base), readers, folder.string());
-  if (std::filesystem::exists(folder / kHybrid)) {
-    const json hybrid = read_json_object(folder / kHybrid);
-    require(hybrid.contains("format") && hybrid["format"] == 1,
-            [&] { return (folder / kHybrid).string() + ": found another format, expected 1"; });
-    for (const auto& [block, attention] :
-         block_map_from_json(hybrid.value("blocks", json()), (folder / kHybrid).string())) {
-      require(block >= 0 && block < model->block_count(), [&] {
-        return cat((folder / kHybrid).string(), ": found block ", block, ", expected 0 to ", model->block_count() - 1);
-      });
-      model->attention(block)->convert(attention, 0, block, 2);
-    }
-    readers.clear();
-    readers.emplace_back(folder / kHybridWeights);
-    assign_all(model->tensors(Which::phi), readers, folder.string());
-  }
-  model->to(device);
+WanTransformer load_model(const std::filesystem::path& path, const LoadOptions& options) {
+  const WanCheckpoint checkpoint = open_checkpoint(path);
+  WanTransformer model(checkpoint.config);
+  NamedTensors targets = model->tensors(Which::base);
+  for (auto& item : targets) item.first = checkpoint.name(item.first);
+  place_exactly(targets, *checkpoint.tensors, options.type, options.device, checkpoint.ignored);
+  load_hybrid(hybrid_files(path, checkpoint.layout == WanLayout::comfyui), model);
+  model->to(options.device);
   return model;
 }
 
-std::string model_fingerprint(const std::filesystem::path& folder) {
-  if (!std::filesystem::exists(folder / kConfig)) return "";
+WanTransformer load_model(const std::filesystem::path& path, at::Device device) {
+  LoadOptions options;
+  options.device = device;
+  return load_model(path, options);
+}
+
+std::string model_fingerprint(const std::filesystem::path& path) {
+  const bool single = std::filesystem::is_regular_file(path);
+  if (!single && !std::filesystem::exists(path / kConfig)) return "";
   Hasher hasher;
-  hasher.update(read_file(folder / kConfig, 1 << 20));
-  for (const auto& file : weight_files(folder)) hasher.update(hash_file(file));
-  if (std::filesystem::exists(folder / kHybrid))
-    hasher.update(read_file(folder / kHybrid, 16 << 20)).update(hash_file(folder / kHybridWeights));
+  if (single) {
+    hasher.update(hash_file(path));
+  } else {
+    hasher.update(read_file(path / kConfig, 1 << 20));
+    for (const auto& file : weight_files(path)) hasher.update(hash_file(file));
+  }
+  const HybridFiles hybrid = hybrid_files(path, single);
+  if (std::filesystem::exists(hybrid.settings))
+    hasher.update(read_file(hybrid.settings, 16 << 20)).update(hash_file(hybrid.weights));
   return hasher.digest();
 }
 
