@@ -3,6 +3,7 @@
 #include "app/parity_attention.h"
 #include "app/parity_scheduler.h"
 #include "app/parity_transformer.h"
+#include "app/parity_vae.h"
 
 namespace rehyat::app {
 
@@ -11,6 +12,8 @@ const std::vector<ParityComponent>& parity_components() {
   static const std::vector<ParityComponent> all = {
       {"attention", Weights::none, true, attention_parity},
       {"transformer", Weights::needed, false, transformer_parity},
+      {"vae.encode", Weights::needed, false, vae_encode_parity},
+      {"vae.decode", Weights::needed, false, vae_decode_parity},
       {"scheduler", Weights::optional, false, scheduler_parity},
   };
   return all;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# All three forms against fixtures that a literal evaluation in Python made (scripts/make_attention_fixtures.py), and
-# fixtures that are wrong: none may pass, and each says what is wrong.
+# All three forms of attention against fixtures that a literal evaluation in Python made
+# (scripts/make_attention_fixtures.py), the other components against what the original libraries made (scripts/fixtures),
+# and fixtures that are wrong: none may pass, and each says what is wrong.
 set -uo pipefail
 rm -rf "$WORK"; mkdir -p "$WORK"; cd "$WORK" || exit 1
 fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
@@ -15,7 +16,14 @@ for fixture in "$SOURCE"/../fixtures/attention/*.safetensors; do
     count=$((count + 1))
   done
 done
-[ "$count" -ge 14 ] || fail "only $count comparisons"
+# The VAE against diffusers (scripts/fixtures/vae.py).
+for fixture in "$SOURCE"/../fixtures/vae/{small,other}_*.safetensors; do
+  case "$(basename "$fixture")" in *encode*) component=vae.encode ;; *) component=vae.decode ;; esac
+  weights="${fixture%/*}/$(basename "$fixture" | cut -d_ -f1)"
+  "$REHYAT" verify --parity $component --weights "$weights" --fixture "$fixture" --tolerance 1e-5 --json > out.json || { cat out.json; fail "$(basename "$fixture")"; }
+  count=$((count + 1))
+done
+[ "$count" -ge 24 ] || fail "only $count comparisons"
 
 good=$SOURCE/../fixtures/attention/rehyat_joint.safetensors
 alter() { python3 "$SOURCE/fixtures.py" "$good" wrong.safetensors "$@"; }

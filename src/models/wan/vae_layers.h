@@ -1,0 +1,132 @@
+#pragma once
+
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+/// Layers of the Wan video VAE. Features are [B,C,T,H,W]; weights are held in any floating type and used in that of the
+/// features. Names of parameters are diffusers'.
+namespace rehyat::models {
+
+/// What the causal layers of an encoder or decoder remember of earlier chunks of a video: one slot a layer, in the
+/// order in which the layers run. Its size does not depend on how many frames have passed.
+class FeatureCache {
+ public:
+  struct Slot {
+    bool started = false;  ///< whether the layer has seen a chunk
+    at::Tensor frames;     ///< its last frames; undefined stands for zeros
+  };
+  /// The layers run again from the first one.
+  void begin_chunk() { next_ = 0; }
+  Slot& next();
+  void to(at::Device device);
+  std::int64_t bytes() const;
+
+ private:
+  std::vector<Slot> slots_;
+  std::size_t next_ = 0;
+};
+
+/// A convolution in two or three dimensions, as its kernel has; no padding in time.
+class VaeConvImpl : public torch::nn::Module {
+ public:
+  VaeConvImpl(std::int64_t in, std::int64_t out, std::vector<std::int64_t> kernel, const at::TensorOptions& options);
+  /// Zeros added on both sides of height and width, `stride` for each dimension (empty: 1).
+  at::Tensor forward(const at::Tensor& x, std::int64_t padding = 0, at::IntArrayRef stride = {}) const;
+  /// The same over the last frames of the chunks before and this one, as many frames out as in. Only for 3 frames.
+  at::Tensor forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding) const;
+
+  torch::Tensor weight, bias;
+};
+TORCH_MODULE(VaeConv);
+
+/// x / max(|x|, 1e-12) * sqrt(C) * gamma, |x| over the channels (dimension 1), in float32 at least.
+class VaeNormImpl : public torch::nn::Module {
+ public:
+  /// `trailing`: dimensions of size 1 after the channels in gamma's shape, 3 for videos, 2 for images.
+  VaeNormImpl(std::int64_t channels, std::int64_t trailing, const at::TensorOptions& options);
+  at::Tensor forward(const at::Tensor& x) const;
+  /// silu of the same.
+  at::Tensor forward_silu(const at::Tensor& x) const;
+
+  torch::Tensor gamma;
+};
+TORCH_MODULE(VaeNorm);
+
+/// What stands in the encoder's list of blocks: residual block, attention, downsampling.
+class VaeLayerImpl : public torch::nn::Module {
+ public:
+  /// The next chunk of a video, [B,C,T,H,W] -> [B,C',T',H',W'].
+  virtual at::Tensor forward(at::Tensor x, FeatureCache& cache) = 0;
+};
+
+/// shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x)))))), both convolutions causal over 3 frames.
+class VaeResidualImpl : public VaeLayerImpl {
+ public:
+  VaeResidualImpl(std::int64_t in, std::int64_t out, const at::TensorOptions& options);
+  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+
+ private:
+  VaeNorm norm1_, norm2_;
+  VaeConv conv1_, conv2_, shortcut_{nullptr};
+};
+
+/// Single-head attention among the pixels of each frame, with a residual.
+class VaeAttentionImpl : public VaeLayerImpl {
+ public:
+  VaeAttentionImpl(std::int64_t channels, const at::TensorOptions& options);
+  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+
+ private:
+  VaeNorm norm_;
+  VaeConv to_qkv_, proj_;
+};
+
+/// Halves height and width, padding right and bottom only, and with `time` the frames too. The first chunk, of one
+/// frame, skips the convolution over time.
+class VaeDownsampleImpl : public VaeLayerImpl {
+ public:
+  VaeDownsampleImpl(std::int64_t channels, bool time, const at::TensorOptions& options);
+  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+
+ private:
+  VaeConv resample_, time_conv_{nullptr};
+};
+
+/// Doubles height and width, halves the channels, and with `time` doubles the frames. The first chunk skips the
+/// convolution over time and is not remembered: the second one sees zeros before it.
+class VaeUpsampleImpl : public VaeLayerImpl {
+ public:
+  VaeUpsampleImpl(std::int64_t channels, bool time, const at::TensorOptions& options);
+  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+
+ private:
+  VaeConv resample_, time_conv_{nullptr};
+};
+
+/// Residual block, attention, residual block.
+class VaeMiddleImpl : public VaeLayerImpl {
+ public:
+  VaeMiddleImpl(std::int64_t channels, const at::TensorOptions& options);
+  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+
+ private:
+  std::vector<std::shared_ptr<VaeLayerImpl>> layers_;
+};
+
+/// conv_out(silu(norm_out(x))), causal; registered in the module that owns it, as diffusers has it.
+class VaeHead {
+ public:
+  VaeHead(torch::nn::Module& owner, std::int64_t in, std::int64_t out, const at::TensorOptions& options);
+  at::Tensor forward(at::Tensor x, FeatureCache& cache) const;
+
+ private:
+  VaeNorm norm_;
+  VaeConv conv_;
+};
+
+}  // namespace rehyat::models
