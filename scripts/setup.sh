@@ -48,7 +48,8 @@ fi
 torch_version=2.11.0
 wheels="torch==$torch_version nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85"
 required="build-essential cmake ninja-build git pkg-config ca-certificates unzip python3 python3-pip
-  libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libxxhash-dev"
+  libopenmpi-dev openmpi-bin libhdf5-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libxxhash-dev
+  libutf8proc-dev"
 # Without these the build leaves something out and says so.
 optional="ccache libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libsentencepiece-dev libgtest-dev
   libbenchmark-dev"

@@ -2,6 +2,7 @@
 
 #include "app/parity_attention.h"
 #include "app/parity_scheduler.h"
+#include "app/parity_text.h"
 #include "app/parity_transformer.h"
 #include "app/parity_vae.h"
 
@@ -14,6 +15,7 @@ const std::vector<ParityComponent>& parity_components() {
       {"transformer", Weights::needed, false, transformer_parity},
       {"vae.encode", Weights::needed, false, vae_encode_parity},
       {"vae.decode", Weights::needed, false, vae_decode_parity},
+      {"text", Weights::needed, false, text_parity},
       {"scheduler", Weights::optional, false, scheduler_parity},
   };
   return all;

@@ -1,13 +1,10 @@
 #include "core/safetensors.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <unordered_set>
@@ -140,41 +137,12 @@ std::string_view name_of(DType dtype) {
   return entry(dtype).name;
 }
 
-struct Reader::Mapping {
-  const std::byte* data = nullptr;
-  std::size_t size = 0;
-
-  explicit Mapping(const std::filesystem::path& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-      throw UserError({path.string(), std::strerror(errno), "a safetensors file that can be read", "check the path"});
-    struct stat info = {};
-    const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-    if (regular && info.st_size >= static_cast<off_t>(kLengthBytes)) {
-      size = static_cast<std::size_t>(info.st_size);
-      void* address = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-      if (address != MAP_FAILED) data = static_cast<const std::byte*>(address);
-    }
-    ::close(fd);
-    if (!regular) throw UserError({path.string(), "something that is not a regular file", "a safetensors file", ""});
-    if (size == 0)
-      throw UserError({path.string(), cat(info.st_size, " bytes"), "a safetensors file of at least 8 bytes",
-                       "check that the download is complete"});
-    if (data == nullptr)
-      throw UserError({path.string(), "a file that cannot be mapped into memory", "a readable file", ""});
-  }
-  ~Mapping() {
-    if (data != nullptr) ::munmap(const_cast<std::byte*>(data), size);
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-};
-
-Reader::Reader(const std::filesystem::path& path) : path_(path), mapping_(std::make_shared<Mapping>(path)) {
+Reader::Reader(const std::filesystem::path& path)
+    : path_(path), mapping_(std::make_shared<MappedFile>(path, "a safetensors file", kLengthBytes)) {
   const std::string where = path.string();
   std::uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, mapping_->data, kLengthBytes);  // little-endian, as every machine that we support
-  const std::uint64_t available = mapping_->size - kLengthBytes;
+  std::memcpy(&header_bytes, mapping_->data(), kLengthBytes);  // little-endian, as every machine that we support
+  const std::uint64_t available = mapping_->size() - kLengthBytes;
   require(header_bytes <= kLargestHeader, [&] {
     return cat(where, ": found a header of ", header_bytes, " bytes, expected at most ", kLargestHeader,
                "; is this a safetensors file?");
@@ -183,7 +151,7 @@ Reader::Reader(const std::filesystem::path& path) : path_(path), mapping_(std::m
     return cat(where, ": found ", available, " bytes after the header's length, expected at least ", header_bytes,
                "; the file is cut off");
   });
-  const std::string_view text(reinterpret_cast<const char*>(mapping_->data) + kLengthBytes, header_bytes);
+  const std::string_view text(reinterpret_cast<const char*>(mapping_->data()) + kLengthBytes, header_bytes);
   const json header = parse_header(where, text);
   for (const auto& [name, value] : header.items()) {
     if (name != "__metadata__") {
@@ -213,7 +181,7 @@ Reader::Reader(const std::filesystem::path& path) : path_(path), mapping_(std::m
     next = info.end;
     index_[info.name] = i;
   }
-  const std::uint64_t data_bytes = mapping_->size - data_offset_;
+  const std::uint64_t data_bytes = mapping_->size() - data_offset_;
   require(data_bytes == next, [&] {
     return cat(where, ": found ", data_bytes, " bytes of data, expected ", next,
                data_bytes < next ? "; the file is cut off" : "; something follows the last tensor");
@@ -239,7 +207,7 @@ const TensorInfo& Reader::at(std::string_view name) const {
 }
 
 std::span<const std::byte> Reader::bytes(const TensorInfo& info) const {
-  return {mapping_->data + data_offset_ + info.begin, info.end - info.begin};
+  return {mapping_->data() + data_offset_ + info.begin, info.end - info.begin};
 }
 
 std::shared_ptr<const void> Reader::mapping() const {
@@ -249,7 +217,7 @@ std::shared_ptr<const void> Reader::mapping() const {
 void Reader::release(const TensorInfo& info) const {
   // Only whole pages: the first and the last may hold a neighbour's values too.
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto base = reinterpret_cast<std::uintptr_t>(mapping_->data) + data_offset_;
+  const auto base = reinterpret_cast<std::uintptr_t>(mapping_->data()) + data_offset_;
   const std::uintptr_t begin = (base + info.begin + page - 1) / page * page, end = (base + info.end) / page * page;
   if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // advice: may fail
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/atomic_file.h"
+#include "core/mapped_file.h"
 
 namespace rehyat::safetensors {
 
@@ -51,9 +52,8 @@ class Reader {
   void release(const TensorInfo& info) const;
 
  private:
-  struct Mapping;
   std::filesystem::path path_;
-  std::shared_ptr<Mapping> mapping_;
+  std::shared_ptr<const MappedFile> mapping_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::size_t, std::less<>> index_;
   Metadata metadata_;

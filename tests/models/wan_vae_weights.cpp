@@ -98,6 +98,12 @@ TEST(VaeWeights, RefusesWhatIsMissingLeftOverOrMisshapen) {
                           {kWeights, "floating"});
 }
 
+TEST(VaeWeights, AFileOfTorchIsReadAndNeverRun) {
+  const std::filesystem::path pth = std::filesystem::path(REHYAT_TEST_FIXTURES) / "text" / "pth";
+  expect_error<UserError>([&] { load_vae(pth / "plain.pth"); }, {"plain.pth", "'"});
+  expect_error<UserError>([&] { load_vae(pth / "evil.pth"); }, {"evil.pth", "nothing of the file was run"});
+}
+
 TEST(VaeWeights, RefusesOtherFolders) {
   expect_error<UserError>([] { load_vae("/no/such/vae"); }, {"/no/such/vae", "check the path"});
   TempFolder folder;

@@ -9,6 +9,7 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/strings.h"
+#include "tensor/pickle_source.h"
 
 namespace rehyat::models {
 namespace {
@@ -107,8 +108,10 @@ WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options) {
   require(std::filesystem::exists(path), [&] {
     return path.string() + ": found no such file or folder, expected the weights of a VAE; check the path";
   });
-  if (!std::filesystem::is_directory(path))
-    return load_vae(VaeConfig(), open_safetensors({path}, path.string()), options);
+  if (!std::filesystem::is_directory(path)) {
+    const bool pickled = path.extension() == ".pth" || path.extension() == ".pt";
+    return load_vae(VaeConfig(), pickled ? open_pth(path) : open_safetensors({path}, path.string()), options);
+  }
   // Read before the weights: a folder without it is not a VAE's.
   const VaeConfig config = vae_config_from_json(read_config(path / kConfig), (path / kConfig).string());
   return load_vae(config, open_sharded(path, kStem), options);

@@ -10,8 +10,9 @@
 /// Weights of the video VAE under either of the published names.
 namespace rehyat::models {
 
-/// A diffusers folder (config.json and diffusion_pytorch_model.safetensors or its shards), or one safetensors file in
-/// either naming with the sizes of the published model. Throws UserError with file, tensor, found and expected.
+/// A diffusers folder (config.json and diffusion_pytorch_model.safetensors or its shards), or one safetensors or
+/// .pth file in either naming with the sizes of the published model. Throws UserError with file, tensor, found and
+/// expected.
 WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options = {});
 
 /// The same from any container. Every tensor of the model must be there and nothing else; names of the original
