@@ -47,6 +47,7 @@ Command sample_command();
 Command export_command();
 Command inspect_command();
 Command analyze_command();
+Command bench_command();
 Command verify_command();
 Command report_command();
 

@@ -5,9 +5,9 @@
 namespace rehyat::app {
 
 std::vector<Command> all_commands() {
-  return {run_command(),     prepare_command(),  pretrain_command(), cache_command(),
-          distill_command(), finetune_command(), sample_command(),   export_command(),
-          inspect_command(), analyze_command(),  verify_command(),   report_command()};
+  return {run_command(),      prepare_command(), pretrain_command(), cache_command(),   distill_command(),
+          finetune_command(), sample_command(),  export_command(),   inspect_command(), analyze_command(),
+          bench_command(),    verify_command(),  report_command()};
 }
 
 void Context::result(const nlohmann::ordered_json& json, const std::string& text) const {

@@ -192,8 +192,10 @@ Command verify_command() {
   command.summary =
       "check on your own checkpoint that the forms agree and that reloading changes nothing; or compare with a fixture";
   command.example =
-      "rehyat verify -c configs/demo.yaml\n  rehyat verify --model runs/demo/export-1a2b3c4d/transformer\n  rehyat "
-      "verify --parity attention --fixture FILE.safetensors --form recurrent --json";
+      "rehyat verify -c configs/demo.yaml\n"
+      "  rehyat verify --model runs/demo/export-1a2b3c4d/transformer\n"
+      "  rehyat verify --parity attention --fixture FILE.safetensors --form recurrent --json\n"
+      "  rehyat verify --parity transformer --weights weights/wan/transformer --fixture FILE.safetensors";
   command.takes_config = false;
   const auto options = std::make_shared<Options>();
   command.declare = [options](CLI::App& app) {

@@ -23,7 +23,18 @@ for fixture in "$SOURCE"/../fixtures/vae/{small,other}_*.safetensors; do
   "$REHYAT" verify --parity $component --weights "$weights" --fixture "$fixture" --tolerance 1e-5 --json > out.json || { cat out.json; fail "$(basename "$fixture")"; }
   count=$((count + 1))
 done
-[ "$count" -ge 24 ] || fail "only $count comparisons"
+# Transformer and samplers against diffusers (scripts/fixtures; parity_wan runs all of them), at the default tolerance.
+compared() { # COMPONENT FIXTURE PYTHON-CONDITION [OPTION...]
+  local component=$1 fixture=$2 condition=$3
+  shift 3
+  "$REHYAT" verify --parity "$component" --fixture "$SOURCE/../fixtures/$fixture" "$@" --json > out.json || { cat out.json; fail "$fixture"; }
+  python3 -c "import json; r = json.load(open('out.json')); assert r['component'] == '$component' and r['finite'] and r['max_abs_error'] >= 0 and $condition, r" || fail "the result of $fixture"
+  count=$((count + 1))
+}
+compared transformer transformer/gradients.safetensors "r['tolerance'] == 1e-5 and len(r['errors']) > 50" --weights "$SOURCE/../fixtures/transformer/gradients"
+compared scheduler scheduler/unipc_diffusers_50_8.safetensors "r['tolerance'] == 2e-6 and r['settings']['class'] == 'unipc'"
+compared vae.decode vae/small_decode_long.safetensors "r['tolerance'] in (1e-5, 2e-5)" --weights "$SOURCE/../fixtures/vae/small"
+[ "$count" -ge 27 ] || fail "only $count comparisons"
 
 good=$SOURCE/../fixtures/attention/rehyat_joint.safetensors
 alter() { python3 "$SOURCE/fixtures.py" "$good" wrong.safetensors "$@"; }
@@ -77,6 +88,10 @@ usage "a config beside a fixture" "found -c" --parity attention --fixture "$good
 usage "settings beside a fixture" "found settings" --parity attention --fixture "$good" run.seed=2
 usage "a fixture without parity" "fixture without --parity" -c x.yaml --fixture "$good"
 usage "a form without parity" "form without --parity" -c x.yaml --form recurrent
+usage "weights without parity" "weights without --parity" -c x.yaml --weights y
+usage "weights of what has none" "found --weights, expected a fixture alone" --parity attention --fixture "$good" --weights y
+for component in transformer vae.encode vae.decode text; do usage "no weights of $component" "no weights" --parity $component --fixture "$good"; done
+usage "a form of what has none" "found --form, expected no form" --parity scheduler --fixture "$good" --form recurrent
 usage "a folder and a config" "found -c and --model" -c x.yaml --model y
 usage "nothing to verify" "neither a config"
 if ! command -v nvidia-smi > /dev/null; then usage "no GPU" "no GPU" --parity attention --fixture "$good" --device cuda; fi

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# bench forward on a narrow model and on one layer of the 1.3B's width: what it says, and what it refuses.
+set -uo pipefail
+rm -rf "$WORK"; mkdir -p "$WORK"; cd "$WORK" || exit 1
+failures=0
+fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
+small="--frames 9 --height 32 --width 48 --repeats 3 --warmup 1 --device cpu"
+go() { # shellcheck disable=SC2086
+  "$REHYAT" bench forward $small "$@" --json > out.txt 2> err.txt || { cat err.txt; fail "$*"; }
+}
+holds() { python3 -c "import json; r = json.load(open('out.txt')); assert $2, json.dumps(r, indent=1)" || fail "$1"; }
+go --layers 1
+holds "one layer" "(r['layers'], r['tokens'], r['repeats'], r['compute'], r['model']) == (1, 3 * 2 * 3, 3, 'Float', 'arbitrary')"
+holds "times" "0 < r['seconds_min'] <= r['seconds_median'] <= r['seconds_max'] and r['tflop'] > 0 and r['peak_bytes'] > 1e8"
+holds "the rate" "abs(r['tflop_per_s'] * r['seconds_median'] / r['tflop'] - 1) < 1e-9"
+model=$SOURCE/../fixtures/transformer/width16
+go --model "$model"
+holds "a model as it is" "r['attention'] == 'softmax' and r['layers'] == 2 and r['form'] == 'parallel'"
+for form in parallel recurrent; do
+  go --model "$model" --attention rehyat --tc 2 --to 1 --form $form
+  holds "converted, $form" "'rehyat' in r['attention'] and r['form'] == '$form'"
+done
+go --model "$model" --precision bf16 --batch 2
+holds "half precision" "r['compute'] == 'BFloat16' and r['batch'] == 2"
+# shellcheck disable=SC2086
+"$REHYAT" bench forward $small --model "$model" > out.txt 2> err.txt || fail "the text"
+grep -q "median .* s (.* to .*, 3 passes after 1), .* TFLOP/s, peak memory" out.txt || fail "the text says: $(cat out.txt)"
+
+refused() { # NAME CODE REGEX ARGUMENT...
+  local name=$1 code=$2 regex=$3 status=0
+  shift 3
+  "$REHYAT" bench forward "$@" > out.txt 2> err.txt || status=$?
+  if [ "$status" -ne "$code" ] || ! grep -Eq "$regex" err.txt; then cat err.txt; fail "$name: exit code $status, expected $code"; fi
+}
+refused "another bench" 2 "backward" backward
+refused "layers of a model that has its own" 2 "layers beside --model" --layers 1 --model "$model"
+refused "a pattern without the kind" 2 "tc or --to alone" --tc 3
+refused "a form without a choice" 2 "form alone" --form recurrent --layers 1
+refused "frames that are not 4k + 1" 1 "4k|4 \* k|frames" --frames 8 --layers 1
+refused "no such model" 1 "no_such_folder" --model no_such_folder
+if ! command -v nvidia-smi > /dev/null; then refused "no GPU" 2 "no GPU" --device cuda --layers 1; fi
+echo "bench: $failures failed"
+[ "$failures" -eq 0 ]
