@@ -5,6 +5,7 @@
 #include "app/parity_errors.h"
 #include "core/error.h"
 #include "core/strings.h"
+#include "diffusion/flow_matching.h"
 #include "diffusion/scheduler_config.h"
 #include "tensor/io.h"
 
@@ -44,8 +45,9 @@ diffusion::SamplerConfig settings_of(const safetensors::Reader& reader, const st
                  " of model_output");
     });
   }
-  require(config.steps >= 1 && config.shift > 0, [&] {
-    return cat(where, ": found ", config.steps, " steps and the shift ", config.shift,
+  const double shift = config.shift.value_or(diffusion::kDefaultShift);
+  require(config.steps >= 1 && shift > 0, [&] {
+    return cat(where, ": found ", config.steps, " steps and the shift ", shift,
                ", expected at least 1 step and a shift above 0");
   });
   return config;
@@ -102,7 +104,7 @@ nlohmann::ordered_json scheduler_parity(const ParityRequest& request) {
                                                                                  : "euler_ancestral"},
                         {"grid", diffusion::to_string(config.sigma_grid())},
                         {"steps", steps},
-                        {"shift", config.shift}};
+                        {"shift", config.shift.value_or(diffusion::kDefaultShift)}};
   report["device"] = request.device.str();
   report["default_tolerance"] = kTolerance;
   return report;
