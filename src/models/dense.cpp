@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "ops/row_ops.h"
+
 namespace rehyat::models {
 
 DenseImpl::DenseImpl(std::int64_t in, std::int64_t out) {
@@ -17,9 +19,9 @@ RmsNormImpl::RmsNormImpl(std::int64_t width, double eps) : eps_(eps) {
   weight = register_parameter("weight", torch::ones({width}));
 }
 
-torch::Tensor RmsNormImpl::forward(const torch::Tensor& x) const {
-  const torch::Tensor wide = x.scalar_type() == torch::kDouble ? x : x.to(torch::kFloat);
-  return (wide * torch::rsqrt(wide.square().mean(-1, true) + eps_) * weight.to(wide.scalar_type())).to(x.scalar_type());
+torch::Tensor RmsNormImpl::forward(const torch::Tensor& x, std::int64_t heads, const ops::RopeTables* rope) const {
+  const at::Tensor y = ops::rms_norm_heads(x, weight, eps_, heads, rope);
+  return y.is_cpu() ? y.contiguous() : y;  // the kernels of GPUs take any strides
 }
 
 }  // namespace rehyat::models

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "ops/rope.h"
+
 namespace rehyat::models {
 
 /// A linear layer whose float32 weights are used in the type of its input: matrix products run in the compute type over
@@ -24,7 +26,8 @@ TORCH_MODULE(Dense);
 class RmsNormImpl : public torch::nn::Module {
  public:
   RmsNormImpl(std::int64_t width, double eps);
-  torch::Tensor forward(const torch::Tensor& x) const;
+  /// x [B,N,width] -> [B,heads,N,width/heads], normalised over the whole width and, with `rope`, rotated.
+  torch::Tensor forward(const torch::Tensor& x, std::int64_t heads, const ops::RopeTables* rope = nullptr) const;
 
   torch::Tensor weight;
 

@@ -373,7 +373,7 @@ at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
                             const SoftmaxBranch& kept) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
-  if (spec.kind == AttentionKind::softmax) return at::scaled_dot_product_attention(q, k, v);
+  if (spec.kind == AttentionKind::softmax) return softmax_attention(q, k, v);
   check_kept(kept, q, k, v);
   const std::int64_t tokens = q.size(2);
   if (spec.kind == AttentionKind::rehyat) {

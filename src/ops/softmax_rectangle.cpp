@@ -92,6 +92,13 @@ RectangleOutput softmax_rectangle(const at::Tensor& q, const at::Tensor& k, cons
   return {};
 }
 
+at::Tensor softmax_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  if (path_for(q) != Path::cudnn) return at::scaled_dot_product_attention(q, k, v);
+  const bool backward = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+  return std::get<0>(
+      at::_scaled_dot_product_cudnn_attention(q, k, v, std::nullopt, backward, 0.0, false, false, scale_of(q)));
+}
+
 std::tuple<at::Tensor, at::Tensor, at::Tensor> softmax_rectangle_backward(const at::Tensor& dy, const at::Tensor& q,
                                                                           const at::Tensor& k, const at::Tensor& v,
                                                                           const at::Tensor& out,

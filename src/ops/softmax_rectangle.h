@@ -17,6 +17,10 @@ struct RectangleOutput {
 /// everything else a plain form that works on blocks of queries.
 RectangleOutput softmax_rectangle(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
+/// Softmax attention alone, differentiable, by the same kernels where they serve: libtorch's own choice on a Hopper GPU
+/// is FlashAttention 2, half as fast as cuDNN there.
+at::Tensor softmax_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
+
 /// Gradients for P = exp(s - lse): dv = P'dy, ds = P o (dy v' - rowsum(dy o out)), and dq, dk from ds. With out = o
 /// this is the plain backward; hybrid attention passes its own output and log-denominator, which makes it the gradient
 /// of the softmax branch under the joint normaliser.

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "ops/softmax_rectangle.h"
 
 namespace rehyat::models {
 namespace {
@@ -50,11 +51,11 @@ ProjectedAttention::ProjectedAttention(std::int64_t dim, std::int64_t heads, dou
   norm_k_ = register_module("norm_k", RmsNorm(dim, eps));
 }
 
-at::Tensor ProjectedAttention::queries(const at::Tensor& x) const {
-  return split_heads(norm_q_->forward(to_q_->forward(x)), heads_);
+at::Tensor ProjectedAttention::queries(const at::Tensor& x, const ops::RopeTables* rope) const {
+  return norm_q_->forward(to_q_->forward(x), heads_, rope);
 }
-at::Tensor ProjectedAttention::keys(const at::Tensor& context) const {
-  return split_heads(norm_k_->forward(to_k_->forward(context)), heads_);
+at::Tensor ProjectedAttention::keys(const at::Tensor& context, const ops::RopeTables* rope) const {
+  return norm_k_->forward(to_k_->forward(context), heads_, rope);
 }
 at::Tensor ProjectedAttention::values(const at::Tensor& context) const {
   return split_heads(to_v_->forward(context), heads_);
@@ -64,13 +65,12 @@ SelfAttentionImpl::SelfAttentionImpl(std::int64_t dim, std::int64_t heads, doubl
     : ProjectedAttention(dim, heads, eps), dim_(dim) {}
 
 Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope) const {
-  const at::Tensor q = queries(x), k = keys(x), v = values(x);
-  Heads out{ops::apply_rope(q, rope), ops::apply_rope(k, rope), v, q, k};
   if (attention_.phi.rope_first) {
-    out.phi_q_input = out.q;
-    out.phi_k_input = out.k;
+    const at::Tensor q = queries(x, &rope), k = keys(x, &rope);
+    return {q, k, values(x), q, k};
   }
-  return out;
+  const at::Tensor q = queries(x), k = keys(x);
+  return {ops::apply_rope(q, rope), ops::apply_rope(k, rope), values(x), q, k};
 }
 
 at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form,
@@ -137,7 +137,7 @@ CrossAttentionImpl::CrossAttentionImpl(std::int64_t dim, std::int64_t heads, dou
     : ProjectedAttention(dim, heads, eps) {}
 
 at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& text) {
-  return to_out_->forward(merge_heads(at::scaled_dot_product_attention(queries(x), keys(text), values(text))));
+  return to_out_->forward(merge_heads(ops::softmax_attention(queries(x), keys(text), values(text))));
 }
 
 }  // namespace rehyat::models

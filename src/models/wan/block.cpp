@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "ops/row_ops.h"
+
 namespace rehyat::models {
 
 BlockImpl::BlockImpl(const WanConfig& config, std::int64_t index) : index_(index), eps_(config.eps) {
@@ -26,24 +28,23 @@ at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& text, const
   const auto type = x.scalar_type();
   const auto parts =
       (table_.to(type) + modulation).chunk(6, 1);  // shift, scale, gate of attention; then of the feed-forward
-  const auto normed = [&](const at::Tensor& h) { return at::layer_norm(h, {h.size(-1)}, {}, {}, eps_); };
 
-  const at::Tensor input = (normed(x) * (1 + parts[1]) + parts[0]).to(options.compute);
+  const at::Tensor input = ops::modulated_layer_norm(x, parts[1], parts[0], eps_, options.compute);
   const Heads heads = attn1_->heads(input, rope);
   const at::Tensor attended =
       options.states != nullptr
           ? attn1_->attend_chunk(heads, options.states->at(static_cast<std::size_t>(index_)), options.update_states)
           : attn1_->attend(heads, slices, options.form);
   if (options.tap) options.tap(index_, input, attended);
-  at::Tensor h = x + attn1_->project(attended).to(type) * parts[2];
+  at::Tensor h = ops::gated_sum(x, attn1_->project(attended), parts[2]);
 
   const at::Tensor query =
       at::layer_norm(h, {h.size(-1)}, norm2_weight_.to(type), norm2_bias_.to(type), eps_).to(options.compute);
   h = h + attn2_->forward(query, text).to(type);
 
-  const at::Tensor inner = (normed(h) * (1 + parts[4]) + parts[3]).to(options.compute);
+  const at::Tensor inner = ops::modulated_layer_norm(h, parts[4], parts[3], eps_, options.compute);
   const at::Tensor out = ffn_out_->forward(at::gelu(ffn_in_->forward(inner), "tanh"));
-  return h + out.to(type) * parts[5];
+  return ops::gated_sum(h, out, parts[5]);
 }
 
 }  // namespace rehyat::models
