@@ -38,8 +38,9 @@ void load_changed(const std::string& file, const std::function<void(NamedTensors
   TempFolder folder;
   save_model(folder.path(), hybrid());
   NamedTensors tensors = read_all(folder / file);
+  const safetensors::Metadata metadata = safetensors::Reader(folder / file).metadata();
   change(tensors);
-  write_tensors(folder / file, tensors);
+  write_tensors(folder / file, tensors, metadata);
   load_model(folder.path());
 }
 
@@ -187,6 +188,17 @@ TEST(ModelFolder, WrongTensors) {
       {"hybrid.safetensors", "blocks.0.attn1.phi_", "NaN or infinite"});
   expect_error<UserError>([&] { load_changed("hybrid.safetensors", [](NamedTensors& t) { t.pop_back(); }); },
                           {"found no tensor 'blocks.", "phi_"});
+}
+
+TEST(ModelFolder, FeatureMapsOfOtherAttentionAreRefused) {
+  // Both files are whole, but one is of another model.
+  TempFolder folder;
+  save_model(folder.path(), hybrid());
+  json value = json::parse(read_file(folder / "hybrid.json", 1 << 20));
+  value["blocks"][0]["attention"]["tc"] = value["blocks"][0]["attention"]["tc"].get<int>() + 1;
+  write_file_atomic(folder / "hybrid.json", value.dump());
+  expect_error<UserError>([&] { load_model(folder.path()); },
+                          {"hybrid.safetensors", "found feature maps made for", "take both files from the same model"});
 }
 
 TEST(ModelFolder, IntegersAreNoWeights) {

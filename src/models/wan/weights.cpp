@@ -46,7 +46,7 @@ void save_hybrid(const HybridFiles& files, const WanTransformer& model) {
     return;
   }
   // Feature maps stay in float32: they are small, and their powers need the range.
-  write_tensors(files.weights, model->tensors(Which::phi), {{"format", "pt"}}, at::kFloat);
+  write_tensors(files.weights, model->tensors(Which::phi), hybrid_metadata(blocks), at::kFloat);
   write_file_atomic(files.settings, json({{"format", 1}, {"blocks", to_json(blocks)}}).dump(2) + "\n");
 }
 
@@ -56,7 +56,9 @@ void load_hybrid(const HybridFiles& files, WanTransformer& model) {
   const json hybrid = read_json_object(files.settings);
   require(hybrid.contains("format") && hybrid["format"] == 1,
           [&] { return where + ": found another format, expected 1"; });
-  for (const auto& [block, attention] : block_map_from_json(hybrid.value("blocks", json()), where)) {
+  const BlockMap blocks = block_map_from_json(hybrid.value("blocks", json()), where);
+  check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string());
+  for (const auto& [block, attention] : blocks) {
     require(block >= 0 && block < model->block_count(),
             [&] { return cat(where, ": found block ", block, ", expected 0 to ", model->block_count() - 1); });
     model->attention(block)->convert(attention, 0, block, 2);
