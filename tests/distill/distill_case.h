@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/atomic_file.h"
+#include "core/strings.h"
 #include "distill/distill.h"
 #include "distill/online.h"
 #include "models/small_wan.h"
@@ -81,7 +82,7 @@ class FakePoints : public distill::PointSource {
 };
 
 inline std::string phi_name(std::int64_t block) {
-  return "phi-0000" + std::to_string(block) + ".safetensors";
+  return cat("phi-0000", block, ".safetensors");
 }
 
 /// What distillation leaves for all three blocks, but for what a clock has measured.
