@@ -11,18 +11,19 @@
 namespace rehyat::app {
 namespace {
 
-void warn_about_encoders(const pipeline::ModelConfig& model) {
-  const auto path = model.weights / "config.json";
-  if (model.weights.empty() || !std::filesystem::exists(path)) return;
+void warn_about_encoders(const pipeline::Experiment& experiment) {
+  const std::filesystem::path& weights = experiment.config().model.weights;
+  const auto path = experiment.files().transformer / "config.json";
+  if (weights.empty() || experiment.published_encoders() || !std::filesystem::exists(path)) return;
   JsonLimits limits;
   limits.bytes = 1 << 20;
   limits.what = "a model's config";
   // diffusers writes its version into every folder; this program does not.
   if (!read_json_object(path, limits).contains("_diffusers_version")) return;
-  log::warn(model.weights.string(),
-            ": found a teacher of another program, but model.encoders is embedded: it was trained on another video "
-            "codec and text encoder, so that latents and prompts mean nothing to it; use it for counting and speed, "
-            "or with a teacher that `rehyat pretrain` made");
+  log::warn(
+      weights.string(),
+      ": found a teacher of another program without its VAE and text encoder, so that the embedded ones are used: "
+      "latents and prompts mean nothing to it; name them with model.vae and model.text");
 }
 
 /// "file:line:column" of the key that a message begins with, "hybrid.blocks.list: found ..."; the file where it begins
@@ -38,8 +39,8 @@ std::unique_ptr<pipeline::Experiment> load(const Context& context) {
   const auto document = config::Document::from_file(context.arguments.config, context.arguments.overrides);
   try {
     auto config = config::load<pipeline::ExperimentConfig>(document);
-    if (context.world.rank() == 0) warn_about_encoders(config.model);
     auto experiment = std::make_unique<pipeline::Experiment>(std::move(config), context.world);
+    if (context.world.rank() == 0) warn_about_encoders(*experiment);
     experiment->blocks();  // numbers that the model lacks
     return experiment;
   } catch (const UsageError&) {

@@ -55,8 +55,9 @@ report::Clip clip_of(Experiment& experiment, WhichModel which, const std::string
     sampling::Request request = experiment.sample_request(model, sample);
     Progress progress(cat("report: video ", sample, ", ", label), sampling::step_count(model, request), "steps");
     request.on_step = [&] { progress.advance(); };
-    const at::Tensor frames = experiment.decode(
-        sampling::generate(model, request, experiment.encode_prompt(prompt), experiment.encode_prompt("")));
+    const at::Tensor frames =
+        experiment.decode(sampling::generate(model, request, experiment.encode_prompt(prompt),
+                                             experiment.encode_prompt(experiment.config().sample.negative_prompt)));
     progress.finish();
     const auto path = experiment.config().run.dir / cat("report-", sample, '-', pipeline::to_string(which), ".mp4");
     data::write_video(path, frames, experiment.config().data.fps);

@@ -61,13 +61,15 @@ json sample_one(Experiment& experiment, models::WanTransformer& model, const std
       throw Stopped("sample stopped; start the same command again to go on with the videos that are left");
   };
   const auto start = std::chrono::steady_clock::now();
-  const at::Tensor latents =
-      sampling::generate(model, request, experiment.encode_prompt(prompt), experiment.encode_prompt(""));
+  const at::Tensor latents = sampling::generate(model, request, experiment.encode_prompt(prompt),
+                                                experiment.encode_prompt(experiment.config().sample.negative_prompt));
   const double seconds = seconds_since(start);
   progress.finish();
   // The hours first: a video can be made of them again.
   write_tensors(files.latents, {{"latents", latents}});
-  data::write_video(files.video, experiment.decode(latents), experiment.config().data.fps);
+  const at::Tensor frames = experiment.decode(latents);
+  if (experiment.config().sample.keep_frames) write_tensors(files.latents, {{"latents", latents}, {"frames", frames}});
+  data::write_video(files.video, frames, experiment.config().data.fps);
   const char* order = request.order == sampling::Order::chunk_major ? "chunk-major" : "step-major";
   const json settings = {
       {"prompt", prompt},   {"sample", index},
@@ -75,6 +77,14 @@ json sample_one(Experiment& experiment, models::WanTransformer& model, const std
       {"seconds", seconds}, {"settings", config::to_json(experiment.config().sample)}};
   write_file_atomic(files.settings, settings.dump(2) + "\n");
   return {{"file", files.video.string()}, {"prompt", prompt}, {"order", order}, {"seconds", seconds}};
+}
+
+/// The prompt of each video.
+std::vector<std::string> each_video(Experiment& experiment) {
+  std::vector<std::string> out;
+  for (const std::string& prompt : experiment.sample_prompts())
+    out.insert(out.end(), static_cast<std::size_t>(experiment.config().sample.videos_per_prompt), prompt);
+  return out;
 }
 
 /// What would only fail after hours of sampling.
@@ -127,7 +137,7 @@ void sample(Context& context) {
 json run_sample(Experiment& experiment) {
   const pipeline::Stage stage = experiment.sample_stage();
   const dist::Communicator& world = experiment.world();
-  const std::vector<std::string> prompts = experiment.sample_prompts();
+  const std::vector<std::string> prompts = each_video(experiment);
   std::vector<json> videos(prompts.size());
   std::size_t missing = 0;
   world.together([&] {
@@ -151,6 +161,14 @@ json run_sample(Experiment& experiment) {
     file = std::make_unique<log::FileScope>(
         stage.folder() / (world.rank() == 0 ? std::string("log.txt") : cat("log-rank", world.rank(), ".txt")));
   });
+  // The text encoder may be larger than the transformer: it goes before that comes.
+  world.together([&] {
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      if (videos[i].is_null()) experiment.encode_prompt(prompts[i]);
+    }
+    experiment.encode_prompt(experiment.config().sample.negative_prompt);
+  });
+  experiment.forget_text_encoder();
   models::WanTransformer model = experiment.load(experiment.config().sample.model);
   say_order(experiment, model);
   world.together([&] {

@@ -35,6 +35,7 @@ bool is_video(const fs::path& path) {
 }  // namespace
 
 std::vector<std::string> list_videos(const fs::path& folder) {
+  require(!folder.empty(), [] { return "data.videos: found nothing, expected a folder of videos"; });
   require(fs::is_directory(folder), [&] {
     return to_sentence({folder.string(), fs::exists(folder) ? "not a folder" : "nothing", "a folder of videos", ""});
   });

@@ -5,7 +5,7 @@
 namespace rehyat::data {
 
 void DataConfig::fields(config::Fields& f) {
-  f.add("videos", videos, "folder of videos, searched recursively").not_empty();
+  f.add("videos", videos, "folder of videos, searched recursively");
   f.add("captions", captions, "JSONL or CSV with file, caption and perhaps group; empty: a .txt beside each video");
   f.add("allow_missing_captions", allow_missing_captions, "give clips without a caption the empty prompt");
   f.add("size", size, "height and width in pixels");

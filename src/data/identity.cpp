@@ -71,7 +71,8 @@ std::string file_state(const std::filesystem::path& path) {
              info.st_ctim.tv_sec, '.', info.st_ctim.tv_nsec, ' ', ::access(path.c_str(), R_OK) == 0 ? 'r' : '-');
 }
 
-ChecksumMemory::ChecksumMemory(std::filesystem::path path) : path_(std::move(path)) {
+ChecksumMemory::ChecksumMemory(std::filesystem::path path, Checksum checksum)
+    : path_(std::move(path)), checksum_(std::move(checksum)) {
   if (path_.empty() || !std::filesystem::exists(path_)) return;
   const json list = parse_json_if(read_file(path_)).value_or(json());
   if (!list.is_object()) return;  // only a memory: everything is read again
@@ -86,7 +87,7 @@ std::string ChecksumMemory::at(const std::filesystem::path& clip) {
   const auto known = known_.find(name);
   const bool same = known != known_.end() && !state.empty() && known->second.state == state;
   Known& used = used_[name];
-  used = {state, same ? known->second.checksum : clip_checksum(clip)};
+  used = {state, same ? known->second.checksum : checksum_(clip)};
   return used.checksum;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,11 +21,12 @@ std::string clip_checksum(const std::filesystem::path& path);
 /// Size, inode and times of a file: when they are the same, nobody has written to it since. Empty when there is none.
 std::string file_state(const std::filesystem::path& path);
 
-/// Checksums of clips, remembered between runs while the state of the file is the same.
+/// Checksums of files, remembered between runs while the state of the file is the same.
 class ChecksumMemory {
  public:
+  using Checksum = std::function<std::string(const std::filesystem::path&)>;
   /// A file that is missing or not ours is an empty memory; an empty path remembers nothing.
-  explicit ChecksumMemory(std::filesystem::path path = {});
+  explicit ChecksumMemory(std::filesystem::path path = {}, Checksum checksum = clip_checksum);
   std::string at(const std::filesystem::path& clip);
   /// Writes what was asked for since, whole or not at all.
   void save() const;
@@ -34,6 +36,7 @@ class ChecksumMemory {
     std::string state, checksum;
   };
   std::filesystem::path path_;
+  Checksum checksum_;
   std::map<std::string, Known> known_, used_;
 };
 

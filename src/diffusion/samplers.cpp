@@ -70,12 +70,17 @@ class EulerAncestral : public Sampler {
 }  // namespace
 
 void SamplerConfig::fields(config::Fields& f) {
-  f.choice(
-      "kind", kind,
-      {{"unipc", SamplerKind::unipc}, {"euler", SamplerKind::euler}, {"euler_ancestral", SamplerKind::euler_ancestral}},
-      "which sampler");
+  f.choice("kind", kind,
+           {{"auto", SamplerKind::automatic},
+            {"unipc", SamplerKind::unipc},
+            {"euler", SamplerKind::euler},
+            {"euler_ancestral", SamplerKind::euler_ancestral}},
+           "which sampler; auto: that of the model's scheduler_config.json, else unipc");
   f.add("steps", steps, "denoising steps").between(1, 10'000);
-  f.add("shift", shift, "flow shift of the noise levels; null: as sample.sampler.shift, there 8").above(0);
+  f.add("shift", shift,
+        "flow shift of the noise levels; null: as sample.sampler.shift, there that of the model's "
+        "scheduler_config.json, else 8")
+      .above(0);
   f.add("grid", grid, "diffusers, original or flow_match; null: the usual one of the sampler");
 }
 
@@ -84,7 +89,8 @@ void SamplerConfig::validate() const {
 }
 
 SigmaGrid SamplerConfig::sigma_grid() const {
-  if (!grid) return kind == SamplerKind::unipc ? SigmaGrid::diffusers : SigmaGrid::flow_match;
+  if (!grid)
+    return kind == SamplerKind::unipc || kind == SamplerKind::automatic ? SigmaGrid::diffusers : SigmaGrid::flow_match;
   if (*grid == "diffusers") return SigmaGrid::diffusers;
   if (*grid == "original") return SigmaGrid::original;
   if (*grid == "flow_match") return SigmaGrid::flow_match;
@@ -129,6 +135,7 @@ at::Tensor Sampler::step(std::int64_t i, const at::Tensor& velocity, const at::T
 std::unique_ptr<Sampler> make_sampler(const SamplerConfig& config) {
   Schedule schedule = make_schedule(config.sigma_grid(), config.steps, config.shift.value_or(kDefaultShift));
   switch (config.kind) {
+    case SamplerKind::automatic:  // of a run without a scheduler of its own
     case SamplerKind::unipc:
       return std::make_unique<UniPC>(std::move(schedule));
     case SamplerKind::euler:

@@ -17,7 +17,8 @@
 /// timestep value, which repeats on fine grids.
 namespace rehyat::diffusion {
 
-enum class SamplerKind { unipc, euler, euler_ancestral };
+/// `automatic`: the scheduler of the model's folder, else unipc; a run resolves it before anything is sampled.
+enum class SamplerKind { unipc, euler, euler_ancestral, automatic };
 
 /// The published grids; 0 is appended to each.
 enum class SigmaGrid {

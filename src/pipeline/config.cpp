@@ -31,16 +31,26 @@ void RunConfig::fields(config::Fields& f) {
 }
 
 void ModelConfig::fields(config::Fields& f) {
-  f.add("weights", weights,
-        "the teacher: a folder in diffusers' or the original layout, or a ComfyUI .safetensors file; empty: `rehyat "
-        "pretrain` makes one");
+  f.add(
+      "weights", weights,
+      "the teacher: a pipeline's folder of diffusers, a transformer's folder in diffusers' or the original layout, or "
+      "a ComfyUI .safetensors file; empty: `rehyat pretrain` makes one");
+  f.add("vae", vae, "the VAE, folder or file, where model.weights has none");
+  f.add("text", text, "the folder that holds text_encoder and tokenizer, where model.weights has none");
   f.section("architecture", architecture, "sizes of the teacher that pretrain makes");
-  f.choice("encoders", encoders, {{"embedded", Encoders::embedded}}, "video codec and text encoder");
+  f.choice("encoders", encoders,
+           {{"auto", Encoders::automatic}, {"embedded", Encoders::embedded}, {"wan", Encoders::wan}},
+           "video codec and text encoder; auto: Wan's VAE and UMT5 where they lie with the weights, else the embedded");
 }
 
 void SampleConfig::fields(config::Fields& f) {
   f.add("prompts", prompts, "prompts, in the file itself");
   f.add("prompts_file", prompts_file, "or a text file with one a line; neither: captions of held-out clips");
+  f.add("negative_prompt", negative_prompt, "what guidance leads away from");
+  f.add("videos_per_prompt", videos_per_prompt, "each with other noise").at_least(1);
+  f.add("noise", noise, "a .safetensors file with `noise` [channels, T, H, W]: the start of every video")
+      .only("with videos_per_prompt 1", [this] { return videos_per_prompt == 1; });
+  f.add("keep_frames", keep_frames, "store the decoded frames, uint8 [F, H, W, 3], beside the latents");
   f.add("max_prompts", max_prompts, "use at most this many; 0 = all").at_least(0);
   f.section("sampler", sampler, "how videos are sampled");
   f.add("guidance", guidance, "classifier-free guidance; 1 = none").at_least(1);
@@ -123,8 +133,17 @@ void ExperimentConfig::fields(config::Fields& f) {
   f.section("report", report, "the report");
 }
 
-void ExperimentConfig::resolve() {
-  if (!sample.sampler.shift) sample.sampler.shift = diffusion::kDefaultShift;
+void ExperimentConfig::resolve(const std::optional<diffusion::SamplerConfig>& published) {
+  diffusion::SamplerConfig& sampler = sample.sampler;
+  if (published && sampler.kind == diffusion::SamplerKind::automatic) {
+    sampler.kind = published->kind;
+    if (!sampler.grid) sampler.grid = published->grid;
+  }
+  if (published && !sampler.shift) sampler.shift = published->shift;
+  for (diffusion::SamplerConfig* each : {&sampler, &cache.sampler}) {
+    if (each->kind == diffusion::SamplerKind::automatic) each->kind = diffusion::SamplerKind::unipc;
+  }
+  if (!sampler.shift) sampler.shift = diffusion::kDefaultShift;
   for (std::optional<double>* shift : {&cache.sampler.shift, &pretrain.flow.shift, &finetune.flow.shift}) {
     if (!*shift) *shift = sample.sampler.shift;
   }

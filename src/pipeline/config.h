@@ -24,12 +24,14 @@ struct RunConfig {
   void fields(config::Fields& f);
 };
 
-enum class Encoders { embedded };
+/// `automatic`: the published ones where model.weights has them, else the embedded ones.
+enum class Encoders { automatic, embedded, wan };
 
 struct ModelConfig {
-  std::filesystem::path weights;                  ///< a teacher's folder or file; empty: `pretrain` makes one
+  std::filesystem::path weights;    ///< a teacher's folder or file, or a whole pipeline; empty: `pretrain` makes one
+  std::filesystem::path vae, text;  ///< where the published encoders lie elsewhere
   std::optional<models::WanConfig> architecture;  ///< of the teacher that `pretrain` makes
-  Encoders encoders = Encoders::embedded;         ///< video codec and text encoder
+  Encoders encoders = Encoders::automatic;        ///< video codec and text encoder
 
   void fields(config::Fields& f);
 };
@@ -43,6 +45,10 @@ enum class SampleForm { automatic, parallel, recurrent };
 
 struct SampleConfig {
   std::vector<std::string> prompts;    ///< given in the file itself
+  std::string negative_prompt;         ///< of the unconditional branch
+  std::filesystem::path noise;         ///< initial noise for every video, in place of that of the seed
+  std::int64_t videos_per_prompt = 1;  ///< with different noise
+  bool keep_frames = false;            ///< also the decoded frames as they were before the video codec
   std::filesystem::path prompts_file;  ///< or one a line
   diffusion::SamplerConfig sampler;
   double guidance = 6.0;
@@ -52,6 +58,7 @@ struct SampleConfig {
   std::uint64_t seed = 0;
   std::int64_t max_prompts = 0;
 
+  SampleConfig() { sampler.kind = diffusion::SamplerKind::automatic; }
   void fields(config::Fields& f);
   void validate() const;
   /// The form in which a model with this attention in its converted blocks is sampled.
@@ -98,9 +105,9 @@ struct ExperimentConfig {
   ExperimentConfig();
   void fields(config::Fields& f);
   void validate() const;
-  /// Fills in what defaults to another section: the flow shift of training and of the cache's sampler is that of
-  /// sample.sampler.
-  void resolve();
+  /// Fills in what defaults to something else: sample.sampler to the model's own scheduler where it has one, the flow
+  /// shift of training and of the cache's sampler to that of sample.sampler.
+  void resolve(const std::optional<diffusion::SamplerConfig>& published = {});
 };
 
 }  // namespace rehyat::pipeline

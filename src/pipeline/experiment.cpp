@@ -9,13 +9,16 @@
 #include "core/elapsed.h"
 #include "core/error.h"
 #include "core/folder_lock.h"
+#include "core/hash.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/safetensors.h"
 #include "core/strings.h"
 #include "data/prepare.h"
+#include "diffusion/scheduler_config.h"
 #include "distill/distill.h"
 #include "finetune/flow_task.h"
-#include "models/embedded/embedded_encoders.h"
+#include "models/wan/checkpoint.h"
 #include "models/wan/weights.h"
 #include "pipeline/costs.h"
 #include "pipeline/device.h"
@@ -23,6 +26,7 @@
 #include "pipeline/prepared.h"
 #include "pipeline/prompt_file.h"
 #include "tensor/error_text.h"
+#include "tensor/io.h"
 #include "train/loop.h"
 
 namespace rehyat::pipeline {
@@ -37,21 +41,28 @@ json training_identity(const finetune::FlowTrainingConfig& config) {
   return settings;
 }
 
-ExperimentConfig resolved(ExperimentConfig config) {
-  config.resolve();
+at::Device device_of(const std::string& wanted, const dist::Communicator& world) {
+  const auto gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+  return choose_device(wanted, gpus, world.local_rank(), world.local_size());
+}
+
+ExperimentConfig resolved(ExperimentConfig config, const ModelFiles& files) {
+  if (files.scheduler.empty()) {
+    config.resolve();
+  } else {
+    config.resolve(diffusion::read_scheduler_config(files.scheduler));
+  }
   return config;
 }
 
 }  // namespace
 
 Experiment::Experiment(ExperimentConfig config, const dist::Communicator& world)
-    : config_(resolved(std::move(config))), world_(world) {
+    : files_(find_model(config.model.weights)), config_(resolved(std::move(config), files_)), world_(world) {
   set_threads();
-  codec_ = std::make_unique<models::BlockTransformCodec>();
-  models::SeededTextOptions text;
-  text.length = architecture().text_length;
-  text.width = architecture().text_dim;
-  text_ = std::make_unique<models::SeededTextEncoder>(text);
+  // By value: the experiment may be moved.
+  const auto device = [wanted = config_.run.device, &world] { return device_of(wanted, world); };
+  encoders_ = make_encoders(config_.model, files_, architecture(), device, config_.run.dir);
 }
 
 Experiment::Experiment(Experiment&&) noexcept = default;
@@ -64,10 +75,7 @@ void Experiment::set_threads() const {
 }
 
 at::Device Experiment::device() const {
-  if (!device_) {
-    const auto gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
-    device_ = choose_device(config_.run.device, gpus, world_.local_rank(), world_.local_size());
-  }
+  if (!device_) device_ = device_of(config_.run.device, world_);
   return *device_;
 }
 
@@ -82,7 +90,7 @@ const models::WanConfig& Experiment::architecture() {
     if (config_.model.architecture) {
       architecture_ = *config_.model.architecture;
     } else {
-      architecture_ = models::read_wan_config(config_.model.weights);
+      architecture_ = models::read_wan_config(files_.transformer);
     }
   }
   return *architecture_;
@@ -95,15 +103,15 @@ std::vector<std::int64_t> Experiment::latent() const {
 Stage Experiment::prepare_stage() {
   if (!prepare_identity_) {
     checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
-    prepare_identity_ = data::dataset_identity(config_.data, data::list_clips(config_.data), *codec_, *text_,
-                                               config_.run.seed, *checksums_);
+    prepare_identity_ = data::dataset_identity(config_.data, data::list_clips(config_.data), *encoders_.codec,
+                                               *encoders_.text, config_.run.seed, *checksums_);
   }
   return Stage(config_.run.dir, "prepare", *prepare_identity_);
 }
 
 Stage Experiment::dataset_stage() {
   if (!dataset_identity_) {
-    const std::string section = data::section_key(config_.data, *codec_, *text_, config_.run.seed);
+    const std::string section = data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed);
     dataset_identity_ = recall_dataset(config_.run.dir, section);
   }
   return dataset_identity_ ? Stage(config_.run.dir, "prepare", *dataset_identity_) : prepare_stage();
@@ -120,12 +128,12 @@ Stage Experiment::pretrain_stage() {
 
 std::string Experiment::teacher_fingerprint() {
   if (config_.model.weights.empty()) return pretrain_stage().fingerprint();
-  if (teacher_fingerprint_.empty()) teacher_fingerprint_ = models::model_fingerprint(config_.model.weights);
+  if (teacher_fingerprint_.empty()) teacher_fingerprint_ = models::model_fingerprint(files_.transformer);
   return teacher_fingerprint_;
 }
 
 std::filesystem::path Experiment::teacher_folder() {
-  if (!config_.model.weights.empty()) return config_.model.weights;
+  if (!config_.model.weights.empty()) return files_.transformer;
   const Stage stage = pretrain_stage();
   stage.require_intact("pretrain");
   return stage.folder() / "model";
@@ -177,10 +185,26 @@ Stage Experiment::finetune_stage() {
 }
 
 Stage Experiment::sample_stage() {
+  json settings = config::to_json(config_.sample);
+  if (!config_.sample.noise.empty()) settings["noise"] = hash_file(config_.sample.noise);
   return Stage(config_.run.dir, "sample",
-               {{"settings", config::to_json(config_.sample)},
+               {{"settings", settings},
                 {"model", models::to_json(blocks())},
-                {"of", finetune_stage().fingerprint()}});
+                {"of", sampled_fingerprint()},
+                {"latent", latent()},
+                {"text", encoders_.text->fingerprint()},
+                {"codec", encoders_.codec->fingerprint()}});
+}
+
+std::string Experiment::sampled_fingerprint() {
+  switch (config_.sample.model) {
+    case WhichModel::finetuned:
+      return finetune_stage().fingerprint();
+    case WhichModel::distilled:
+      return distill_stage().fingerprint();
+    default:
+      return teacher_fingerprint();  // what is undistilled follows from it, the blocks and the seed
+  }
 }
 
 Stage Experiment::export_stage() {
@@ -261,11 +285,13 @@ json Experiment::prepare() {
     world_.together([&] {
       if (world_.rank() == 0) checksums_->save();
     });
-    return data::prepare(config_.data, *codec_, *text_, config_.run.seed, *prepare_identity_, stage.folder(), world_);
+    return data::prepare(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed, *prepare_identity_,
+                         stage.folder(), world_);
   });
   world_.together([&] {
     if (world_.rank() == 0)
-      remember_dataset(config_.run.dir, data::section_key(config_.data, *codec_, *text_, config_.run.seed),
+      remember_dataset(config_.run.dir,
+                       data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed),
                        made.folder());
   });
   dataset_identity_ = prepare_identity_;
@@ -317,7 +343,9 @@ json Experiment::pretrain() {
 }
 
 at::Tensor Experiment::encode_prompt(const std::string& prompt) {
-  return text_->encode({prompt})[0].to(device());
+  at::Tensor& known = prompts_[prompt];
+  if (!known.defined()) known = encoders_.text->encode({prompt})[0];
+  return known.to(device());
 }
 
 json Experiment::finetune() {
@@ -366,6 +394,14 @@ sampling::Request Experiment::sample_request(const models::WanTransformer& model
   request.shape = {model->config().in_channels, size[0], size[1], size[2]};
   request.seed = config_.sample.seed;
   request.sample = sample;
+  if (!config_.sample.noise.empty()) {
+    const safetensors::Reader file(config_.sample.noise);
+    const safetensors::TensorInfo* info = file.find("noise");
+    require(info != nullptr, [&] { return config_.sample.noise.string() + ": found no tensor 'noise', expected one"; });
+    const at::Tensor noise = read_tensor(file, *info);
+    // A batch of one, as pipelines have it, is as good.
+    request.noise = noise.dim() == 5 && noise.size(0) == 1 ? noise[0] : noise;
+  }
   // Of the model that was given: a comparison samples several from one config.
   request.form = config_.sample.resolved_form(models::block_map_of(model));
   request.compute = compute_type(config_.sample.precision, device());
@@ -375,7 +411,7 @@ sampling::Request Experiment::sample_request(const models::WanTransformer& model
 }
 
 at::Tensor Experiment::decode(const at::Tensor& latents) {
-  const at::Tensor video = codec_->decode(latents.to(at::kCPU)).clamp(-1, 1);
+  const at::Tensor video = encoders_.codec->decode(latents.to(at::kCPU)).clamp(-1, 1);
   return ((video + 1) * 127.5).round().to(at::kByte).permute({1, 2, 3, 0}).contiguous();
 }
 

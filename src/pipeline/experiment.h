@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "distill/trajectories.h"
 #include "models/wan/transformer.h"
 #include "pipeline/config.h"
+#include "pipeline/encoders.h"
 #include "pipeline/stage.h"
 #include "sampling/generate.h"
 
@@ -54,7 +56,13 @@ class Experiment {
   /// A model of the run; its stage must be complete.
   models::WanTransformer load(WhichModel which);
   const data::LatentDataset& dataset();
-  data::VideoCodec& codec() { return *codec_; }
+  data::VideoCodec& codec() { return *encoders_.codec; }
+  /// Frees the weights of the text encoder; the prompts that it has encoded stay known.
+  void forget_text_encoder() { encoders_.forget(); }
+  /// Whether codec and text encoder are the published ones.
+  bool published_encoders() const { return encoders_.wan; }
+  const ModelFiles& files() const { return files_; }
+  /// The embedding [L,D] on this rank's device; what was once encoded stays known.
   at::Tensor encode_prompt(const std::string& prompt);
   /// The prompts of the `sample` section.
   std::vector<std::string> sample_prompts();
@@ -86,6 +94,8 @@ class Experiment {
   void record(const Stage& stage) const;
   void set_threads() const;
   std::string teacher_fingerprint();
+  /// Of the model that sample.model names.
+  std::string sampled_fingerprint();
   std::filesystem::path teacher_folder();
   /// Everything of the `cache` section that decides the teacher's trajectories.
   nlohmann::ordered_json trajectory_settings() const;
@@ -94,11 +104,12 @@ class Experiment {
   std::vector<std::int64_t> converted();  ///< numbers of the converted blocks
   std::unique_ptr<distill::PointSource> point_source(const models::WanTransformer& teacher);
 
+  ModelFiles files_;
   ExperimentConfig config_;
   const dist::Communicator& world_;
   mutable std::optional<at::Device> device_;
-  std::unique_ptr<data::VideoCodec> codec_;
-  std::unique_ptr<data::TextEncoder> text_;
+  RunEncoders encoders_;
+  std::map<std::string, at::Tensor> prompts_;  ///< embeddings by prompt
   std::unique_ptr<data::LatentDataset> dataset_;
   std::optional<models::WanConfig> architecture_;
   std::string teacher_fingerprint_;

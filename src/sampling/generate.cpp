@@ -130,6 +130,14 @@ std::int64_t step_count(const models::WanTransformer& model, const Request& requ
 }
 
 at::Tensor initial_noise(const Request& request) {
+  if (request.noise.defined()) {
+    const at::Tensor noise = request.noise.to(at::kFloat);
+    require(noise.sizes() == at::IntArrayRef(request.shape), [&] {
+      return cat("[sample] noise: found ", shape_string(noise.sizes().vec()), ", expected ",
+                 shape_string({request.shape.begin(), request.shape.end()}), " for this model and video");
+    });
+    return noise;
+  }
   Rng rng(request.seed, request.purpose + ".noise", {request.sample});
   return randn(rng, {request.shape[0], request.shape[1], request.shape[2], request.shape[3]});
 }

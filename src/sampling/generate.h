@@ -32,6 +32,7 @@ struct Request {
   at::ScalarType compute = at::kFloat;
   /// Called before each model evaluation of step-major sampling; may set ForwardOptions::tap.
   std::function<void(std::int64_t step, bool conditional, models::ForwardOptions&)> prepare;
+  at::Tensor noise;               ///< the start [C,T,H,W], in place of that of the seed
   std::function<void()> on_step;  ///< after each denoising step (of each chunk)
 };
 
