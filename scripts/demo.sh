@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 config=configs/demo.yaml
 case "${1:-}" in
   --help|-h)
-    echo "Usage: scripts/demo.sh [CONFIG.yaml]    default: configs/demo.yaml (about 15 minutes)"
+    echo "Usage: scripts/demo.sh [CONFIG.yaml]    default: configs/demo.yaml (at most 15 minutes after the build);"
+    echo "       configs/demo-long.yaml is the same at a larger size (about an hour)"
     exit 0 ;;
   "") ;;
   *) config=$1 ;;
