@@ -11,6 +11,7 @@
 #include "core/expect_error.h"
 #include "core/strings.h"
 #include "dist/mpi_test_main.h"
+#include "dist/tally.h"
 #include "dist/work_queue.h"
 #include "tensor/error_text.h"
 
@@ -236,6 +237,18 @@ TEST(WorkQueue, HandsOutEachJobOnce) {
     EXPECT_EQ(taken, expected);
     EXPECT_FALSE(queue.next().has_value());
   }
+}
+
+TEST(Tally, SumsOverAllRanks) {
+  dist::Tally tally(world(), 2);
+  EXPECT_EQ(tally.read().size(), 2U);
+  for (int i = 0; i < 100; ++i) tally.add({1, 0.5 * world().rank()});
+  EXPECT_GE(tally.read()[0], 100);
+  world().barrier();
+  const double ranks = world().size();
+  EXPECT_EQ(tally.read(), (std::vector<double>{100 * ranks, 25 * ranks * (ranks - 1)}));
+  expect_error([&] { tally.add({1}); }, {"1 numbers", "2"});
+  world().barrier();
 }
 
 }  // namespace
