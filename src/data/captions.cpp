@@ -9,24 +9,16 @@
 #include "core/json.h"
 #include "core/strings.h"
 #include "core/utf8.h"
+#include "data/videos2caption.h"
 
 namespace rehyat::data {
 namespace {
 
-constexpr std::uint64_t kMaxCaption = 1 << 16;  // bytes
-
-struct Entry {
-  std::string where, file, caption, group;
-};
+using Entry = CaptionEntry;
 
 [[noreturn]] void refuse(const std::string& where, const std::string& found, const std::string& expected,
                          const std::string& hint = "") {
   throw UserError(Mistake{where, found, expected, hint});
-}
-
-/// A list that Windows wrote may begin with a byte order mark.
-std::string_view without_mark(std::string_view text) {
-  return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
 }
 
 const std::string& text_of(const nlohmann::json& line, const char* key, const std::string& where) {
@@ -144,14 +136,19 @@ std::vector<Entry> read_beside(const std::filesystem::path& videos, const std::v
 }
 
 std::vector<Entry> read_entries(const CaptionSource& source, const std::vector<std::string>& clips) {
-  if (source.metadata.empty()) return read_beside(source.videos, clips);
+  if (source.metadata.empty()) return source.archives ? source.beside : read_beside(source.videos, clips);
   const std::string extension = source.metadata.extension().string();
   if (extension == ".jsonl") return read_jsonl(source.metadata);
   if (extension == ".csv") return read_csv(source.metadata);
-  refuse(source.metadata.string(), cat("the extension \"", extension, "\""), ".jsonl or .csv");
+  if (extension == ".json") return read_videos2caption(source.metadata);
+  refuse(source.metadata.string(), cat("the extension \"", extension, "\""), ".jsonl, .csv or .json");
 }
 
 }  // namespace
+
+std::string_view without_mark(std::string_view text) {
+  return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
+}
 
 Captions Captions::load(const CaptionSource& source, const std::vector<std::string>& clips) {
   Captions result;

@@ -1,19 +1,35 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace rehyat::data {
 
+constexpr std::uint64_t kMaxCaption = 1 << 16;  ///< bytes
+
+/// A list that Windows wrote may begin with a byte order mark.
+std::string_view without_mark(std::string_view text);
+
+/// A caption before it is checked.
+struct CaptionEntry {
+  std::string where;  ///< file:line of it
+  std::string file, caption, group;
+};
+
 /// Where captions come from.
 struct CaptionSource {
   std::filesystem::path videos;  ///< folder of the clips
-  std::filesystem::path metadata;  ///< .jsonl with {"file": …, "caption": …} or .csv with file,caption, either with an
-                                   ///< optional group; empty: FILE.txt beside each clip
-  bool allow_missing = false;  ///< a clip without a caption gets the empty one
+  /// .jsonl with {"file": …, "caption": …} or .csv with file,caption, either with an optional group; or .json, the list
+  /// that FastVideo and HunyuanVideo call videos2caption.json (see read_videos2caption); empty: beside each clip.
+  std::filesystem::path metadata;
+  bool allow_missing = false;        ///< a clip without a caption gets the empty one
+  std::vector<CaptionEntry> beside;  ///< of clips in archives, where no metadata is given
+  bool archives = false;             ///< else FILE.txt beside each clip
 };
 
 /// Captions, and groups where they are given, by the clip's path relative to the folder of the videos, with '/' between

@@ -4,12 +4,43 @@
 
 namespace rehyat::data {
 
+namespace {
+
+void check_size(const std::string& key, const std::vector<std::int64_t>& size) {
+  require(size.size() == 2 && size[0] >= 16 && size[1] >= 16 && size[0] % 16 == 0 && size[1] % 16 == 0,
+          [&] { return cat(key, ": found ", shape_string(size), ", expected [height, width], both multiples of 16"); });
+}
+
+void check_frames(const std::string& key, std::int64_t frames) {
+  require(frames % 4 == 1,
+          [&] { return cat(key, ": found ", frames, ", expected 4k + 1, such as ", frames / 4 * 4 + 1); });
+}
+
+}  // namespace
+
+void BucketConfig::fields(config::Fields& f) {
+  f.add("size", size, "height and width in pixels").required();
+  f.add("frames", frames, "frames of a window, 4k + 1").at_least(1).required();
+}
+
 void DataConfig::fields(config::Fields& f) {
-  f.add("videos", videos, "folder of videos, searched recursively");
-  f.add("captions", captions, "JSONL or CSV with file, caption and perhaps group; empty: a .txt beside each video");
+  f.add("videos", videos,
+        "folder of videos, searched recursively; or a tar, a folder of tars, or a pattern such as x/{00..12}.tar, "
+        "packed as WebDataset does");
+  f.add("captions", captions,
+        "JSONL or CSV with file, caption and perhaps group, or a videos2caption.json with path and cap; empty: a .txt "
+        "beside each video, in a tar a .txt or .json");
   f.add("allow_missing_captions", allow_missing_captions, "give clips without a caption the empty prompt");
-  f.add("size", size, "height and width in pixels");
-  f.add("frames", frames, "frames of a window, 4k + 1").at_least(1);
+  const auto single = [this] { return buckets.empty(); };
+  const auto mixed = [this] { return !buckets.empty(); };
+  f.add("size", size, "height and width in pixels").only("without data.buckets", single);
+  f.add("frames", frames, "frames of a window, 4k + 1").at_least(1).only("without data.buckets", single);
+  f.list("buckets", buckets,
+         "list of {size: [height, width], frames} in place of size and frames: each clip goes to the one whose aspect "
+         "ratio is nearest of those it is large and long enough for, or is dropped; cache and sample use the first")
+      .only("with at least one bucket in it", mixed);
+  f.add("upscale", upscale, "clips that are smaller than a bucket may be enlarged for it")
+      .only("with data.buckets", mixed);
   f.add("fps", fps, "frames a second after resampling").above(0);
   f.add("stride", stride, "frames between the starts of windows; 0 = the window's length").at_least(0);
   f.add("max_windows", max_windows, "windows taken of one clip; 0 = all").at_least(0);
@@ -24,11 +55,35 @@ void DataConfig::fields(config::Fields& f) {
 }
 
 void DataConfig::validate() const {
-  require(size.size() == 2 && size[0] >= 16 && size[1] >= 16 && size[0] % 16 == 0 && size[1] % 16 == 0, [&] {
-    return cat("data.size: found ", shape_string(size), ", expected [height, width], both multiples of 16");
-  });
-  require(frames % 4 == 1,
-          [&] { return cat("data.frames: found ", frames, ", expected 4k + 1, such as ", frames / 4 * 4 + 1); });
+  if (buckets.empty()) {
+    check_size("data.size", size);
+    check_frames("data.frames", frames);
+  }
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    const std::string key = cat("data.buckets[", i, "]");
+    check_size(key + ".size", buckets[i].size);
+    check_frames(key + ".frames", buckets[i].frames);
+    for (std::size_t j = 0; j < i; ++j)
+      require(buckets[j].size != buckets[i].size || buckets[j].frames != buckets[i].frames, [&] {
+        return cat(key, ": found ", shape_string(buckets[i].size), " with ", buckets[i].frames,
+                   " frames, expected another bucket than data.buckets[", j, "]; remove one of the two");
+      });
+  }
+}
+
+void DataConfig::resolve() {
+  if (buckets.empty()) return;
+  size = buckets.front().size;
+  frames = buckets.front().frames;
+}
+
+DataConfig DataConfig::of_bucket(std::size_t bucket) const {
+  DataConfig out = *this;
+  out.buckets.clear();
+  if (buckets.empty()) return out;
+  out.size = buckets.at(bucket).size;
+  out.frames = buckets.at(bucket).frames;
+  return out;
 }
 
 }  // namespace rehyat::data

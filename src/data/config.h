@@ -10,13 +10,23 @@ namespace rehyat::data {
 
 enum class ShortClips { drop, bounce };
 
+/// One size and length of windows, where clips of many are mixed.
+struct BucketConfig {
+  std::vector<std::int64_t> size = {480, 832};  ///< height, width
+  std::int64_t frames = 81;                     ///< 4k + 1
+
+  void fields(config::Fields& f);
+};
+
 /// The `data` section: which videos become which latents.
 struct DataConfig {
-  std::filesystem::path videos;                 ///< a folder, searched recursively
-  std::filesystem::path captions;               ///< JSONL or CSV; empty: a .txt beside each video
+  std::filesystem::path videos;                 ///< a folder, searched recursively, or tars (see clip_list.h)
+  std::filesystem::path captions;               ///< JSONL, CSV or videos2caption.json; empty: beside each video
   bool allow_missing_captions = false;          ///< such clips get the empty prompt
   std::vector<std::int64_t> size = {480, 832};  ///< height, width
   std::int64_t frames = 81;                     ///< 4k + 1
+  std::vector<BucketConfig> buckets;            ///< in place of size and frames
+  bool upscale = false;                         ///< clips that are smaller than a bucket may be enlarged for it
   double fps = 16;
   std::int64_t stride = 0;                    ///< frames between the starts of windows; 0 = the window's length
   std::int64_t max_windows = 0;               ///< of one clip; 0 = all
@@ -29,6 +39,11 @@ struct DataConfig {
 
   void fields(config::Fields& f);
   void validate() const;
+  /// With buckets, makes size and frames those of the first one: what is sampled and cached.
+  void resolve();
+  std::size_t bucket_count() const { return buckets.empty() ? 1 : buckets.size(); }
+  /// The settings for the clips of one bucket: its size and frames, no buckets.
+  DataConfig of_bucket(std::size_t bucket) const;
   std::int64_t window_stride() const { return stride > 0 ? stride : frames; }
 };
 

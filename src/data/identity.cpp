@@ -1,17 +1,17 @@
 #include "data/identity.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/atomic_file.h"
+#include "core/error.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/strings.h"
-#include "data/clips.h"
 
 namespace rehyat::data {
 namespace {
@@ -26,42 +26,38 @@ json content_settings(const DataConfig& config) {
   json settings = config::to_json(config);
   for (const char* key : {"videos", "captions", "allow_missing_captions", "max_bad_share", "clips_per_shard"})
     settings.erase(key);
-  settings["stride"] = config.window_stride();
+  // With buckets 0 stands for as many lengths as there are.
+  if (config.buckets.empty()) settings["stride"] = config.window_stride();
   return settings;
 }
 
 /// Adds `bytes` of the file from `at` on; false when they cannot be read.
-bool add_part(Hasher& hasher, int file, std::uint64_t at, std::uint64_t bytes) {
+bool add_part(Hasher& hasher, const FileBytes& file, std::uint64_t at, std::uint64_t bytes) {
   std::string buffer(static_cast<std::size_t>(bytes), '\0');
-  std::size_t have = 0;
-  while (have < buffer.size()) {
-    const ssize_t count = ::pread(file, buffer.data() + have, buffer.size() - have, static_cast<off_t>(at + have));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    have += static_cast<std::size_t>(count);
-  }
+  if (file.read(at, buffer.data(), buffer.size()) != static_cast<std::ptrdiff_t>(buffer.size())) return false;
   hasher.update(buffer);
   return true;
 }
 
 }  // namespace
 
-std::string clip_checksum(const std::filesystem::path& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return kUnreadable;
-  struct stat info = {};
-  bool good = ::fstat(file, &info) == 0;
-  const auto size = static_cast<std::uint64_t>(info.st_size);
-  Hasher hasher;
-  hasher.update(cat(size, '\n'));
-  if (good && size <= 3 * kPart) {
-    good = add_part(hasher, file, 0, size);
-  } else if (good) {
-    for (const std::uint64_t at : {std::uint64_t{0}, (size - kPart) / 2, size - kPart})
-      good = good && add_part(hasher, file, at, kPart);
+std::string clip_checksum(const ClipFile& clip) {
+  try {
+    const FileBytes file(clip.path);
+    const std::uint64_t size = clip.whole() ? file.size() : clip.bytes;
+    Hasher hasher;
+    hasher.update(cat(size, '\n'));
+    bool good = true;
+    if (size <= 3 * kPart) {
+      good = add_part(hasher, file, clip.offset, size);
+    } else {
+      for (const std::uint64_t at : {std::uint64_t{0}, (size - kPart) / 2, size - kPart})
+        good = good && add_part(hasher, file, clip.offset + at, kPart);
+    }
+    return good ? hasher.digest() : kUnreadable;
+  } catch (const UserError&) {
+    return kUnreadable;
   }
-  ::close(file);
-  return good ? hasher.digest() : kUnreadable;
 }
 
 std::string file_state(const std::filesystem::path& path) {
@@ -82,8 +78,19 @@ ChecksumMemory::ChecksumMemory(std::filesystem::path path, Checksum checksum)
   }
 }
 
-std::string ChecksumMemory::at(const std::filesystem::path& clip) {
-  const std::string name = std::filesystem::absolute(clip).lexically_normal().string(), state = file_state(clip);
+std::string ChecksumMemory::name_of(const ClipFile& clip) {
+  const std::string path = std::filesystem::absolute(clip.path).lexically_normal().string();
+  return clip.whole() ? path : cat(path, '#', clip.offset, '+', clip.bytes);
+}
+
+void ChecksumMemory::remember(const ClipFile& clip, const std::string& checksum) {
+  used_[name_of(clip)] = {file_state(clip.path), checksum};
+}
+
+std::string ChecksumMemory::at(const ClipFile& clip) {
+  const std::string name = name_of(clip), state = file_state(clip.path);
+  const auto asked = used_.find(name);
+  if (asked != used_.end() && !state.empty() && asked->second.state == state) return asked->second.checksum;
   const auto known = known_.find(name);
   const bool same = known != known_.end() && !state.empty() && known->second.state == state;
   Known& used = used_[name];
@@ -99,18 +106,75 @@ void ChecksumMemory::save() const {
   write_file_atomic(path_, list.dump(0, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
-ClipList list_clips(const DataConfig& config) {
-  ClipList clips;
-  clips.videos = list_videos(config.videos);
-  clips.captions = Captions::load({config.videos, config.captions, config.allow_missing_captions}, clips.videos);
-  return clips;
+void share_checksums(const ClipList& clips, ChecksumMemory& memory, const dist::Communicator& world) {
+  const auto rank = static_cast<std::size_t>(world.rank()), size = static_cast<std::size_t>(world.size());
+  json mine = json::array();
+  for (std::size_t i = rank; i < clips.files.size(); i += size) mine.push_back(memory.at(clips.files[i]));
+  const std::vector<std::string> all = world.all_gather(mine.dump());
+  for (std::size_t other = 0; other < size; ++other) {
+    const json theirs = parse_json(all[other], "checksums");
+    for (std::size_t i = other, at = 0; i < clips.files.size() && at < theirs.size(); i += size, ++at)
+      memory.remember(clips.files[i], theirs[at]);
+  }
+}
+
+ClipMarks clip_marks(const ClipList& clips, ChecksumMemory& memory) {
+  ClipMarks marks;
+  for (std::size_t i = 0; i < clips.videos.size(); ++i) {
+    const std::string& video = clips.videos[i];
+    const json caption = {clips.captions.at(video), clips.captions.group(video)};
+    marks[video] = {memory.at(clips.files[i]), hash_text(caption.dump())};
+  }
+  return marks;
+}
+
+void save_clip_marks(const std::filesystem::path& path, const ClipMarks& marks) {
+  json list = json::object();
+  for (const auto& [clip, mark] : marks) list[clip] = {mark.first, mark.second};
+  write_file_atomic(path, list.dump(0) + "\n");
+}
+
+std::string clip_changes(const std::filesystem::path& saved, const ClipMarks& now) {
+  if (!std::filesystem::exists(saved)) return "";
+  const json before = parse_json_if(read_file(saved)).value_or(json());
+  if (!before.is_object()) return "";
+  std::vector<std::string> fresh, content, caption, gone;
+  for (const auto& [clip, mark] : now) {
+    const auto was = before.find(clip);
+    if (was == before.end()) {
+      fresh.push_back(clip);
+    } else if (!was->is_array() || was->size() != 2) {
+      return "";
+    } else if ((*was)[0] != mark.first) {
+      content.push_back(clip);
+    } else if ((*was)[1] != mark.second) {
+      caption.push_back(clip);
+    }
+  }
+  for (const auto& [clip, mark] : before.items())
+    if (!now.contains(clip)) gone.push_back(clip);
+  std::vector<std::string> parts;
+  const auto say = [&](std::vector<std::string>& clips, const char* what) {
+    constexpr std::size_t kNamed = 3;
+    if (clips.empty()) return;
+    const std::size_t count = clips.size();
+    clips.resize(std::min(count, kNamed));
+    parts.push_back(
+        cat(count, count == 1 ? " clip " : " clips ", what, " (", join(clips, ", "), count > kNamed ? " …)" : ")"));
+  };
+  say(fresh, "new");
+  say(content, "with another content");
+  say(caption, "with another caption or group");
+  say(gone, "gone");
+  return join(parts, ", ");
 }
 
 Identity dataset_identity(const DataConfig& config, const ClipList& clips, const VideoCodec& codec,
                           const TextEncoder& text, std::uint64_t seed, ChecksumMemory& memory) {
   Hasher files, captions;
-  for (const std::string& video : clips.videos) {
-    files.update(cat(video, '\n', memory.at(config.videos / video), '\n'));
+  for (std::size_t i = 0; i < clips.videos.size(); ++i) {
+    const std::string& video = clips.videos[i];
+    files.update(cat(video, '\n', memory.at(clips.files[i]), '\n'));
     // As JSON, because captions may hold any character.
     captions.update(json{video, clips.captions.at(video), clips.captions.group(video)}.dump() + "\n");
   }

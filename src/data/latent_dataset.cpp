@@ -23,14 +23,21 @@ LatentDataset::LatentDataset(std::filesystem::path folder, const Identity& ident
     for (const json& shard : content.at("shards")) shards.push_back({shard.at("file"), shard.at("bytes")});
     captions_ = content.at("captions").get<std::vector<std::string>>();
     text.push_back({content.at("text").at("file"), content.at("text").at("bytes")});
+    if (content.contains("table")) buckets_ = content.at("table").at("buckets").size();
+    train_of_.resize(buckets_);
+    validation_of_.resize(buckets_);
     for (const json& sample : content.at("samples")) {
-      Entry entry{sample.at("shard"), sample.at("index"), sample.at("clip"), sample.at("caption")};
-      require(entry.shard < shards.size() && entry.caption < captions_.size(), [&] {
+      const std::size_t bucket = content.contains("table") ? sample.at("bucket").get<std::size_t>() : 0;
+      Entry entry{sample.at("shard"), sample.at("index"), sample.at("clip"), sample.at("caption"), bucket};
+      require(entry.shard < shards.size() && entry.caption < captions_.size() && bucket < buckets_, [&] {
         return (folder_ / "manifest.json").string() +
-               ": found a sample of a shard or caption that is not listed; "
+               ": found a sample of a shard, caption or bucket that is not listed; "
                "remove the folder and run `rehyat prepare` again";
       });
-      (sample.at("validation").get<bool>() ? validation_ : train_).push_back(std::move(entry));
+      const bool held_out = sample.at("validation").get<bool>();
+      auto& list = held_out ? validation_ : train_;
+      (held_out ? validation_of_ : train_of_)[bucket].push_back(static_cast<std::int64_t>(list.size()));
+      list.push_back(std::move(entry));
     }
   } catch (const json::exception&) {
     throw UserError({(folder_ / "manifest.json").string(), "a manifest that lacks values", "one of a prepared dataset",

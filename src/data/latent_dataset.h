@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -27,6 +29,14 @@ class LatentDataset {
   LatentDataset(std::filesystem::path folder, const Identity& identity);
 
   std::int64_t size(Split split) const;
+  /// With buckets: how many there are, and the samples of one, ascending. Without, all are of bucket 0.
+  std::size_t buckets() const { return buckets_; }
+  std::size_t bucket(Split split, std::int64_t i) const {
+    return entries(split).at(static_cast<std::size_t>(i)).bucket;
+  }
+  const std::vector<std::int64_t>& of_bucket(Split split, std::size_t bucket) const {
+    return (split == Split::train ? train_of_ : validation_of_).at(bucket);
+  }
   /// The i-th sample of a split, checksums verified.
   LatentSample get(Split split, std::int64_t i) const;
   /// The source clip of the i-th sample; reads nothing.
@@ -44,6 +54,7 @@ class LatentDataset {
     std::int64_t index;
     std::string clip;
     std::size_t caption;
+    std::size_t bucket = 0;
   };
   const std::vector<Entry>& entries(Split split) const { return split == Split::train ? train_ : validation_; }
   at::Tensor text(std::size_t caption) const;
@@ -54,6 +65,8 @@ class LatentDataset {
   mutable std::map<std::size_t, at::Tensor> text_;  ///< by caption; emptied when it grows too large
   std::vector<std::string> captions_;
   std::vector<Entry> train_, validation_;
+  std::size_t buckets_ = 1;
+  std::vector<std::vector<std::int64_t>> train_of_, validation_of_;  ///< of each bucket
 };
 
 }  // namespace rehyat::data

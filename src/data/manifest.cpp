@@ -1,5 +1,7 @@
 #include "data/manifest.h"
 
+#include <map>
+
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -19,6 +21,36 @@ json parse(const std::filesystem::path& path) {
   limits.bytes = kLargest;
   limits.hint = "remove the folder and make it again";
   return read_json(path, limits);
+}
+
+/// How a value of an identity is called where the user sets it.
+std::string name_of(const std::string& prefix, const std::string& key) {
+  if (!prefix.empty()) return prefix + "." + key;
+  static const std::map<std::string, std::string> names = {{"settings", "data"},
+                                                           {"files", "videos (their names and contents)"},
+                                                           {"captions", "captions (and groups)"},
+                                                           {"codec", "video codec"},
+                                                           {"text_encoder", "text encoder"},
+                                                           {"seed", "run.seed"}};
+  const auto known = names.find(key);
+  return known == names.end() ? key : known->second;
+}
+
+void add_differences(const json& found, const json& expected, const std::string& prefix,
+                     std::vector<std::string>& out) {
+  const auto look = [&](const std::string& key, const json& was, const json& wanted) {
+    const std::string name = name_of(prefix, key);
+    if (was.is_object() && wanted.is_object()) {
+      add_differences(was, wanted, name, out);
+    } else if (was.dump() != wanted.dump()) {
+      const auto text = [](const json& value) { return value.is_discarded() ? "nothing" : value.dump(); };
+      out.push_back(cat(name, ": found ", text(was), ", expected ", text(wanted)));
+    }
+  };
+  const json nothing(json::value_t::discarded);
+  for (const auto& [key, value] : expected.items()) look(key, found.contains(key) ? found[key] : nothing, value);
+  for (const auto& [key, value] : found.items())
+    if (!expected.contains(key)) look(key, value, nothing);
 }
 
 }  // namespace
@@ -49,15 +81,14 @@ json read_manifest(const std::filesystem::path& folder) {
   return manifest;
 }
 
+std::vector<std::string> identity_differences(const Identity& found, const Identity& expected) {
+  std::vector<std::string> out;
+  add_differences(found, expected, "", out);
+  return out;
+}
+
 void require_same_identity(const Identity& found, const Identity& expected, const std::string& where) {
-  std::vector<std::string> differences;
-  for (const auto& [key, value] : expected.items()) {
-    const std::string was = found.contains(key) ? found[key].dump() : "nothing";
-    if (was != value.dump()) differences.push_back(cat(key, ": found ", was, ", expected ", value.dump()));
-  }
-  for (const auto& [key, value] : found.items()) {
-    if (!expected.contains(key)) differences.push_back(cat(key, ": found ", value.dump(), ", expected nothing"));
-  }
+  const std::vector<std::string> differences = identity_differences(found, expected);
   require(differences.empty(), [&] {
     return cat(where, " was made from something else (", join(differences, "; "),
                "); use another folder or remove this one");

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace rehyat::data {
 
@@ -18,6 +19,9 @@ void write_manifest(const std::filesystem::path& folder, const Identity& identit
 
 /// Reads it back: {"identity", "content"}. Throws UserError when it is missing or damaged.
 nlohmann::ordered_json read_manifest(const std::filesystem::path& folder);
+
+/// "data.size: found [64,64], expected [80,80]" for each value that differs; settings are named as in the config.
+std::vector<std::string> identity_differences(const Identity& found, const Identity& expected);
 
 /// Throws UserError that names each value that differs.
 void require_same_identity(const Identity& found, const Identity& expected, const std::string& where);

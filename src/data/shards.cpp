@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "data/buckets.h"
 #include "data/hdf5_file.h"
 #include "data/video.h"
 #include "data/windows.h"
@@ -22,27 +23,23 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-/// Why a clip was set aside.
-struct Verdict {
-  std::string reason;
-  bool again = false;  ///< not the clip's fault for certain: try it at the next start
-};
-
 /// What decoding and encoding of one clip may throw without ending the run.
 template <typename Work>
-std::optional<Verdict> attempt(const std::filesystem::path& clip, Work&& work) {
+std::optional<Verdict> attempt(const ClipFile& clip, Work&& work) {
   try {
     work();
     return {};
   } catch (const PassingFailure& error) {
-    return Verdict{error.what(), true};
+    return Verdict{error.what(), true, {}};
+  } catch (const ShortClip& error) {
+    return Verdict{error.what(), false, error.pictures};
   } catch (const UserError& error) {
-    return Verdict{error.what(), false};
+    return Verdict{error.what(), false, {}};
   } catch (const std::bad_alloc&) {
-    return Verdict{cat(clip.string(), ": found too little memory for a window, expected enough"), true};
+    return Verdict{cat(clip.shown(), ": found too little memory for a window, expected enough"), true, {}};
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    return Verdict{cat(clip.string(), ": ", text.substr(0, text.find('\n'))), true};
+    return Verdict{cat(clip.shown(), ": ", text.substr(0, text.find('\n'))), true, {}};
   }
 }
 
@@ -55,7 +52,9 @@ Shards::Shards(const DataConfig& config, const ClipList& clips, VideoCodec& code
       codec_(codec),
       seed_(seed),
       folder_(std::move(folder)),
-      clips_per_shard_(static_cast<std::size_t>(clips_per_shard)) {}
+      clips_per_shard_(static_cast<std::size_t>(clips_per_shard)) {
+  for (std::size_t bucket = 0; bucket < config.bucket_count(); ++bucket) of_bucket_.push_back(config.of_bucket(bucket));
+}
 
 std::size_t Shards::count() const {
   return (clips_.videos.size() + clips_per_shard_ - 1) / clips_per_shard_;
@@ -90,57 +89,106 @@ bool Shards::done(std::size_t shard) const {
   if (!list.is_object() || list.value("library", "") != video_library_version() || !list.contains("clips"))
     return false;
   return std::ranges::all_of(list["clips"], [&](const json& clip) {
-    return clip.is_object() && !clip.value("again", true) &&
-           clip.value("state", "") == file_state(config_.videos / clip.value("file", ""));
+    const ClipFile* file = clip.is_object() ? clips_.find(clip.value("file", "")) : nullptr;
+    return file && !clip.value("again", true) && clip.value("state", "") == file_state(file->path);
   });
 }
 
-void Shards::write(std::size_t shard, Times& times, Progress& progress, const dist::Communicator& world) const {
+/// A shard while it is written.
+struct Shards::Draft {
+  explicit Draft(const std::filesystem::path& path) : file(path) {}
+
+  /// Damage may show after some windows: takes them back.
+  void back_to(std::int64_t before) {
+    while (index > before) file.remove(cat("latents/", --index));
+    entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(before), entries.end());
+  }
+
+  Hdf5Writer file;
+  json entries = json::array(), dropped = json::array(), bad = json::array(), states = json::array();
+  std::int64_t index = 0;
+};
+
+void Shards::write(std::size_t shard, Throughput& throughput, const dist::Communicator& world) const {
   // What was tried is saved before the shard: killed in between, no old shard may pass for what the list says.
   std::filesystem::remove(path(shard));
-  Hdf5Writer file(path(shard));
-  json entries = json::array(), bad = json::array(), states = json::array();
-  std::int64_t index = 0;
+  Draft draft(path(shard));
   for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
+    one_clip(clip, draft, throughput, world);
+    throughput.clip_done(clips_.videos[clip]);
+  }
+  constexpr auto replace = json::error_handler_t::replace;
+  draft.file.attribute("entries", draft.entries.dump());
+  draft.file.attribute("quarantine", draft.bad.dump(-1, ' ', false, replace));
+  if (!config_.buckets.empty()) draft.file.attribute("dropped", draft.dropped.dump(-1, ' ', false, replace));
+  if (draft.bad.empty()) {
+    std::filesystem::remove(tried(shard));
+  } else {
+    write_file_atomic(tried(shard), json{{"library", video_library_version()}, {"clips", draft.states}}.dump(1) + "\n");
+  }
+  draft.file.commit();
+}
+
+void Shards::one_clip(std::size_t clip, Draft& draft, Throughput& throughput, const dist::Communicator& world) const {
+  const std::string state = file_state(clips_.files[clip].path);
+  const std::int64_t before = draft.index;
+  const std::optional<Verdict> verdict = config_.buckets.empty() ? windows(clip, 0, draft, throughput, world)
+                                                                 : in_a_bucket(clip, draft, throughput, world);
+  if (!verdict) return;
+  draft.back_to(before);
+  draft.bad.push_back({{"file", clips_.videos[clip]}, {"reason", verdict->reason}});
+  draft.states.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", verdict->again}});
+  log::warn("clip set aside: ", verdict->reason);
+}
+
+/// Looks for the clip's bucket, and again where it turns out to be shorter than its container says.
+std::optional<Verdict> Shards::in_a_bucket(std::size_t clip, Draft& draft, Throughput& throughput,
+                                           const dist::Communicator& world) const {
+  const std::int64_t before = draft.index;
+  ClipShape shape;
+  std::optional<Verdict> verdict =
+      attempt(clips_.files[clip], [&] { shape = shape_of(probe_video(clips_.files[clip]), config_.fps); });
+  while (!verdict) {
+    const BucketChoice choice = choose_bucket(config_, shape);
+    if (!choice.bucket) {
+      draft.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.why}, {"reason", choice.reason}});
+      log::debug("clip dropped: ", clips_.videos[clip], ": ", choice.reason);
+      return {};
+    }
+    verdict = windows(clip, *choice.bucket, draft, throughput, world);
+    // Each turn the clip gets shorter.
+    if (!verdict || !verdict->count || *verdict->count >= shape.pictures) return verdict;
+    draft.back_to(before);
+    shape.pictures = *verdict->count;
+    verdict.reset();
+  }
+  return verdict;
+}
+
+/// Writes the windows of a clip; returns why it cannot be used.
+std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Draft& draft, Throughput& throughput,
+                                       const dist::Communicator& world) const {
+  std::optional<ClipWindows> windows;
+  std::vector<at::Tensor> latents;
+  std::optional<Verdict> verdict;
+  do {
     world.poll();
     if (stop_requested())
       throw Stopped("prepare stopped; start the same command again to go on with the shards that are left");
-    const std::filesystem::path video = config_.videos / clips_.videos[clip];
-    const std::string state = file_state(video);
-    const std::int64_t before = index;
-    std::optional<ClipWindows> windows;
-    std::vector<at::Tensor> latents;
-    std::optional<Verdict> verdict;
-    do {
-      verdict = attempt(video, [&] {
-        if (!windows) windows.emplace(config_, codec_, seed_, video, clip);
-        latents = windows->next();
-      });
-      if (verdict) break;
-      // Outside of the attempt: a full disk is no fault of the clip.
-      for (const at::Tensor& window : latents) file.write(cat("latents/", index++), window);
-    } while (!latents.empty());
-    if (windows) {
-      times.decode += windows->decode_seconds();
-      times.codec += windows->codec_seconds();
+    verdict = attempt(clips_.files[clip], [&] {
+      if (!windows) windows.emplace(of_bucket_[bucket], codec_, seed_, clips_.files[clip], clip);
+      latents = windows->next();
+    });
+    if (verdict) break;
+    // Outside of the attempt: a full disk is no fault of the clip.
+    for (const at::Tensor& window : latents) {
+      draft.file.write(cat("latents/", draft.index++), window);
+      draft.entries.push_back({{"clip", clip}});
+      if (!config_.buckets.empty()) draft.entries.back()["bucket"] = bucket;
     }
-    if (verdict) {
-      while (index > before) file.remove(cat("latents/", --index));  // damage may show after some windows
-      bad.push_back({{"file", clips_.videos[clip]}, {"reason", verdict->reason}});
-      states.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", verdict->again}});
-      log::warn("clip set aside: ", verdict->reason);
-    }
-    for (std::int64_t i = before; i < index; ++i) entries.push_back({{"clip", clip}});
-    progress.advance(1, clips_.videos[clip]);
-  }
-  file.attribute("entries", entries.dump());
-  file.attribute("quarantine", bad.dump(-1, ' ', false, json::error_handler_t::replace));
-  if (bad.empty()) {
-    std::filesystem::remove(tried(shard));
-  } else {
-    write_file_atomic(tried(shard), json{{"library", video_library_version()}, {"clips", states}}.dump(1) + "\n");
-  }
-  file.commit();
+  } while (!latents.empty());
+  if (windows) throughput.spent(windows->decode_seconds(), windows->codec_seconds());
+  return verdict;
 }
 
 std::int64_t shard_size(const std::filesystem::path& folder, std::int64_t wanted) {

@@ -3,26 +3,31 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
-#include "core/progress.h"
 #include "data/config.h"
 #include "data/encoders.h"
 #include "data/identity.h"
+#include "data/throughput.h"
 #include "dist/communicator.h"
 
 namespace rehyat::data {
 
-/// Seconds spent on decoding and in the codec.
-struct Times {
-  double decode = 0, codec = 0;
+/// Why a clip was set aside.
+struct Verdict {
+  std::string reason;
+  bool again = false;                 ///< not the clip's fault for certain: try it at the next start
+  std::optional<std::int64_t> count;  ///< it is too short, with so many pictures
 };
 
 /// The shards of a dataset: groups of clips in their order, each an HDF5 file of latents that one rank writes whole.
 ///
 /// A clip that cannot be used is noted in its shard with the reason, and beside the shard, in NAME.tried.json, the
 /// state that its file was in: where that, or the library that decodes, is another one by the next start, and where
-/// memory or libtorch failed, the shard is made again.
+/// memory or libtorch failed, the shard is made again. With buckets the shard also says which one each window is of,
+/// and lists the clips that fit none.
 class Shards {
  public:
   Shards(const DataConfig& config, const ClipList& clips, VideoCodec& codec, std::uint64_t seed,
@@ -35,14 +40,21 @@ class Shards {
   bool done(std::size_t shard) const;
   /// Throws UserError when the file cannot be written, Stopped when the run shall stop; what is wrong with a clip is
   /// only noted.
-  void write(std::size_t shard, Times& times, Progress& progress, const dist::Communicator& world) const;
+  void write(std::size_t shard, Throughput& throughput, const dist::Communicator& world) const;
 
  private:
+  struct Draft;
+  void one_clip(std::size_t clip, Draft& draft, Throughput& throughput, const dist::Communicator& world) const;
+  std::optional<Verdict> in_a_bucket(std::size_t clip, Draft& draft, Throughput& throughput,
+                                     const dist::Communicator& world) const;
+  std::optional<Verdict> windows(std::size_t clip, std::size_t bucket, Draft& draft, Throughput& throughput,
+                                 const dist::Communicator& world) const;
   std::size_t first(std::size_t shard) const;
   std::size_t last(std::size_t shard) const;
   std::filesystem::path tried(std::size_t shard) const;
 
   const DataConfig& config_;
+  std::vector<DataConfig> of_bucket_;
   const ClipList& clips_;
   VideoCodec& codec_;
   std::uint64_t seed_;

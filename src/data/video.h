@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "data/clip_file.h"
 
 namespace rehyat::data {
 
@@ -23,8 +24,8 @@ struct VideoInfo {
 /// Version of the library that reads and writes videos; "none" in a build without one.
 std::string video_library_version();
 
-/// What the first video stream of the file is. Throws UserError with the path and the reason.
-VideoInfo probe_video(const std::filesystem::path& path);
+/// What the first video stream of the clip is. Throws UserError with the clip and the reason.
+VideoInfo probe_video(const ClipFile& clip);
 
 /// The system and not the clip is at fault (memory, open files, a disk that does not answer): another try may succeed.
 class PassingFailure : public UserError {
@@ -41,11 +42,12 @@ struct PictureSize {
 
 /// Plays a clip from its start at a fixed rate, one picture after the other, so that memory does not grow with the
 /// clip. Picture i is the source frame that is on the screen at time i / fps, so that variable frame rates keep their
-/// speed. Throws UserError with the path and the reason: not a video, no video stream, damaged, cut short, a jump of
-/// over 10 s in the time stamps; PassingFailure where the system is at fault.
+/// speed. A member of an archive is read where it lies. Throws UserError with the clip and the reason: not a video, no
+/// video stream, damaged, cut short, a jump of over 10 s in the time stamps; PassingFailure where the system is at
+/// fault.
 class ClipReader {
  public:
-  ClipReader(const std::filesystem::path& path, double fps, std::vector<PictureSize> sizes);
+  ClipReader(const ClipFile& clip, double fps, std::vector<PictureSize> sizes);
   ~ClipReader();
   ClipReader(const ClipReader&) = delete;
   ClipReader& operator=(const ClipReader&) = delete;
@@ -63,7 +65,7 @@ class ClipReader {
 
 /// The pictures of a clip, uint8 RGB [F, height, width, 3], as ClipReader has them. `max_frames` 0 decodes the whole
 /// clip, up to 64 GiB.
-at::Tensor decode_clip(const std::filesystem::path& path, double fps, std::int64_t max_frames, std::int64_t height,
+at::Tensor decode_clip(const ClipFile& clip, double fps, std::int64_t max_frames, std::int64_t height,
                        std::int64_t width);
 
 /// Writes uint8 RGB [F, H, W, 3], H and W even, as an MP4 (H.264 where FFmpeg has libx264, else MPEG-4). Whole or

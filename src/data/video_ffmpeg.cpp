@@ -107,8 +107,8 @@ std::string video_library_version() {
 
 void require_video_library() {}
 
-VideoInfo probe_video(const std::filesystem::path& path) {
-  Input input(path);
+VideoInfo probe_video(const ClipFile& clip) {
+  Input input(clip);
   const AVStream& stream = input.stream();
   VideoInfo info;
   info.codec = avcodec_get_name(stream.codecpar->codec_id);
@@ -132,8 +132,8 @@ VideoInfo probe_video(const std::filesystem::path& path) {
 }
 
 struct ClipReader::State {
-  State(const std::filesystem::path& path, double rate, const std::vector<PictureSize>& sizes)
-      : fps(rate), input(path), reader(input), current(av_frame_alloc()), following(av_frame_alloc()) {
+  State(const ClipFile& clip, double rate, const std::vector<PictureSize>& sizes)
+      : fps(rate), input(clip), reader(input), current(av_frame_alloc()), following(av_frame_alloc()) {
     // Half a tick, because stamps are rounded to ticks; less where ticks are as coarse as frames.
     slack = std::min(0.5 * input.tick(), 6e-4) + 1e-9;
     for (const PictureSize& size : sizes) scalers.emplace_back(input, size);
@@ -160,14 +160,14 @@ struct ClipReader::State {
   std::vector<at::Tensor> pictures;  ///< of the current frame, undefined until they are asked for
 };
 
-ClipReader::ClipReader(const std::filesystem::path& path, double fps, std::vector<PictureSize> sizes) {
+ClipReader::ClipReader(const ClipFile& clip, double fps, std::vector<PictureSize> sizes) {
   require(std::isfinite(fps) && fps > 0, [&] { return cat("fps: found ", fps, ", expected a positive number"); });
   for (const auto& [height, width] : sizes) {
     require(height > 0 && width > 0 && height <= kMaxPixels / width, [&, h = height, w = width] {
       return cat("size: found ", h, "x", w, ", expected a positive height and width");
     });
   }
-  state_ = std::make_unique<State>(path, fps, sizes);
+  state_ = std::make_unique<State>(clip, fps, sizes);
 }
 
 ClipReader::~ClipReader() = default;
@@ -188,14 +188,14 @@ at::Tensor ClipReader::picture(std::size_t size) {
   return picture;
 }
 
-at::Tensor decode_clip(const std::filesystem::path& path, double fps, std::int64_t max_frames, std::int64_t height,
+at::Tensor decode_clip(const ClipFile& file, double fps, std::int64_t max_frames, std::int64_t height,
                        std::int64_t width) {
   require(max_frames >= 0, [&] { return cat("frames: found ", max_frames, ", expected 0 (all) or more"); });
-  ClipReader clip(path, fps, {{height, width}});
+  ClipReader clip(file, fps, {{height, width}});
   std::vector<at::Tensor> out;
   while ((max_frames == 0 || static_cast<std::int64_t>(out.size()) < max_frames) && clip.next()) {
     if (static_cast<std::int64_t>(out.size() + 1) > kMaxBytes / (height * width * 3))
-      av::fail(path.string(), cat("over ", human_bytes(kMaxBytes), " of pictures at ", fps, " frames per second"),
+      av::fail(file.shown(), cat("over ", human_bytes(kMaxBytes), " of pictures at ", fps, " frames per second"),
                "a shorter clip");
     out.push_back(clip.picture());
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -38,19 +39,53 @@ std::string containers() {
 
 }  // namespace
 
-Input::Input(const std::filesystem::path& path) : path_(path.string()) {
+MemberIo::MemberIo(const ClipFile& clip) : file_(clip.path), first_(clip.offset), bytes_(clip.bytes) {
+  constexpr int kBuffer = 1 << 15;
+  auto* buffer = static_cast<unsigned char*>(av_malloc(kBuffer));
+  if (buffer) context_ = avio_alloc_context(buffer, kBuffer, 0, this, &MemberIo::read, nullptr, &MemberIo::seek);
+  if (context_) return;
+  av_free(buffer);
+  throw PassingFailure({clip.shown(), "too little memory to open it", "enough", ""});
+}
+
+MemberIo::~MemberIo() {
+  av_freep(&context_->buffer);  // FFmpeg may have put another one in place of ours
+  avio_context_free(&context_);
+}
+
+int MemberIo::read(void* self, std::uint8_t* to, int bytes) {
+  auto& io = *static_cast<MemberIo*>(self);
+  if (io.place_ >= io.bytes_ || bytes <= 0) return AVERROR_EOF;
+  const auto wanted = std::min(static_cast<std::uint64_t>(bytes), io.bytes_ - io.place_);
+  const std::ptrdiff_t have = io.file_.read(io.first_ + io.place_, to, static_cast<std::size_t>(wanted));
+  if (have < 0) return AVERROR(static_cast<int>(-have));
+  if (have == 0) return AVERROR_EOF;
+  io.place_ += static_cast<std::uint64_t>(have);
+  return static_cast<int>(have);
+}
+
+std::int64_t MemberIo::seek(void* self, std::int64_t offset, int whence) {
+  auto& io = *static_cast<MemberIo*>(self);
+  const auto size = static_cast<std::int64_t>(io.bytes_);
+  whence &= ~AVSEEK_FORCE;
+  if (whence == AVSEEK_SIZE) return size;
+  const std::int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? static_cast<std::int64_t>(io.place_) : size;
+  // Behind the end, as in a file: reading there finds nothing.
+  if (offset < -base || offset > std::numeric_limits<std::int64_t>::max() - base) return AVERROR(EINVAL);
+  io.place_ = static_cast<std::uint64_t>(base + offset);
+  return base + offset;
+}
+
+Input::Input(const ClipFile& clip) : path_(clip.shown()) {
   quiet();
-  check_file(path);
-  AVIOContext* io = nullptr;
-  // The protocol is named: a path may hold a colon.
-  int code = avio_open(&io, cat("file:", path_).c_str(), AVIO_FLAG_READ);
-  if (code < 0) failed(code, reason(code));
-  io_.reset(io);
+  check_file(clip);
+  AVIOContext* io = open_bytes(clip);
   format_ = avformat_alloc_context();
   format_->pb = io;
   format_->format_whitelist = av_strdup(containers().c_str());
-  format_->protocol_whitelist = av_strdup("none");                       // a demuxer may open nothing else
-  code = avformat_open_input(&format_, path.c_str(), nullptr, nullptr);  // frees the context when it fails
+  format_->protocol_whitelist = av_strdup("none");  // a demuxer may open nothing else
+  const std::string& name = clip.whole() ? path_ : clip.member;
+  const int code = avformat_open_input(&format_, name.c_str(), nullptr, nullptr);  // frees the context when it fails
   if (code < 0) failed(code, code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
   try {
     open_stream();
@@ -58,6 +93,19 @@ Input::Input(const std::filesystem::path& path) : path_(path.string()) {
     avformat_close_input(&format_);
     throw;
   }
+}
+
+AVIOContext* Input::open_bytes(const ClipFile& clip) {
+  if (!clip.whole()) {
+    member_ = std::make_unique<MemberIo>(clip);
+    return member_->context();
+  }
+  AVIOContext* io = nullptr;
+  // The protocol is named: a path may hold a colon.
+  const int code = avio_open(&io, cat("file:", path_).c_str(), AVIO_FLAG_READ);
+  if (code < 0) failed(code, reason(code));
+  io_.reset(io);
+  return io;
 }
 
 void Input::failed(int code, const std::string& why) const {
@@ -94,7 +142,7 @@ bool Input::read(AVPacket& packet) {
 void Input::check_complete() const {
   // Only MP4 lists where each frame lies. What an edit list leaves out is not read, so packets cannot be counted.
   if (!std::string_view(format_->iformat->name).starts_with("mov")) return;
-  const std::int64_t size = avio_size(io_.get());
+  const std::int64_t size = avio_size(format_->pb);
   const int entries = avformat_index_get_entries_count(stream_);
   std::int64_t missing = 0;
   for (int i = 0; i < entries; ++i) {
@@ -104,11 +152,16 @@ void Input::check_complete() const {
   if (size > 0 && missing > 0) broken(cat("a file cut short, with ", entries - missing, " of ", entries, " frames"));
 }
 
-void Input::check_file(const std::filesystem::path& path) const {
+void Input::check_file(const ClipFile& clip) {
+  const std::string path = clip.path.string();
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) fail(path_, "no such file", "a readable video");
-  if (!std::filesystem::is_regular_file(path, error)) fail(path_, "not a regular file", "a readable video");
-  if (std::filesystem::file_size(path, error) == 0) fail(path_, "an empty file", "a readable video");
+  if (!std::filesystem::exists(clip.path, error)) fail(path, "no such file", "a readable video");
+  if (!std::filesystem::is_regular_file(clip.path, error)) fail(path, "not a regular file", "a readable video");
+  const std::uint64_t bytes = std::filesystem::file_size(clip.path, error);
+  if ((clip.whole() ? bytes : clip.bytes) == 0) fail(clip.shown(), "an empty file", "a readable video");
+  if (!clip.whole() && (clip.offset > bytes || clip.bytes > bytes - clip.offset))
+    fail(clip.shown(), cat("a member that ends behind its archive of ", bytes, " bytes"), "a readable video",
+         "the archive was changed meanwhile");
 }
 
 void Input::open_stream() {

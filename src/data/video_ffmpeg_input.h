@@ -1,18 +1,37 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <memory>
 #include <string>
 
+#include "data/clip_file.h"
 #include "data/video_ffmpeg.h"
 
 /// Files and their frames through FFmpeg; internal to video_ffmpeg*.cpp.
 namespace rehyat::data::av {
 
+/// FFmpeg's view of a member of an archive: a file that begins at the member and ends with it.
+class MemberIo {
+ public:
+  explicit MemberIo(const ClipFile& clip);
+  ~MemberIo();
+  MemberIo(const MemberIo&) = delete;
+  MemberIo& operator=(const MemberIo&) = delete;
+  AVIOContext* context() const { return context_; }
+
+ private:
+  static int read(void* self, std::uint8_t* to, int bytes);
+  static std::int64_t seek(void* self, std::int64_t offset, int whence);
+
+  FileBytes file_;
+  std::uint64_t first_, bytes_, place_ = 0;
+  AVIOContext* context_ = nullptr;
+};
+
 /// An open file, its video stream and the stream's decoder.
 class Input {
  public:
-  explicit Input(const std::filesystem::path& path);
+  explicit Input(const ClipFile& clip);
   ~Input() { avformat_close_input(&format_); }
   Input(const Input&) = delete;
   Input& operator=(const Input&) = delete;
@@ -39,11 +58,13 @@ class Input {
   void check_complete() const;
 
  private:
-  void check_file(const std::filesystem::path& path) const;
+  static void check_file(const ClipFile& clip);
+  AVIOContext* open_bytes(const ClipFile& clip);
   void open_stream();
 
   std::string path_;
-  Owner<AVIOContext> io_;
+  Owner<AVIOContext> io_;             // of a whole file
+  std::unique_ptr<MemberIo> member_;  // else
   AVFormatContext* format_ = nullptr;
   AVStream* stream_ = nullptr;
   Owner<AVCodecContext> decoder_;

@@ -21,12 +21,12 @@ void require_video_library() {
   refuse("prepare");
 }
 
-VideoInfo probe_video(const std::filesystem::path& path) {
-  refuse(path.string());
+VideoInfo probe_video(const ClipFile& clip) {
+  refuse(clip.shown());
 }
 struct ClipReader::State {};
-ClipReader::ClipReader(const std::filesystem::path& path, double, std::vector<PictureSize>) {
-  refuse(path.string());
+ClipReader::ClipReader(const ClipFile& clip, double, std::vector<PictureSize>) {
+  refuse(clip.shown());
 }
 ClipReader::~ClipReader() = default;
 bool ClipReader::next() {
@@ -35,8 +35,8 @@ bool ClipReader::next() {
 at::Tensor ClipReader::picture(std::size_t) {
   refuse("video");
 }
-at::Tensor decode_clip(const std::filesystem::path& path, double, std::int64_t, std::int64_t, std::int64_t) {
-  refuse(path.string());
+at::Tensor decode_clip(const ClipFile& clip, double, std::int64_t, std::int64_t, std::int64_t) {
+  refuse(clip.shown());
 }
 void write_video(const std::filesystem::path& path, const at::Tensor&, double) {
   refuse(path.string());

@@ -25,12 +25,12 @@ std::vector<PictureSize> sizes_of(const DataConfig& config) {
 
 }  // namespace
 
-ClipWindows::ClipWindows(const DataConfig& config, VideoCodec& codec, std::uint64_t seed,
-                         const std::filesystem::path& video, std::size_t clip)
+ClipWindows::ClipWindows(const DataConfig& config, VideoCodec& codec, std::uint64_t seed, const ClipFile& video,
+                         std::size_t clip)
     : config_(config),
       codec_(codec),
       seed_(seed),
-      path_(video),
+      name_(video.shown()),
       clip_(clip),
       reader_(video, config.fps, sizes_of(config)) {}
 
@@ -67,10 +67,11 @@ bool ClipWindows::fill() {
 /// Plays a clip that is shorter than a window forwards and backwards until the window is full.
 void ClipWindows::bounce() {
   const auto count = static_cast<std::int64_t>(pictures_.size());
-  require(config_.short_clips == ShortClips::bounce && count >= 2, [&] {
-    return cat(path_.string(), ": found ", count, " frames at ", config_.fps, " fps, expected at least ",
-               config_.short_clips == ShortClips::bounce ? 2 : config_.frames);
-  });
+  const bool bounces = config_.short_clips == ShortClips::bounce;
+  if (!bounces || count < 2)
+    throw ShortClip(
+        {name_, cat(count, " frames at ", config_.fps, " fps"), cat("at least ", bounces ? 2 : config_.frames), ""},
+        count);
   const std::int64_t period = 2 * (count - 1);
   for (std::int64_t i = count; i < config_.frames; ++i) {
     const std::int64_t place = i % period;

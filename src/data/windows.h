@@ -4,24 +4,32 @@
 
 #include <cstdint>
 #include <deque>
-#include <filesystem>
+#include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "data/config.h"
 #include "data/encoders.h"
 #include "data/video.h"
 
 namespace rehyat::data {
 
+/// A clip that is too short for a window.
+class ShortClip : public UserError {
+ public:
+  ShortClip(const Mistake& mistake, std::int64_t count) : UserError(mistake), pictures(count) {}
+  std::int64_t pictures;  ///< that it has at the wanted rate
+};
+
 /// The windows of a clip as latents, one after the other; the pictures of one window are held at a time.
 class ClipWindows {
  public:
-  /// `clip` is its number, from which random parts are drawn. Throws UserError when the clip cannot be used.
-  ClipWindows(const DataConfig& config, VideoCodec& codec, std::uint64_t seed, const std::filesystem::path& video,
-              std::size_t clip);
+  /// Of the config's size and frames, whatever its buckets. `clip` is the clip's number, from which random parts are
+  /// drawn. Throws UserError when the clip cannot be used.
+  ClipWindows(const DataConfig& config, VideoCodec& codec, std::uint64_t seed, const ClipFile& video, std::size_t clip);
 
   /// Latents [16,T,H/8,W/8] of the next window: the whole picture, then its parts, each followed by its mirror image
-  /// where that is asked for. Empty at the end; there is at least one window.
+  /// where that is asked for. Empty at the end; there is at least one window, else throws ShortClip.
   std::vector<at::Tensor> next();
 
   double decode_seconds() const { return decode_seconds_; }
@@ -39,7 +47,7 @@ class ClipWindows {
   const DataConfig& config_;
   VideoCodec& codec_;
   std::uint64_t seed_;
-  std::filesystem::path path_;
+  std::string name_;
   std::size_t clip_;
   ClipReader reader_;
   std::deque<Picture> pictures_;

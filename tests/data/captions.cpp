@@ -36,7 +36,7 @@ TEST_F(CaptionFiles, JsonlMistakes) {
                  {"m.jsonl:1", "clip1.mp4", "did you mean \"clip2.mp4\""});
   expect_refused([&] { load("m.jsonl", first, {"a.mp4", "b.mp4"}); }, {"no caption of \"b.mp4\""});
   expect_refused([&] { load("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"  \"}", {"a.mp4"}); }, {"a.mp4"});
-  expect_refused([&] { load("m.txt", first, {"a.mp4"}); }, {".jsonl or .csv"});
+  expect_refused([&] { load("m.txt", first, {"a.mp4"}); }, {".jsonl, .csv or .json"});
   expect_refused([&] { Captions::load({folder_, folder_ / "none.jsonl", false}, {"a.mp4"}); }, {"none.jsonl"});
 }
 

@@ -117,5 +117,26 @@ TEST_F(DatasetIdentity, RemembersChecksumsWhileTheFileIsTheSame) {
   EXPECT_EQ(ChecksumMemory(path).at(clip), clip_checksum(clip));
 }
 
+TEST_F(DatasetIdentity, ChangedClipsAreNamed) {
+  ChecksumMemory memory;
+  const auto marks = [&] { return clip_marks(list_clips(config_), memory); };
+  const auto saved = folder_ / "clips.json";
+  EXPECT_EQ(clip_changes(saved, marks()), "");
+  save_clip_marks(saved, marks());
+  EXPECT_EQ(clip_changes(saved, marks()), "");
+  file("clips/a.txt", "another");
+  file("clips/b.mp4", "video c");
+  file("clips/c.mp4", "video d");
+  file("clips/c.txt", "caption");
+  EXPECT_EQ(clip_changes(saved, marks()),
+            "1 clip new (c.mp4), 1 clip with another content (b.mp4), 1 clip with another caption or group (a.mp4)");
+  for (const char* name : {"a.mp4", "b.mp4"}) std::filesystem::remove(config_.videos / name);
+  EXPECT_EQ(clip_changes(saved, marks()), "1 clip new (c.mp4), 2 clips gone (a.mp4, b.mp4)");
+  for (const char* foreign : {"[]", "{\"c.mp4\": 3}", "{"}) {
+    file("clips.json", foreign);
+    EXPECT_EQ(clip_changes(saved, marks()), "") << foreign;
+  }
+}
+
 }  // namespace
 }  // namespace rehyat::data
