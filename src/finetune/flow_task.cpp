@@ -1,6 +1,8 @@
 #include "finetune/flow_task.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/strings.h"
@@ -31,6 +33,11 @@ std::vector<std::int64_t> spread_over_clips(const data::LatentDataset& dataset, 
     out.push_back(windows[i / clips.size() % windows.size()]);
   }
   return out;
+}
+
+/// "480x832x81" of latents [C,T,H,W].
+std::string shape_name(const at::Tensor& latents) {
+  return cat(8 * latents.size(2), 'x', 8 * latents.size(3), 'x', 4 * (latents.size(1) - 1) + 1);
 }
 
 /// Mean squared error of each sample of a batch, [B], float32.
@@ -68,8 +75,8 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
   return points;
 }
 
-double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
-                       const dist::Communicator& world) {
+at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
+                             at::ScalarType compute, const dist::Communicator& world) {
   const at::NoGradGuard no_grad;
   at::Tensor losses = at::zeros({static_cast<std::int64_t>(points.size())}, at::kDouble);
   for (std::size_t i = static_cast<std::size_t>(world.rank()); i < points.size();
@@ -77,7 +84,12 @@ double validation_loss(models::WanTransformer& model, const std::vector<FlowSamp
     losses[static_cast<std::int64_t>(i)] = sample_losses(model, {points[i]}, compute).item<double>();
   }
   world.all_reduce_sum(losses);
-  return losses.mean().item<double>();
+  return losses;
+}
+
+double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
+                       const dist::Communicator& world) {
+  return validation_losses(model, points, compute, world).mean().item<double>();
 }
 
 double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
@@ -130,10 +142,17 @@ std::int64_t FlowTask::micro_batches() const {
   return (largest + config_.micro_batch - 1) / config_.micro_batch;
 }
 
+const std::vector<std::int64_t>& FlowTask::samples_of(std::int64_t step) const {
+  // The bucket of a random sample: buckets without one never come.
+  Rng rng(seed_, stream_ + ".bucket", {static_cast<std::uint64_t>(step)});
+  const auto any = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(dataset_.size(data::Split::train))));
+  return dataset_.of_bucket(data::Split::train, dataset_.bucket(data::Split::train, any));
+}
+
 FlowSample FlowTask::draw(std::int64_t step, std::int64_t index) const {
   Rng rng(seed_, stream_, {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(index)});
-  const auto clip = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(dataset_.size(data::Split::train))));
-  const data::LatentSample sample = dataset_.get(data::Split::train, clip);
+  const std::vector<std::int64_t>& samples = samples_of(step);
+  const data::LatentSample sample = dataset_.get(data::Split::train, samples[rng.below(samples.size())]);
   FlowSample out{sample.latents, {}, rng.uniform() < config_.caption_dropout ? dataset_.empty_text() : sample.text, 0};
   out.sigma = diffusion::draw_sigma(config_.flow, rng);
   out.noise = randn(rng, sample.latents.sizes());
@@ -150,7 +169,16 @@ at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
 }
 
 nlohmann::ordered_json FlowTask::validate() {
-  return {{"validation_loss", validation_loss(model_, validation_, compute_, world_)}};
+  const at::Tensor losses = validation_losses(model_, validation_, compute_, world_);
+  nlohmann::ordered_json out = {{"validation_loss", losses.mean().item<double>()}};
+  if (dataset_.buckets() == 1) return out;
+  std::map<std::string, std::vector<double>> buckets;
+  for (std::size_t i = 0; i < validation_.size(); ++i)
+    buckets[shape_name(validation_[i].x0)].push_back(losses[static_cast<std::int64_t>(i)].item<double>());
+  for (const auto& [name, values] : buckets)
+    out["validation_loss_" + name] =
+        std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  return out;
 }
 
 }  // namespace rehyat::finetune

@@ -23,8 +23,12 @@ struct FlowSample {
 std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
                                           std::uint64_t seed);
 
-/// Mean over points of the mean squared error of the velocity. Collective: points are shared out over the ranks, and
-/// every rank gets the same number whatever their count.
+/// Mean squared error of the velocity of each point, [points] float64. Collective: points are shared out over the
+/// ranks, and every rank gets the same numbers whatever their count.
+at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
+                             at::ScalarType compute, const dist::Communicator& world);
+
+/// The mean of these.
 double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
                        const dist::Communicator& world);
 
@@ -33,8 +37,10 @@ double validation_loss(models::WanTransformer& model, const std::vector<FlowSamp
 double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
                       const dist::Communicator& world);
 
-/// Flow matching of every parameter, data parallel. `stage` ("pretrain", "finetune") names the random streams, so that
-/// one stage does not see the clips, noise and levels of another again.
+/// Flow matching of every parameter, data parallel. Where the dataset has buckets, all samples of a step are of one,
+/// drawn by the step alone, each as often as its share of the samples; validate() then also gives the loss of each.
+/// `stage` ("pretrain", "finetune") names the random streams, so that one stage does not see the clips, noise and
+/// levels of another again.
 class FlowTask : public train::Task {
  public:
   FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
@@ -47,6 +53,8 @@ class FlowTask : public train::Task {
   std::int64_t samples_per_step() const override { return config_.global_batch; }
 
  private:
+  /// The training samples that a step draws from: those of one bucket.
+  const std::vector<std::int64_t>& samples_of(std::int64_t step) const;
   FlowSample draw(std::int64_t step, std::int64_t index) const;
 
   models::WanTransformer model_;

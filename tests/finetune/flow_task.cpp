@@ -150,5 +150,80 @@ TEST_F(Dataset, HalfProductsStayClose) {
   EXPECT_EQ(b.parameters().front().tensor.grad().scalar_type(), at::kFloat);
 }
 
+/// The same with three buckets, one of them empty: windows of [3,4,4] and [2,4,8].
+class Buckets : public ::testing::Test {
+ protected:
+  Buckets() {
+    data::Hdf5Writer shard(folder_ / "shard.h5"), text(folder_ / "text.h5");
+    nlohmann::ordered_json samples = nlohmann::ordered_json::array();
+    for (std::size_t i = 0; i < 12; ++i) {
+      const bool wide = i % 3 == 0;
+      Rng rng(1, "test.latents", {i});
+      shard.write(cat("latents/", i), wide ? randn(rng, {4, 2, 4, 8}) : randn(rng, {4, 3, 4, 4}));
+      samples.push_back({{"shard", 0},
+                         {"index", i},
+                         {"clip", cat("clip ", i)},
+                         {"caption", 0},
+                         {"validation", i >= 8},
+                         {"bucket", wide ? 2 : 0}});
+    }
+    Rng rng(1, "test.text");
+    text.write("text/0", randn(rng, {5, 20}));
+    shard.commit();
+    text.commit();
+    nlohmann::ordered_json content = {{"shards", {data::file_entry(folder_.path(), "shard.h5")}},
+                                      {"text", data::file_entry(folder_.path(), "text.h5")},
+                                      {"samples", samples},
+                                      {"table", {{"buckets", {1, 2, 3}}}}};
+    content["captions"] = std::vector<std::string>{""};
+    data::write_manifest(folder_.path(), {{"test", 1}}, content);
+    dataset_ = std::make_unique<data::LatentDataset>(folder_.path(), data::Identity{{"test", 1}});
+  }
+  FlowTask task(std::int64_t global, std::int64_t micro, const dist::Communicator& ranks) const {
+    FlowTrainingConfig config;
+    config.global_batch = global;
+    config.micro_batch = micro;
+    config.validation_samples = 4;
+    return FlowTask(testing::small_wan(2), *dataset_, config, 4, "finetune", ranks);
+  }
+
+  testing::TempFolder folder_;
+  std::unique_ptr<data::LatentDataset> dataset_;
+};
+
+TEST_F(Buckets, AreListedWithTheirSamples) {
+  EXPECT_EQ(dataset_->buckets(), 3U);
+  EXPECT_EQ(dataset_->of_bucket(data::Split::train, 0), (std::vector<std::int64_t>{1, 2, 4, 5, 7}));
+  EXPECT_TRUE(dataset_->of_bucket(data::Split::train, 1).empty());
+  EXPECT_EQ(dataset_->of_bucket(data::Split::train, 2), (std::vector<std::int64_t>{0, 3, 6}));
+  EXPECT_EQ(dataset_->of_bucket(data::Split::validation, 2), (std::vector<std::int64_t>{1}));
+}
+
+TEST_F(Buckets, ABatchIsOfOneWhateverTheRanks) {
+  const dist::Communicator alone;
+  // Windows of two shapes in one micro batch could not be stacked.
+  FlowTask single = task(6, 6, alone), shared = task(6, 2, world());
+  double differs = 0, first = 0;
+  for (std::int64_t step = 0; step < 6; ++step) {
+    double expected = single.loss(step, 0).item<double>();
+    at::Tensor found = at::zeros({}, at::kDouble);
+    for (std::int64_t micro = 0; micro < shared.micro_batches(); ++micro) found += shared.loss(step, micro).detach();
+    world().all_reduce_sum(found);
+    EXPECT_NEAR(found.item<double>(), expected, 1e-5) << step;
+    if (step == 0) first = expected;
+    differs += std::abs(expected - first);
+  }
+  EXPECT_GT(differs, 0);
+}
+
+TEST_F(Buckets, ValidationGivesTheLossOfEach) {
+  const auto all = task(2, 1, world()).validate();
+  ASSERT_TRUE(all.contains("validation_loss_32x32x9")) << all;
+  ASSERT_TRUE(all.contains("validation_loss_32x64x5")) << all;
+  EXPECT_NEAR(all["validation_loss"].get<double>(),
+              0.75 * all["validation_loss_32x32x9"].get<double>() + 0.25 * all["validation_loss_32x64x5"].get<double>(),
+              1e-9);
+}
+
 }  // namespace
 }  // namespace rehyat::finetune
