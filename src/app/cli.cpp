@@ -26,7 +26,8 @@ struct Entry {
 void declare(CLI::App& program, Entry& entry) {
   const Command& command = entry.command;
   entry.parser = program.add_subcommand(command.name, command.summary);
-  entry.parser->footer("Example:\n  " + command.example);
+  entry.parser->footer((command.settings.empty() ? "" : "Settings:\n" + command.settings + "\n") + "Example:\n  " +
+                       command.example);
   if (command.takes_config) {
     entry.parser->add_option("-c,--config", entry.arguments.config, "YAML file that describes the run")->required();
     entry.parser->add_option("overrides", entry.arguments.overrides,

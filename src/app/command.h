@@ -31,6 +31,7 @@ struct Context {
 /// One command of the program. `declare` adds options of its own; `run` is called on every rank.
 struct Command {
   std::string name, summary, example;
+  std::string settings;  ///< what --help says of the config's keys, or nothing
   bool takes_config = true;
   bool polls = false;  ///< stops by itself when asked to (core/signals.h); any other command a signal just ends
   std::function<void(CLI::App&)> declare = [](CLI::App&) {};

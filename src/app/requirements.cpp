@@ -52,9 +52,21 @@ void add_work(json& out, const Planned& p, double tflops, const char* suffix = "
   out[std::string("gpu_hours") + suffix] = tflops / p.config.run.gpu_tflops / 3600;
 }
 
+/// The largest of the buckets: what training has to have room and time for.
+analysis::VideoSize largest_video(const data::DataConfig& config) {
+  analysis::VideoSize largest = video_of(config.of_bucket(0));
+  const auto pixels = [](const analysis::VideoSize& v) { return v.frames * v.height * v.width; };
+  for (std::size_t b = 1; b < config.bucket_count(); ++b) {
+    const analysis::VideoSize video = video_of(config.of_bucket(b));
+    if (pixels(video) > pixels(largest)) largest = video;
+  }
+  return largest;
+}
+
 json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blocks,
                  const finetune::FlowTrainingConfig& config) {
-  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, blocks);
+  const analysis::VideoSize video = largest_video(p.config.data);
+  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, video, blocks);
   analysis::TrainingSetup setup;
   setup.batch = config.micro_batch;
   setup.compute_bytes = compute_type(config.precision, p.device) == at::kBFloat16 ? 2 : 4;
@@ -64,14 +76,23 @@ json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blo
   const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
   json out = {{"model_parameters", cost.parameters},
               {"disk_bytes", 4 * cost.parameters * copies},
-              {"memory_per_gpu", to_json(analysis::training_memory(p.dimensions, p.video, blocks, setup))}};
+              {"memory_per_gpu", to_json(analysis::training_memory(p.dimensions, video, blocks, setup))}};
   add_work(out, p,
            kStepOverForward * cost.tflops_paper * static_cast<double>(config.train.iterations * config.global_batch));
   return out;
 }
 
 json of_prepare(const Planned& p) {
-  return {{"disk_bytes_per_window", analysis::dataset_bytes(p.dimensions, p.video, 1)}};
+  json out = {{"disk_bytes_per_window", analysis::dataset_bytes(p.dimensions, largest_video(p.config.data), 1)}};
+  if (p.config.data.buckets.empty()) return out;
+  out["buckets"] = json::array();
+  for (std::size_t b = 0; b < p.config.data.bucket_count(); ++b) {
+    const data::DataConfig bucket = p.config.data.of_bucket(b);
+    out["buckets"].push_back({{"size", bucket.size},
+                              {"frames", bucket.frames},
+                              {"disk_bytes_per_window", analysis::dataset_bytes(p.dimensions, video_of(bucket), 1)}});
+  }
+  return out;
 }
 
 json of_cache(const Planned& p) {

@@ -24,6 +24,7 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
   command.polls = true;
   command.run = [name, run, stage](Context& context) {
     Experiment experiment = load_experiment(context);
+    if (name == "prepare") experiment.share_checksums();
     std::optional<pipeline::Stage> found;
     context.world.together([&] { found = (experiment.*stage)(); });
     const pipeline::Stage& where = *found;
@@ -85,8 +86,16 @@ std::vector<Step> steps_of(Experiment& experiment, const std::set<std::string>& 
 }  // namespace
 
 Command prepare_command() {
-  return stage_command("prepare", "videos and captions to latents and text embeddings", &Experiment::prepare,
-                       &Experiment::prepare_stage);
+  Command command = stage_command("prepare", "videos and captions to latents and text embeddings", &Experiment::prepare,
+                                  &Experiment::prepare_stage);
+  data::DataConfig defaults;
+  config::Fields fields;
+  defaults.fields(fields);
+  command.settings = config::documentation(fields, "data");
+  command.example =
+      "mpirun -n 2 rehyat prepare -c configs/demo.yaml run.seed=2\n"
+      "  rehyat prepare -c FILE.yaml 'data.videos=shards/{000..127}.tar' data.captions=''";
+  return command;
 }
 Command pretrain_command() {
   return stage_command("pretrain", "train a softmax teacher from scratch", &Experiment::pretrain,
@@ -115,6 +124,7 @@ Command run_command() {
   command.polls = true;
   command.run = [](Context& context) {
     Experiment experiment = load_experiment(context);
+    experiment.share_checksums();
     const std::vector<Step> steps = steps_of(experiment, sections_of(context.arguments));
     json results = json::object();
     for (const Step& step : steps) {

@@ -134,6 +134,7 @@ void ExperimentConfig::fields(config::Fields& f) {
 }
 
 void ExperimentConfig::resolve(const std::optional<diffusion::SamplerConfig>& published) {
+  data.resolve();
   diffusion::SamplerConfig& sampler = sample.sampler;
   if (published && sampler.kind == diffusion::SamplerKind::automatic) {
     sampler.kind = published->kind;

@@ -106,7 +106,8 @@ struct ExperimentConfig {
   void fields(config::Fields& f);
   void validate() const;
   /// Fills in what defaults to something else: sample.sampler to the model's own scheduler where it has one, the flow
-  /// shift of training and of the cache's sampler to that of sample.sampler.
+  /// shift of training and of the cache's sampler to that of sample.sampler, and data.size and data.frames to those of
+  /// the first of data.buckets.
   void resolve(const std::optional<diffusion::SamplerConfig>& published = {});
 };
 

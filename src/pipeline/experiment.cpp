@@ -100,11 +100,22 @@ std::vector<std::int64_t> Experiment::latent() const {
   return {1 + (config_.data.frames - 1) / 4, config_.data.size[0] / 8, config_.data.size[1] / 8};
 }
 
+void Experiment::share_checksums() {
+  data::ClipList clips;
+  world_.together([&] {
+    clips = data::list_clips(config_.data);
+    checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
+  });
+  data::share_checksums(clips, *checksums_, world_);
+}
+
 Stage Experiment::prepare_stage() {
   if (!prepare_identity_) {
-    checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
-    prepare_identity_ = data::dataset_identity(config_.data, data::list_clips(config_.data), *encoders_.codec,
-                                               *encoders_.text, config_.run.seed, *checksums_);
+    if (!checksums_) checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
+    const data::ClipList clips = data::list_clips(config_.data);
+    prepare_identity_ =
+        data::dataset_identity(config_.data, clips, *encoders_.codec, *encoders_.text, config_.run.seed, *checksums_);
+    clip_marks_ = data::clip_marks(clips, *checksums_);
   }
   return Stage(config_.run.dir, "prepare", *prepare_identity_);
 }
@@ -283,7 +294,11 @@ json Experiment::prepare() {
   const Stage made = prepare_stage();
   const json summary = run(made, [&](const Stage& stage) {
     world_.together([&] {
-      if (world_.rank() == 0) checksums_->save();
+      if (world_.rank() != 0) return;
+      checksums_->save();
+      data::save_clip_marks(stage.folder() / "clips.json", clip_marks_);
+      const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
+      if (!other.empty()) log::info("prepare: a new dataset, for ", other);
     });
     return data::prepare(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed, *prepare_identity_,
                          stage.folder(), world_);
@@ -302,7 +317,13 @@ json Experiment::prepare() {
 const data::LatentDataset& Experiment::dataset() {
   if (!dataset_) {
     const Stage stage = dataset_stage();
-    stage.require_complete("prepare");
+    require(stage.complete(), [&] {
+      const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
+      return cat(stage.folder().string(),
+                 ": the stage 'prepare' is not complete; run `rehyat prepare` with this config "
+                 "first",
+                 other.empty() ? "" : "; ", other);
+    });
     dataset_ = std::make_unique<data::LatentDataset>(stage.folder(), stage.identity());
   }
   return *dataset_;
@@ -313,10 +334,16 @@ json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
   model->to(device());
   finetune::FlowTask task(model, dataset(), config, config_.run.seed, stage.name(), world_);
   train::Training training{title, stage.folder(), stage.fingerprint()};
-  if (device().is_cuda())  // on a CPU it says little
-    training.tflops =
-        training_step_tflops(model->config(), models::block_map_of(model), config_.data, config.global_batch) /
-        world_.size();
+  if (device().is_cuda()) {  // on a CPU it says little
+    double tflops = 0;       // of a step on average: each is of one bucket
+    for (std::size_t b = 0; b < dataset().buckets(); ++b) {
+      const auto samples = static_cast<double>(dataset().of_bucket(data::Split::train, b).size());
+      tflops += samples / static_cast<double>(dataset().size(data::Split::train)) *
+                training_step_tflops(model->config(), models::block_map_of(model), config_.data.of_bucket(b),
+                                     config.global_batch);
+    }
+    training.tflops = tflops / world_.size();
+  }
   const json result = train::train(task, config.train, training, world_);
   world_.together([&] {
     if (world_.rank() == 0) models::save_model(stage.folder() / "model", model);
