@@ -14,7 +14,6 @@
 #include "core/log.h"
 #include "core/safetensors.h"
 #include "core/strings.h"
-#include "data/prepare.h"
 #include "diffusion/scheduler_config.h"
 #include "distill/distill.h"
 #include "finetune/flow_task.h"
@@ -23,7 +22,6 @@
 #include "pipeline/costs.h"
 #include "pipeline/device.h"
 #include "pipeline/environment.h"
-#include "pipeline/prepared.h"
 #include "pipeline/prompt_file.h"
 #include "tensor/error_text.h"
 #include "tensor/io.h"
@@ -98,34 +96,6 @@ const models::WanConfig& Experiment::architecture() {
 
 std::vector<std::int64_t> Experiment::latent() const {
   return {1 + (config_.data.frames - 1) / 4, config_.data.size[0] / 8, config_.data.size[1] / 8};
-}
-
-void Experiment::share_checksums() {
-  data::ClipList clips;
-  world_.together([&] {
-    clips = data::list_clips(config_.data);
-    checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
-  });
-  data::share_checksums(clips, *checksums_, world_);
-}
-
-Stage Experiment::prepare_stage() {
-  if (!prepare_identity_) {
-    if (!checksums_) checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
-    const data::ClipList clips = data::list_clips(config_.data);
-    prepare_identity_ =
-        data::dataset_identity(config_.data, clips, *encoders_.codec, *encoders_.text, config_.run.seed, *checksums_);
-    clip_marks_ = data::clip_marks(clips, *checksums_);
-  }
-  return Stage(config_.run.dir, "prepare", *prepare_identity_);
-}
-
-Stage Experiment::dataset_stage() {
-  if (!dataset_identity_) {
-    const std::string section = data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed);
-    dataset_identity_ = recall_dataset(config_.run.dir, section);
-  }
-  return dataset_identity_ ? Stage(config_.run.dir, "prepare", *dataset_identity_) : prepare_stage();
 }
 
 Stage Experiment::pretrain_stage() {
@@ -288,45 +258,6 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
                 stopped ? log::Level::warn : log::Level::error);
     throw;
   }
-}
-
-json Experiment::prepare() {
-  const Stage made = prepare_stage();
-  const json summary = run(made, [&](const Stage& stage) {
-    world_.together([&] {
-      if (world_.rank() != 0) return;
-      checksums_->save();
-      data::save_clip_marks(stage.folder() / "clips.json", clip_marks_);
-      const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
-      if (!other.empty()) log::info("prepare: a new dataset, for ", other);
-    });
-    return data::prepare(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed, *prepare_identity_,
-                         stage.folder(), world_);
-  });
-  world_.together([&] {
-    if (world_.rank() == 0)
-      remember_dataset(config_.run.dir,
-                       data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed),
-                       made.folder());
-  });
-  dataset_identity_ = prepare_identity_;
-  dataset_.reset();
-  return summary;
-}
-
-const data::LatentDataset& Experiment::dataset() {
-  if (!dataset_) {
-    const Stage stage = dataset_stage();
-    require(stage.complete(), [&] {
-      const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
-      return cat(stage.folder().string(),
-                 ": the stage 'prepare' is not complete; run `rehyat prepare` with this config "
-                 "first",
-                 other.empty() ? "" : "; ", other);
-    });
-    dataset_ = std::make_unique<data::LatentDataset>(stage.folder(), stage.identity());
-  }
-  return *dataset_;
 }
 
 json Experiment::train_flow(const Stage& stage, models::WanTransformer model,

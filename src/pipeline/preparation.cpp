@@ -1,0 +1,80 @@
+#include "core/error.h"
+#include "core/log.h"
+#include "core/strings.h"
+#include "data/prepare.h"
+#include "pipeline/experiment.h"
+#include "pipeline/prepared.h"
+
+/// The stage `prepare`, and how later ones find its dataset.
+namespace rehyat::pipeline {
+
+using json = nlohmann::ordered_json;
+
+void Experiment::share_checksums() {
+  data::ClipList clips;
+  world_.together([&] {
+    clips = data::list_clips(config_.data);
+    checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
+  });
+  data::share_checksums(clips, *checksums_, world_);
+}
+
+Stage Experiment::prepare_stage() {
+  if (!prepare_identity_) {
+    if (!checksums_) checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
+    const data::ClipList clips = data::list_clips(config_.data);
+    prepare_identity_ =
+        data::dataset_identity(config_.data, clips, *encoders_.codec, *encoders_.text, config_.run.seed, *checksums_);
+    clip_marks_ = data::clip_marks(clips, *checksums_);
+  }
+  return Stage(config_.run.dir, "prepare", *prepare_identity_);
+}
+
+Stage Experiment::dataset_stage() {
+  if (!dataset_identity_) {
+    const std::string section = data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed);
+    dataset_identity_ = recall_dataset(config_.run.dir, section);
+  }
+  return dataset_identity_ ? Stage(config_.run.dir, "prepare", *dataset_identity_) : prepare_stage();
+}
+
+json Experiment::prepare() {
+  const Stage made = prepare_stage();
+  const json summary = run(made, [&](const Stage& stage) {
+    world_.together([&] {
+      if (world_.rank() != 0) return;
+      checksums_->save();
+      data::save_clip_marks(stage.folder() / "clips.json", clip_marks_);
+      const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
+      if (!other.empty()) log::info("prepare: a new dataset, for ", other);
+    });
+    return data::prepare(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed, *prepare_identity_,
+                         stage.folder(), world_);
+  });
+  world_.together([&] {
+    if (world_.rank() == 0)
+      remember_dataset(config_.run.dir,
+                       data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed),
+                       made.folder());
+  });
+  dataset_identity_ = prepare_identity_;
+  dataset_.reset();
+  return summary;
+}
+
+const data::LatentDataset& Experiment::dataset() {
+  if (!dataset_) {
+    const Stage stage = dataset_stage();
+    require(stage.complete(), [&] {
+      const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
+      return cat(stage.folder().string(),
+                 ": the stage 'prepare' is not complete; run `rehyat prepare` with this config "
+                 "first",
+                 other.empty() ? "" : "; ", other);
+    });
+    dataset_ = std::make_unique<data::LatentDataset>(stage.folder(), stage.identity());
+  }
+  return *dataset_;
+}
+
+}  // namespace rehyat::pipeline
