@@ -247,7 +247,7 @@ TEST(Tally, SumsOverAllRanks) {
   world().barrier();
   const double ranks = world().size();
   EXPECT_EQ(tally.read(), (std::vector<double>{100 * ranks, 25 * ranks * (ranks - 1)}));
-  expect_error([&] { tally.add({1}); }, {"1 numbers", "2"});
+  expect_error<UserError>([&] { tally.add({1}); }, {"1 numbers", "2"});
   world().barrier();
 }
 
