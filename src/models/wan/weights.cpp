@@ -57,12 +57,12 @@ void load_hybrid(const HybridFiles& files, WanTransformer& model) {
   require(hybrid.contains("format") && hybrid["format"] == 1,
           [&] { return where + ": found another format, expected 1"; });
   const BlockMap blocks = block_map_from_json(hybrid.value("blocks", json()), where);
-  check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string());
   for (const auto& [block, attention] : blocks) {
     require(block >= 0 && block < model->block_count(),
             [&] { return cat(where, ": found block ", block, ", expected 0 to ", model->block_count() - 1); });
     model->attention(block)->convert(attention, 0, block, 2);
   }
+  check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string());
   assign_exactly(model->tensors(Which::phi), *open_safetensors({files.weights}, files.weights.string()));
 }
 
