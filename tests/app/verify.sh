@@ -96,7 +96,7 @@ cp -r "$(echo runs/pretrain-*/model | cut -d" " -f1)" theirs
 python3 -c 'import json; c = json.load(open("theirs/config.json")); c["_diffusers_version"] = "0.33"; json.dump(c, open("theirs/config.json", "w"))'
 sed '/architecture:/d; s/^model:/model: { weights: theirs }/' "$config" > theirs.yaml
 go analyze -c theirs.yaml
-grep -q "trained on another video codec and text encoder" err.txt || fail "no warning about the encoders"
+grep -q "name them with model.vae and model.text" err.txt || fail "no warning about the encoders"
 
 echo "== inspect"
 for path in runs "$folder" runs/finetune-* runs/finetune-*/resolved.yaml runs/finetune-*/metrics.jsonl runs/finetune-*/log.txt runs/finetune-*/stage.json \
