@@ -25,7 +25,8 @@ std::vector<Section> sections(const ReportData& data) {
        !data.checks.empty(), checks_section},
       {"videos", "Videos side by side",
        "In each row every model was given the same prompt and the same noise, so only the models differ. "
-       "The frames are below each video; the pixels are shown as large squares on purpose.",
+       "The frames are below each video, enlarged without smoothing. Squares of 16 pixels are the model's tokens: a "
+       "small model that has trained for minutes gives each its colours, and hardly joins them to objects.",
        !data.comparisons.empty(), comparisons_section},
       {"losses", "How good the models are",
        "The mean squared error of what each model predicts for noisy videos that it was not trained on (flow "
