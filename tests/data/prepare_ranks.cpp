@@ -49,6 +49,9 @@ class PrepareOnRanks : public ::testing::Test {
     config_.validation_share = 0.2;
     config_.clips_per_shard = 2;
   }
+  /// No rank takes the folder away while another still reads.
+  void TearDown() override { world().barrier(); }
+
   json prepared(const std::string& out, const dist::Communicator& ranks) {
     ChecksumMemory memory;
     const Identity identity = dataset_identity(config_, list_clips(config_), codec_, text_, 1, memory);
@@ -116,7 +119,6 @@ TEST_F(PrepareOnRanks, OnlyWhatIsMissingIsDoneAgain) {
   if (world().rank() == 0) {
     EXPECT_EQ(read_file(path_ / "out/shard-00004.h5") + read_file(path_ / "out/manifest.json"), before);
   }
-  world().barrier();
 }
 
 TEST_F(PrepareOnRanks, OneMistakeEndsAllRanks) {
@@ -124,7 +126,6 @@ TEST_F(PrepareOnRanks, OneMistakeEndsAllRanks) {
     if (world().rank() == 0) make_folder(path_ / "out" / "shard-00003.h5" / "in the way");
   });
   EXPECT_THROW(prepared("out", world()), std::exception);
-  world().barrier();
 }
 
 }  // namespace

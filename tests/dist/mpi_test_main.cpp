@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <sstream>
 #include <string>
 
 #include "dist/session.h"
@@ -20,15 +21,20 @@ class FailurePrinter : public ::testing::EmptyTestEventListener {
   explicit FailurePrinter(int rank) : rank_(rank) {}
 
  private:
+  // Kept, because GoogleTest holds a lock while it reports a failure: who asks it for the running test then hangs.
+  void OnTestStart(const ::testing::TestInfo& test) override { test_ = test.name(); }
+  void OnTestEnd(const ::testing::TestInfo&) override { test_.clear(); }
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    std::cerr << "[rank " << rank_ << "] " << (test == nullptr ? "" : test->name()) << ": "
-              << (result.file_name() == nullptr ? "" : result.file_name()) << ':' << result.line_number() << ": "
-              << result.message() << std::endl;
+    // In one piece, or the launcher mixes it with what other ranks print.
+    std::ostringstream text;
+    text << "[rank " << rank_ << "] " << test_ << ": " << (result.file_name() == nullptr ? "" : result.file_name())
+         << ':' << result.line_number() << ": " << result.message() << '\n';
+    std::cerr << text.str();
   }
 
   int rank_;
+  std::string test_;
 };
 
 /// Whether the world has the size of --expected-ranks=N; a launcher of another MPI starts N worlds of one rank, whose
