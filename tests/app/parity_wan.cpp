@@ -6,6 +6,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
+#include "core/fixtures.h"
 #include "core/temp_folder.h"
 #include "tensor/io.h"
 
@@ -16,13 +17,9 @@ using testing::expect_error;
 using testing::TempFolder;
 using json = nlohmann::ordered_json;
 
-std::filesystem::path fixtures(const char* component) {
-  return std::filesystem::path(REHYAT_TEST_FIXTURES) / component;
-}
-
 std::vector<std::filesystem::path> files_of(const char* component) {
   std::vector<std::filesystem::path> out;
-  for (const auto& entry : std::filesystem::directory_iterator(fixtures(component))) {
+  for (const auto& entry : std::filesystem::directory_iterator(testing::fixtures() / component)) {
     if (entry.path().extension() == ".safetensors") out.push_back(entry.path());
   }
   return out;
@@ -50,16 +47,18 @@ TEST(TransformerParity, EqualsDiffusersOnEveryFixture) {
 }
 
 TEST(TransformerParity, GradientsOfEveryParameterAreCompared) {
-  const auto file = fixtures("transformer") / "gradients.safetensors";
-  const json errors = transformer_parity({.fixture = file, .weights = fixtures("transformer") / "gradients"})["errors"];
-  const safetensors::Reader weights(fixtures("transformer") / "gradients" / "diffusion_pytorch_model.safetensors");
+  const auto file = testing::fixtures() / "transformer" / "gradients.safetensors";
+  const json errors =
+      transformer_parity({.fixture = file, .weights = testing::fixtures() / "transformer" / "gradients"})["errors"];
+  const safetensors::Reader weights(testing::fixtures() / "transformer" / "gradients" /
+                                    "diffusion_pytorch_model.safetensors");
   for (const auto& info : weights.tensors()) EXPECT_TRUE(errors.contains("grad." + info.name)) << info.name;
   EXPECT_TRUE(errors.contains("grad.hidden_states") && errors.contains("grad.encoder_hidden_states"));
 }
 
 TEST(TransformerParity, AWrongReferenceIsSeen) {
   const TempFolder folder;
-  const auto weights = fixtures("transformer") / "gradients";
+  const auto weights = testing::fixtures() / "transformer" / "gradients";
   const auto check = [&](const std::string& name) {
     rewrite(weights.string() + ".safetensors", folder / "x.safetensors", [&](auto& tensors, auto&) {
       at::Tensor flat = tensors.at(name).view(-1);
@@ -75,7 +74,7 @@ TEST(TransformerParity, AWrongReferenceIsSeen) {
 
 TEST(TransformerParity, WrongFixturesAreRefused) {
   const TempFolder folder;
-  const auto weights = fixtures("transformer") / "width16";
+  const auto weights = testing::fixtures() / "transformer" / "width16";
   const auto with = [&](const std::function<void(std::map<std::string, at::Tensor>&)>& change) {
     return [&, change] {
       rewrite(weights.string() + ".safetensors", folder / "x.safetensors",
@@ -109,7 +108,7 @@ TEST(SchedulerParity, EqualsTheReferenceOnEveryFixture) {
 
 TEST(SchedulerParity, SettingsMayComeFromAFolder) {
   const TempFolder folder;
-  const auto file = fixtures("scheduler") / "unipc_diffusers_10_8.safetensors";
+  const auto file = testing::fixtures() / "scheduler" / "unipc_diffusers_10_8.safetensors";
   rewrite(file, folder / "x.safetensors", [](auto&, auto& metadata) { metadata.clear(); });
   expect_error<UserError>([&] { scheduler_parity({.fixture = folder / "x.safetensors"}); },
                           {"x.safetensors", "no metadata 'class'", "--weights"});
@@ -124,7 +123,7 @@ TEST(SchedulerParity, SettingsMayComeFromAFolder) {
 TEST(SchedulerParity, OtherSettingsAreSeen) {
   const TempFolder folder;
   const auto with = [&](const char* name, const char* key, const char* value) {
-    rewrite(fixtures("scheduler") / name, folder / "x.safetensors",
+    rewrite(testing::fixtures() / "scheduler" / name, folder / "x.safetensors",
             [&](auto&, auto& metadata) { metadata[key] = value; });
     return scheduler_parity({.fixture = folder / "x.safetensors"})["max_rel_error"].get<double>();
   };
@@ -141,8 +140,8 @@ TEST(SchedulerParity, WrongFixturesAreRefused) {
   const TempFolder folder;
   const auto with = [&](const std::function<void(std::map<std::string, at::Tensor>&)>& change) {
     return [&, change] {
-      rewrite(fixtures("scheduler") / "euler_ancestral_flow_match_10_3.safetensors", folder / "x.safetensors",
-              [&](auto& tensors, auto&) { change(tensors); });
+      rewrite(testing::fixtures() / "scheduler" / "euler_ancestral_flow_match_10_3.safetensors",
+              folder / "x.safetensors", [&](auto& tensors, auto&) { change(tensors); });
       scheduler_parity({.fixture = folder / "x.safetensors"});
     };
   };

@@ -1,5 +1,6 @@
 #include <cstdlib>
 
+#include "core/fixtures.h"
 #include "core/json.h"
 #include "data/prepare_test.h"
 #include "data/tar_maker.h"
@@ -10,7 +11,7 @@ namespace {
 /// The clips that scripts/fetch_clips.sh fetches, which the demo does; or those of the folder that REHYAT_CLIPS names.
 std::filesystem::path real_clips() {
   const char* named = std::getenv("REHYAT_CLIPS");
-  return named ? named : std::filesystem::path(REHYAT_TEST_FIXTURES) / ".." / ".." / ".data" / "clips";
+  return named ? named : testing::fixtures() / ".." / ".." / ".data" / "clips";
 }
 
 class RealClips : public PrepareTest {};

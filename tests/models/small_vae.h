@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "core/fixtures.h"
 #include "core/rng.h"
 #include "models/wan/vae_weights.h"
 #include "tensor/random.h"
@@ -12,7 +13,7 @@ namespace rehyat::testing {
 
 /// Fixtures of scripts/fixtures/vae.py, made with diffusers.
 inline std::filesystem::path vae_fixture(const std::string& name) {
-  return std::filesystem::path(REHYAT_TEST_FIXTURES) / "vae" / name;
+  return fixtures() / "vae" / name;
 }
 
 inline models::WanVae small_vae(const models::VaeOptions& options = {}) {

@@ -5,6 +5,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
+#include "core/fixtures.h"
 #include "models/text/clean.h"
 #include "models/text/html.h"
 #include "models/text/unicode.h"
@@ -12,7 +13,7 @@
 namespace rehyat::models::text {
 namespace {
 
-const std::filesystem::path kTable = std::filesystem::path(REHYAT_TEST_FIXTURES) / "text" / "clean.json";
+const std::filesystem::path kTable = testing::fixtures() / "text" / "clean.json";
 
 std::string from_hex(const std::string& hex) {
   std::string out;

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <sentencepiece_processor.h>
 
+#include "core/fixtures.h"
 #include "models/text/tokenizer.h"
 
 // A second opinion: the library that the format comes from. It settles ties in float32, falls back to bytes and treats
@@ -9,7 +10,7 @@ namespace rehyat::models::text {
 namespace {
 
 TEST(Tokenizer, AgreesWithSentencePieceOnOrdinaryText) {
-  const auto path = std::filesystem::path(REHYAT_TEST_FIXTURES) / "text" / "tokenizer" / "spiece" / "spiece.model";
+  const auto path = testing::fixtures() / "text" / "tokenizer" / "spiece" / "spiece.model";
   sentencepiece::SentencePieceProcessor library;
   ASSERT_TRUE(library.Load(path.string()).ok());
   const Tokenizer tokenizer(path);

@@ -6,6 +6,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
+#include "core/fixtures.h"
 #include "core/temp_folder.h"
 #include "models/text/tokenizer.h"
 
@@ -16,7 +17,7 @@ using Ids = std::vector<std::int64_t>;
 using rehyat::testing::expect_error;
 using rehyat::testing::TempFolder;
 
-const std::filesystem::path kFixtures = std::filesystem::path(REHYAT_TEST_FIXTURES) / "text" / "tokenizer";
+const std::filesystem::path kFixtures = testing::fixtures() / "text" / "tokenizer";
 
 void expect_table(const std::string& name) {
   const Tokenizer tokenizer(kFixtures / name);

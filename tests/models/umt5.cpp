@@ -6,6 +6,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
+#include "core/fixtures.h"
 #include "core/temp_folder.h"
 #include "models/umt5/activation.h"
 #include "models/umt5/encoder.h"
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 using rehyat::testing::expect_error;
 using rehyat::testing::TempFolder;
 
-const fs::path kText = fs::path(REHYAT_TEST_FIXTURES) / "text", kFixtures = kText / "umt5";
+const fs::path kText = testing::fixtures() / "text", kFixtures = kText / "umt5";
 
 /// The largest difference over the largest value.
 double error_on(const Umt5Encoder& encoder, const std::string& fixture) {

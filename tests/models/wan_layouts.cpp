@@ -5,6 +5,7 @@
 
 #include "core/atomic_file.h"
 #include "core/expect_error.h"
+#include "core/fixtures.h"
 #include "core/temp_folder.h"
 #include "models/small_wan.h"
 #include "models/wan/weights.h"
@@ -42,7 +43,7 @@ std::filesystem::path place(const TempFolder& folder, WanLayout layout) {
 }
 
 TEST(WanLayouts, EveryOriginalNameIsThePublishedOne) {
-  std::ifstream file(std::string(REHYAT_TEST_FIXTURES) + "/wan_t2v_1_3B_tensors.tsv");
+  std::ifstream file(testing::fixtures() / "wan_t2v_1_3B_tensors.tsv");
   std::string line, name, original;
   std::getline(file, line);
   int count = 0;

@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "core/fixtures.h"
 #include "models/small_wan.h"
 
 namespace rehyat::models {
@@ -15,7 +16,7 @@ using Shapes = std::map<std::string, std::vector<std::int64_t>>;
 
 /// The published tensors of the 1.3B model: diffusers' name and the shape.
 Shapes published() {
-  std::ifstream file(std::string(REHYAT_TEST_FIXTURES) + "/wan_t2v_1_3B_tensors.tsv");
+  std::ifstream file(testing::fixtures() / "wan_t2v_1_3B_tensors.tsv");
   std::string line, name, original, shape;
   std::getline(file, line);  // the titles of the columns
   Shapes out;

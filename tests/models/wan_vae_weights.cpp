@@ -4,6 +4,7 @@
 
 #include "core/atomic_file.h"
 #include "core/expect_error.h"
+#include "core/fixtures.h"
 #include "core/strings.h"
 #include "core/temp_folder.h"
 #include "models/small_vae.h"
@@ -31,7 +32,7 @@ std::map<std::string, std::string> table(const std::filesystem::path& path) {
   return out;
 }
 
-const std::filesystem::path kPublished = std::filesystem::path(REHYAT_TEST_FIXTURES) / "wan_vae_tensors.tsv";
+const std::filesystem::path kPublished = testing::fixtures() / "wan_vae_tensors.tsv";
 
 TEST(VaeNames, ThePublishedSizesHaveThePublishedTensors) {
   std::map<std::string, std::string> found;
@@ -99,7 +100,7 @@ TEST(VaeWeights, RefusesWhatIsMissingLeftOverOrMisshapen) {
 }
 
 TEST(VaeWeights, AFileOfTorchIsReadAndNeverRun) {
-  const std::filesystem::path pth = std::filesystem::path(REHYAT_TEST_FIXTURES) / "text" / "pth";
+  const std::filesystem::path pth = testing::fixtures() / "text" / "pth";
   expect_error<UserError>([&] { load_vae(pth / "plain.pth"); }, {"plain.pth", "'"});
   expect_error<UserError>([&] { load_vae(pth / "evil.pth"); }, {"evil.pth", "nothing of the file was run"});
 }

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/expect_error.h"
+#include "core/fixtures.h"
 #include "core/strings.h"
 #include "core/temp_folder.h"
 #include "tensor/crafted_pth.h"
@@ -19,7 +20,7 @@ using testing::pth_files;
 using testing::TempFolder;
 using testing::write_bytes;
 
-const std::filesystem::path kFixtures = std::filesystem::path(REHYAT_TEST_FIXTURES) / "text" / "pth";
+const std::filesystem::path kFixtures = testing::fixtures() / "text" / "pth";
 
 void expect_same_tensors(const TensorSource& found, const TensorSource& expected) {
   EXPECT_EQ(found.names(), expected.names());
