@@ -1,11 +1,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 
+#include "core/child.h"
 #include "core/temp_folder.h"
 #include "distill/distill_case.h"
 
@@ -13,13 +12,11 @@ namespace rehyat::distill {
 namespace {
 
 using testing::TempFolder;
+using testing::wait_for;
 
 /// A process of its own that distils online in `folder`.
 pid_t start(const std::filesystem::path& folder) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  int code = 0;
-  try {
+  return testing::start_child([&] {
     DistillConfig config = testing::distill_config(40);
     config.source = Source::online;
     config.online = OnlineConfig{.rounds = 4, .trajectories = 3, .memory = 1 << 24};
@@ -28,17 +25,7 @@ pid_t start(const std::filesystem::path& folder) {
     OnlinePoints points(testing::walk_of(teacher), testing::some_prompts(), config, alone);
     distill(teacher, testing::all_blocks(teacher, testing::every_attention()[1]), points, config, 5, "f", folder,
             alone);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    code = 1;
-  }
-  ::_exit(code);
-}
-
-int wait_for(pid_t child) {
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  });
 }
 
 TEST(OnlineResume, KilledAtRandomMomentsEndsAsIfNeverKilled) {

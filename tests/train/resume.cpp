@@ -1,12 +1,11 @@
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <sstream>
 
 #include "core/atomic_file.h"
+#include "core/child.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/signals.h"
@@ -16,6 +15,8 @@
 
 namespace rehyat::train {
 namespace {
+
+using testing::wait_for;
 
 constexpr std::int64_t kSteps = 60;
 
@@ -30,31 +31,15 @@ TrainConfig config() {
   return out;
 }
 
-/// A process of its own that trains in `folder`; its exit code is 0, 75 after a stop, 1 after an error.
+/// Trains in `folder`, in a process of its own.
 pid_t start_training(const std::filesystem::path& folder, const std::function<void(std::int64_t)>& on_step = {}) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  int code = 0;
-  try {
+  return testing::start_child([&] {
     install_stop_signals();
     const dist::Communicator alone;
     testing::ToyTask task(alone);
     train(task, config(), {.title = "toy", .folder = folder, .fingerprint = "f", .quiet = true, .on_step = on_step},
           alone);
-  } catch (const Stopped&) {
-    code = 75;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    code = 1;
-  }
-  ::_exit(code);
-}
-
-/// The exit code, or minus the signal that ended the process.
-int wait_for(pid_t child) {
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  });
 }
 
 /// All that a finished training leaves, except for what a clock has measured.
