@@ -11,6 +11,7 @@
 
 #include "analysis/cost.h"
 #include "app/command.h"
+#include "app/device_option.h"
 #include "app/load_experiment.h"
 #include "core/progress.h"
 #include "core/strings.h"
@@ -38,13 +39,6 @@ void check(const Options& o) {
   refuse((o.tc || o.to) && o.attention != "rehyat", "--tc or --to alone", "--attention rehyat beside them");
   refuse(!o.form.empty() && o.attention != "rehyat" && o.model.empty(), "--form alone",
          "--attention rehyat or --model beside it; softmax attention has one form");
-}
-
-at::Device device_of(const std::string& wanted) {
-  const bool available = torch::cuda::is_available();
-  if (wanted == "cuda" && !available)
-    throw UsageError(Mistake{"--device", "cuda, but no GPU can be used", "one", "use --device cpu"});
-  return wanted != "cpu" && available ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
 }
 
 at::ScalarType precision_of(const std::string& name, at::Device device) {
@@ -160,7 +154,7 @@ void forward(const Context& context, const Options& options) {
   require(context.world.size() == 1,
           [] { return "[bench] found several ranks, expected one; start it without mpirun"; });
   const at::NoGradGuard no_grad;
-  const at::Device device = device_of(options.device);
+  const at::Device device = device_option(options.device);
   const at::ScalarType compute = precision_of(options.precision, device);
   models::WanConfig config;
   if (!options.model.empty()) config = models::read_wan_config(options.model);

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "app/command.h"
+#include "app/device_option.h"
 #include "app/finite_json.h"
 #include "app/load_experiment.h"
 #include "app/parity.h"
@@ -83,13 +84,6 @@ void check(const Options& o) {
                              "-c FILE.yaml, --model FOLDER, or --parity attention --fixture FILE.safetensors", ""});
 }
 
-at::Device device_of(const std::string& name) {
-  if (name != "cuda") return at::kCPU;
-  if (!at::globalContext().hasCUDA())
-    throw UsageError(Mistake{"--device", "cuda, but no GPU can be used", "one", "use --device cpu"});
-  return at::Device(at::kCUDA, 0);
-}
-
 std::string error_text(const json& value) {
   if (value.is_null()) return "-";
   std::ostringstream out;
@@ -130,7 +124,8 @@ void conclude(const Context& context, const std::string& where, const json& resu
 }
 
 void verify_folder(const Context& context, const Options& options) {
-  models::WanTransformer model = models::load_model(options.model, device_of(options.device));
+  models::WanTransformer model =
+      models::load_model(options.model, device_option(options.device.empty() ? "cpu" : options.device));
   const std::int64_t side = 4 * model->config().patch;
   json result = verify_model(model, {side, side}, 0);
   result["model"] = options.model;
@@ -168,7 +163,7 @@ void verify_parity(const Context& context, const Options& options) {
   request.fixture = options.fixture;
   request.weights = options.weights;
   request.form = options.form.empty() ? "chunked" : options.form;
-  request.device = device_of(options.device);
+  request.device = device_option(options.device.empty() ? "cpu" : options.device);
   json result = finite_json(component_of(options.parity).run(request));
   result["tolerance"] = options.tolerance.value_or(result.at("default_tolerance").get<double>());
   result.erase("default_tolerance");
