@@ -149,6 +149,7 @@ json run_report(Experiment& experiment, const std::vector<std::string>& commands
   add_losses(data, losses, "run `rehyat finetune` with hybrid.blocks=[] for the comparison");
   if (!experiment.blocks().empty()) add_distillation(data, experiment);
   add_curves(data, experiment, control);
+  add_denoised(data, experiment);
   add_comparisons(data, experiment);
   add_costs(data, experiment);
   add_stages(data, experiment, control);

@@ -21,6 +21,8 @@ using State = report::Check::State;
 constexpr double kWideMargin = 0.8;
 constexpr double kWithinTeacher = 1.05;
 constexpr double kBelowWindow = 0.75;
+/// Of the clips that the models look at through noise: half of what they see.
+constexpr double kNoise = 0.5;
 
 const char* const kPointwise =
     "the posterior mean of each latent value that knows only sigma, the noisy value at that place, its channel, and "
@@ -45,25 +47,33 @@ std::vector<std::pair<WhichModel, std::string>> models_of(Experiment& experiment
           {WhichModel::finetuned, "hybrid, finetuned"}};
 }
 
+/// A video as the page has it, and as `name` in the run's folder.
+report::Clip show(Experiment& experiment, const std::string& label, const std::string& name,
+                  const at::Tensor& latents) {
+  report::Clip clip{label, "", {}};
+  const at::Tensor frames = experiment.decode(latents);
+  const auto path = experiment.config().run.dir / name;
+  data::write_video(path, frames, experiment.config().data.fps);
+  clip.mp4 = read_file(path);
+  for (std::int64_t i = 0; i < 5; ++i)
+    clip.png_frames.push_back(data::encode_png(frames[i * (frames.size(0) - 1) / 4]));
+  return clip;
+}
+
 /// One model's video; collective. Frames and file are made on rank 0.
 report::Clip clip_of(Experiment& experiment, WhichModel which, const std::string& label, const std::string& prompt,
                      std::uint64_t sample) {
   models::WanTransformer model = experiment.load(which);
-  report::Clip clip{label, "", {}};
+  report::Clip clip;
   experiment.world().together([&] {
     if (experiment.world().rank() != 0) return;
     sampling::Request request = experiment.sample_request(model, sample);
     Progress progress(cat("report: video ", sample, ", ", label), sampling::step_count(model, request), "steps");
     request.on_step = [&] { progress.advance(); };
-    const at::Tensor frames =
-        experiment.decode(sampling::generate(model, request, experiment.encode_prompt(prompt),
-                                             experiment.encode_prompt(experiment.config().sample.negative_prompt)));
+    const at::Tensor latents = sampling::generate(model, request, experiment.encode_prompt(prompt),
+                                                  experiment.encode_prompt(experiment.config().sample.negative_prompt));
     progress.finish();
-    const auto path = experiment.config().run.dir / cat("report-", sample, '-', pipeline::to_string(which), ".mp4");
-    data::write_video(path, frames, experiment.config().data.fps);
-    clip.mp4 = read_file(path);
-    for (std::int64_t i = 0; i < 5; ++i)
-      clip.png_frames.push_back(data::encode_png(frames[i * (frames.size(0) - 1) / 4]));
+    clip = show(experiment, label, cat("report-", sample, '-', pipeline::to_string(which), ".mp4"), latents);
   });
   return clip;
 }
@@ -138,6 +148,39 @@ void add_distillation(report::ReportData& data, Experiment& experiment) {
   data.checks.push_back({"The linear branch is worth having",
                          digits(after, 3) + " against " + digits(window, 3) + " for the windowed softmax alone",
                          "at least a quarter lower", passed_if(after <= kBelowWindow * window)});
+}
+
+void add_denoised(report::ReportData& data, Experiment& experiment) {
+  const pipeline::ExperimentConfig& config = experiment.config();
+  std::vector<finetune::FlowSample> samples;
+  const auto on_rank_0 = [&](const std::function<void(std::size_t)>& work) {
+    experiment.world().together([&] {
+      if (experiment.world().rank() != 0) return;
+      for (std::size_t i = 0; i < samples.size(); ++i) work(i);
+    });
+  };
+  experiment.world().together(
+      [&] { samples = finetune::noised_clips(experiment.dataset(), config.report.prompts, kNoise, config.run.seed); });
+  for (const finetune::FlowSample& sample : samples) data.denoised.push_back({sample.caption, kNoise, {}});
+  const auto add = [&](std::size_t i, const std::string& label, const std::string& name, const at::Tensor& latents) {
+    data.denoised[i].clips.push_back(show(experiment, label, cat("report-clip-", i, '-', name, ".mp4"), latents));
+  };
+  const auto models = models_of(experiment);
+  Progress progress("report: clips through noise", static_cast<std::int64_t>(models.size() + 1), "models");
+  on_rank_0([&](std::size_t i) {
+    add(i, "the clip", "original", samples[i].x0);
+    add(i, "with noise", "noised", diffusion::noised(samples[i].x0, samples[i].noise, kNoise));
+  });
+  progress.advance(1, "clips");
+  for (const auto& [which, label] : models) {
+    models::WanTransformer model = experiment.load(which);
+    on_rank_0([&, which = which, label = label](std::size_t i) {
+      const auto compute = compute_type(config.finetune.precision, experiment.device());
+      add(i, label, pipeline::to_string(which), finetune::denoised(model, samples[i], compute));
+    });
+    progress.advance(1, label);
+  }
+  progress.finish();
 }
 
 void add_comparisons(report::ReportData& data, Experiment& experiment) {

@@ -18,6 +18,8 @@ Losses measure_losses(pipeline::Experiment& experiment, pipeline::Experiment& co
 void add_losses(report::ReportData& data, const Losses& losses, const std::string& how_to_get_control);
 void add_distillation(report::ReportData& data, pipeline::Experiment& experiment);
 void add_curves(report::ReportData& data, pipeline::Experiment& experiment, pipeline::Experiment& control);
+/// Held-out clips, the same with noise, and what every model takes them for; also as MP4 in the run's folder.
+void add_denoised(report::ReportData& data, pipeline::Experiment& experiment);
 /// Videos of every model for the first prompts, from the same noise; also as MP4 in the run's folder.
 void add_comparisons(report::ReportData& data, pipeline::Experiment& experiment);
 void add_costs(report::ReportData& data, pipeline::Experiment& experiment);

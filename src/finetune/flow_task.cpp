@@ -40,22 +40,28 @@ std::string shape_name(const at::Tensor& latents) {
   return cat(8 * latents.size(2), 'x', 8 * latents.size(3), 'x', 4 * (latents.size(1) - 1) + 1);
 }
 
-/// Mean squared error of each sample of a batch, [B], float32.
-at::Tensor sample_losses(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
+/// The model's velocities of a batch, [B,C,T,H,W], float32.
+at::Tensor velocities(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
   const auto device = model->parameters().front().device();
-  std::vector<at::Tensor> x, target, text;
+  std::vector<at::Tensor> x, text;
   std::vector<float> timesteps;
   for (const FlowSample& s : batch) {
     x.push_back(diffusion::noised(s.x0, s.noise, s.sigma));
-    target.push_back(diffusion::velocity(s.x0, s.noise));
     text.push_back(s.text);
     timesteps.push_back(static_cast<float>(diffusion::kTimesteps * s.sigma));
   }
   models::ForwardOptions options;
   options.compute = compute;
-  const at::Tensor v =
-      model->forward(at::stack(x).to(device), at::tensor(timesteps).to(device), at::stack(text).to(device), options);
-  return (v.to(at::kFloat) - at::stack(target).to(device)).square().flatten(1).mean(1);
+  return model->forward(at::stack(x).to(device), at::tensor(timesteps).to(device), at::stack(text).to(device), options)
+      .to(at::kFloat);
+}
+
+/// Mean squared error of each sample of a batch, [B], float32.
+at::Tensor sample_losses(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
+  std::vector<at::Tensor> target;
+  for (const FlowSample& s : batch) target.push_back(diffusion::velocity(s.x0, s.noise));
+  const at::Tensor v = velocities(model, batch, compute);
+  return (v - at::stack(target).to(v.device())).square().flatten(1).mean(1);
 }
 
 }  // namespace
@@ -67,12 +73,30 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
   for (const std::int64_t window : spread_over_clips(dataset, config.validation_samples, seed)) {
     Rng rng(seed, "validation.point", {points.size()});
     const data::LatentSample sample = dataset.get(data::Split::validation, window);
-    FlowSample point{sample.latents, {}, sample.text, 0};
+    FlowSample point{sample.latents, {}, sample.text, 0, sample.caption};
     point.sigma = diffusion::draw_sigma(config.flow, rng);
     point.noise = randn(rng, sample.latents.sizes());
     points.push_back(point);
   }
   return points;
+}
+
+std::vector<FlowSample> noised_clips(const data::LatentDataset& dataset, std::int64_t count, double sigma,
+                                     std::uint64_t seed) {
+  std::vector<FlowSample> out;
+  if (dataset.size(data::Split::validation) == 0) return out;
+  for (const std::int64_t window : spread_over_clips(dataset, count, seed)) {
+    Rng rng(seed, "validation.noised", {out.size()});
+    const data::LatentSample sample = dataset.get(data::Split::validation, window);
+    out.push_back({sample.latents, randn(rng, sample.latents.sizes()), sample.text, sigma, sample.caption});
+  }
+  return out;
+}
+
+at::Tensor denoised(models::WanTransformer& model, const FlowSample& sample, at::ScalarType compute) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor v = velocities(model, {sample}, compute)[0].to(at::kCPU);
+  return diffusion::noised(sample.x0, sample.noise, sample.sigma) - sample.sigma * v;
 }
 
 at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
@@ -153,7 +177,11 @@ FlowSample FlowTask::draw(std::int64_t step, std::int64_t index) const {
   Rng rng(seed_, stream_, {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(index)});
   const std::vector<std::int64_t>& samples = samples_of(step);
   const data::LatentSample sample = dataset_.get(data::Split::train, samples[rng.below(samples.size())]);
-  FlowSample out{sample.latents, {}, rng.uniform() < config_.caption_dropout ? dataset_.empty_text() : sample.text, 0};
+  FlowSample out{sample.latents,
+                 {},
+                 rng.uniform() < config_.caption_dropout ? dataset_.empty_text() : sample.text,
+                 0,
+                 sample.caption};
   out.sigma = diffusion::draw_sigma(config_.flow, rng);
   out.noise = randn(rng, sample.latents.sizes());
   return out;

@@ -23,6 +23,10 @@ std::vector<Section> sections(const ReportData& data) {
       {"checks", "What was checked",
        "Each line is a statement that this run put to the test, what came out, and what was asked for.",
        !data.checks.empty(), checks_section},
+      {"denoised", "What each model sees through noise",
+       "A clip that no model was trained on was mixed with noise, the same for all. From that, its caption and the "
+       "share of noise each model said in one step what is below it. The nearer to the clip, the better.",
+       !data.denoised.empty(), denoised_section},
       {"videos", "Videos side by side",
        "In each row every model was given the same prompt and the same noise, so only the models differ. "
        "The frames are below each video, enlarged without smoothing. Squares of 16 pixels are the model's tokens: a "

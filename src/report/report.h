@@ -55,6 +55,13 @@ struct Comparison {
   std::vector<Clip> clips;
 };
 
+/// A clip that was mixed with noise, and what each model takes it for.
+struct Denoised {
+  std::string caption;
+  double sigma = 0;  ///< share of noise
+  std::vector<Clip> clips;
+};
+
 /// 10^12 FLOP of one pass by the paper's count, by the recurrent form's count, and the part of the paper's count that
 /// is attention; then the bytes that the recurrent form keeps. NaN = not defined.
 struct CostRow {
@@ -75,6 +82,7 @@ struct ReportData {
   std::vector<LossRow> losses;
   std::vector<BlockError> errors;
   std::vector<Chart> charts;
+  std::vector<Denoised> denoised;
   std::vector<Comparison> comparisons;
   std::vector<CostRow> costs;
   std::vector<Stage> stages;

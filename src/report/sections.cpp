@@ -116,6 +116,16 @@ void clip_figure(Markup& page, const Clip& clip) {
   page.close();
 }
 
+/// A row of clips below the text that they belong to.
+void clips_article(Markup& page, const std::string& text, const std::string& detail, const std::vector<Clip>& clips) {
+  page.open("article", {{"class", "comparison"}}).element("h3", {}, "“" + text + "”");
+  page.element("small", {}, detail);
+  const std::size_t columns = std::clamp<std::size_t>(clips.size(), 1, 6);
+  page.open("div", {{"class", "clips"}, {"style", cat("--columns: ", columns)}});
+  for (const Clip& clip : clips) clip_figure(page, clip);
+  page.close().close();
+}
+
 }  // namespace
 
 void checks_section(Markup& page, const ReportData& data) {
@@ -179,15 +189,13 @@ void charts_section(Markup& page, const ReportData& data) {
   page.close();
 }
 
+void denoised_section(Markup& page, const ReportData& data) {
+  for (const Denoised& row : data.denoised)
+    clips_article(page, row.caption, cat(number(100 * row.sigma, 3), " % noise"), row.clips);
+}
+
 void comparisons_section(Markup& page, const ReportData& data) {
-  for (const Comparison& comparison : data.comparisons) {
-    page.open("article", {{"class", "comparison"}}).element("h3", {}, "“" + comparison.prompt + "”");
-    page.element("small", {}, cat("seed ", comparison.seed));
-    const std::size_t columns = std::clamp<std::size_t>(comparison.clips.size(), 1, 6);
-    page.open("div", {{"class", "clips"}, {"style", cat("--columns: ", columns)}});
-    for (const Clip& clip : comparison.clips) clip_figure(page, clip);
-    page.close().close();
-  }
+  for (const Comparison& row : data.comparisons) clips_article(page, row.prompt, cat("seed ", row.seed), row.clips);
 }
 
 void costs_section(Markup& page, const ReportData& data) {

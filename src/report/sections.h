@@ -10,6 +10,7 @@ void checks_section(Markup& page, const ReportData& data);
 void losses_section(Markup& page, const ReportData& data);
 void errors_section(Markup& page, const ReportData& data);
 void charts_section(Markup& page, const ReportData& data);
+void denoised_section(Markup& page, const ReportData& data);
 void comparisons_section(Markup& page, const ReportData& data);
 void costs_section(Markup& page, const ReportData& data);
 void stages_section(Markup& page, const ReportData& data);

@@ -130,6 +130,23 @@ TEST_F(Dataset, ValidationPointsAreSpreadOverTheClips) {
   EXPECT_TRUE(at::equal(points[1].noise, validation_points(*dataset_, config(2, 1), 4)[1].noise));
 }
 
+TEST_F(Dataset, ALookThroughNoiseEqualsOneStepOfTheModel) {
+  const auto clips = noised_clips(*dataset_, 3, 0.25, 4);
+  std::set<std::string> names;
+  for (const FlowSample& clip : clips) {
+    names.insert(dataset_->clip(data::Split::validation, window_of(clip)));
+    EXPECT_EQ(clip.caption, "words");
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"a", "b", "c"}));
+  EXPECT_TRUE(at::equal(clips[2].noise, noised_clips(*dataset_, 3, 0.25, 4)[2].noise));
+  const at::NoGradGuard no_grad;
+  models::WanTransformer model = testing::small_wan(2);
+  const FlowSample& clip = clips.front();
+  const at::Tensor x = 0.75 * clip.x0 + 0.25 * clip.noise,
+                   v = model->forward(x.unsqueeze(0), at::full({1}, 250.0F), clip.text.unsqueeze(0))[0];
+  EXPECT_TRUE(at::allclose(denoised(model, clip, at::kFloat), x - 0.25 * v, 1e-5, 1e-6));
+}
+
 TEST_F(Dataset, StagesWithTheSameSeedSeeOtherSamples) {
   const dist::Communicator alone;
   FlowTask first = task(config(4, 4), alone, "pretrain"), same = task(config(4, 4), alone, "pretrain"),

@@ -109,6 +109,7 @@ ReportData sample() {
                         clip("hybrid", 40, with_video ? "mp4-b" : ""), clip("window only", 90, "")};
   }
   data.comparisons[1].clips.push_back({"nothing kept", "", {}});
+  data.denoised = {{"A ball <b>through</b> noise", 0.5, {clip("the clip", 0, "mp4-c"), clip("with noise", 20, "")}}};
   data.costs = {{"softmax", 5.81, kNaN, 3.94, 0, 0},
                 {"rehyat tc 3 to 2", 1.934, 1.861, 0.552, 12'779'520, 38'338'560},
                 {"linear", 1.71, 1.70, 0.31, 12'779'520, 0}};
@@ -137,6 +138,7 @@ TEST(Report, EscapesEveryString) {
   data.errors = {{1, evil, 1, 2, 3}};
   data.charts = {{evil, evil, evil, false, {{evil, {{0, 1}, {1, 2}}}}}};
   data.comparisons = {{evil, 1, {{evil, evil, {evil}}, {evil, "", {}}}}};
+  data.denoised = {{evil, 0.5, {{evil, evil, {evil}}}}};
   data.costs = {{evil, 1, 1, 1, 1, 1}};
   data.stages = {{evil, 1, 1}};
   data.commands = {evil};
@@ -161,7 +163,7 @@ TEST(Report, LeavesOutEmptySections) {
   const std::string html = render_html(one);
   EXPECT_EQ(count_of(html, "<section"), 1U);
   EXPECT_NE(html.find("id=\"commands\""), std::string::npos);
-  EXPECT_EQ(count_of(render_html(sample()), "<section"), 10U);
+  EXPECT_EQ(count_of(render_html(sample()), "<section"), 11U);
 }
 
 TEST(Report, NeedsNothingFromOutside) {
@@ -174,9 +176,9 @@ TEST(Report, NeedsNothingFromOutside) {
 
 TEST(Report, PlaysVideosWhereThereAreBytesAndShowsEveryFrame) {
   const std::string html = render_html(sample());
-  EXPECT_EQ(count_of(html, "<video autoplay=\"\" loop=\"\" muted=\"\" playsinline=\"\""), 2U);
+  EXPECT_EQ(count_of(html, "<video autoplay=\"\" loop=\"\" muted=\"\" playsinline=\"\""), 3U);
   EXPECT_NE(html.find("data:video/mp4;base64," + base64("mp4-a")), std::string::npos);
-  EXPECT_EQ(count_of(html, "<img "), 6U * 9U);
+  EXPECT_EQ(count_of(html, "<img "), 8U * 9U);
   EXPECT_EQ(count_of(html, "No video was kept."), 1U);
 }
 
