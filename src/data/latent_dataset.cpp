@@ -10,19 +10,15 @@ namespace rehyat::data {
 
 using json = nlohmann::ordered_json;
 
-namespace {
-constexpr std::size_t kTextBytes = std::size_t{128} << 20;  // of embeddings kept in memory
-}
-
 LatentDataset::LatentDataset(std::filesystem::path folder, const Identity& identity) : folder_(std::move(folder)) {
   const json manifest = read_manifest(folder_);
   require_same_identity(manifest["identity"], identity, folder_.string());
   const json& content = manifest["content"];
-  std::vector<Hdf5Pool::File> shards, text;
+  std::vector<Hdf5Pool::File> shards;
   try {
     for (const json& shard : content.at("shards")) shards.push_back({shard.at("file"), shard.at("bytes")});
     captions_ = content.at("captions").get<std::vector<std::string>>();
-    text.push_back({content.at("text").at("file"), content.at("text").at("bytes")});
+    text_ = TextTable(folder_, content.at("text"), "prepare");
     if (content.contains("table")) buckets_ = content.at("table").at("buckets").size();
     train_of_.resize(buckets_);
     validation_of_.resize(buckets_);
@@ -44,8 +40,7 @@ LatentDataset::LatentDataset(std::filesystem::path folder, const Identity& ident
                      "remove the folder and run `rehyat prepare` again"});
   }
   shards_ = Hdf5Pool(folder_, std::move(shards), "prepare");
-  text_file_ = Hdf5Pool(folder_, std::move(text), "prepare");
-  empty_text_ = text_file_.at(0).read("text/0");
+  empty_text_ = text_.at(0);
   require(!train_.empty(), [&] {
     return folder_.string() +
            ": found no training sample, expected at least one; add videos or lower data.validation_share";
@@ -65,21 +60,11 @@ LatentSample LatentDataset::get(Split split, std::int64_t i) const {
           entry.clip};
 }
 
-at::Tensor LatentDataset::text(std::size_t caption) const {
-  if (caption == 0) return empty_text_;
-  const auto known = text_.find(caption);
-  if (known != text_.end()) return known->second;
-  const at::Tensor text = text_file_.at(0).read(cat("text/", caption));
-  const auto most = kTextBytes / std::max<std::size_t>(text.nbytes(), 1);
-  if (text_.size() >= std::max<std::size_t>(most, 1)) text_.clear();
-  return text_.emplace(caption, text).first->second;
-}
-
-std::vector<std::string> LatentDataset::captions(Split split) const {
-  std::vector<std::string> out;
+std::vector<std::size_t> LatentDataset::captions(Split split) const {
+  std::vector<std::size_t> out;
   std::set<std::size_t> seen;
   for (const Entry& entry : entries(split))
-    if (seen.insert(entry.caption).second) out.push_back(captions_[entry.caption]);
+    if (seen.insert(entry.caption).second) out.push_back(entry.caption);
   return out;
 }
 

@@ -5,13 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "data/hdf5_pool.h"
 #include "data/manifest.h"
 #include "data/split.h"
+#include "data/text_table.h"
 
 namespace rehyat::data {
 
@@ -45,8 +45,11 @@ class LatentDataset {
   }
   /// Embedding of the empty prompt, [L,D].
   const at::Tensor& empty_text() const { return empty_text_; }
-  /// Captions of a split in the order of their first use, each once.
-  std::vector<std::string> captions(Split split) const;
+  /// The captions of a split by number, in the order of their first use, each once.
+  std::vector<std::size_t> captions(Split split) const;
+  const std::string& caption(std::size_t number) const { return captions_.at(number); }
+  /// A caption's embedding, [L,D].
+  at::Tensor text(std::size_t caption) const { return caption == 0 ? empty_text_ : text_.at(caption); }
 
  private:
   struct Entry {
@@ -57,12 +60,11 @@ class LatentDataset {
     std::size_t bucket = 0;
   };
   const std::vector<Entry>& entries(Split split) const { return split == Split::train ? train_ : validation_; }
-  at::Tensor text(std::size_t caption) const;
 
   std::filesystem::path folder_;
-  Hdf5Pool shards_, text_file_;
+  Hdf5Pool shards_;
+  TextTable text_;
   at::Tensor empty_text_;
-  mutable std::map<std::size_t, at::Tensor> text_;  ///< by caption; emptied when it grows too large
   std::vector<std::string> captions_;
   std::vector<Entry> train_, validation_;
   std::size_t buckets_ = 1;

@@ -123,7 +123,8 @@ json finish(const Shards& work, const ClipList& clips, const DataConfig& config,
   });
   const auto captions =
       parse_json(world.broadcast(draft.captions.dump(), 0), "prepare").get<std::vector<std::string>>();
-  const json text = write_text_table(captions, encoder, folder, throughput, world);
+  const json text = write_text_table(
+      captions, {encoder, folder, "prepare", [&](double seconds) { throughput.text_encoded(seconds); }}, world);
   world.together([&] {
     if (world.rank() != 0) return;
     json content = {

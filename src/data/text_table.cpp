@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <utility>
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/json.h"
+#include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
 #include "data/hdf5_file.h"
@@ -19,6 +22,32 @@ using json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kBatch = 32;
+constexpr std::size_t kBytesInMemory = std::size_t{128} << 20;
+constexpr const char* kFile = "text.h5";
+
+/// [L,D] without the zero rows at its end, but for the first row.
+at::Tensor trimmed(const at::Tensor& embedding) {
+  const at::Tensor used = embedding.ne(0).any(1).nonzero();
+  const std::int64_t rows = used.numel() == 0 ? 1 : used[-1].item<std::int64_t>() + 1;
+  return embedding.narrow(0, 0, rows).contiguous();
+}
+
+at::Tensor padded(const at::Tensor& rows, std::int64_t length) {
+  if (rows.size(0) >= length) return rows;
+  at::Tensor out = at::zeros({length, rows.size(1)}, rows.options());
+  out.narrow(0, 0, rows.size(0)).copy_(rows);
+  return out;
+}
+
+/// Whether there is such a file of these captions: they change when a clip that was set aside is mended.
+bool is_of(const std::filesystem::path& path, const std::string& captions) {
+  if (!std::filesystem::exists(path)) return false;
+  try {
+    return Hdf5Reader(path).attribute("captions") == captions;
+  } catch (const UserError&) {
+    return false;
+  }
+}
 
 class TextParts {
  public:
@@ -26,6 +55,41 @@ class TextParts {
       : captions_(captions), folder_(folder) {}
 
   std::size_t count() const { return (captions_.size() + kBatch - 1) / kBatch; }
+  std::size_t captions_in(std::size_t part) const { return batch(part).size(); }
+  bool done(std::size_t part) const { return is_of(path(part), key(batch(part))); }
+  bool joined() const { return is_of(folder_ / kFile, key(captions_)); }
+
+  void write(std::size_t part, TextEncoder& encoder) const {
+    const std::vector<std::string> texts = batch(part);
+    const at::Tensor embeddings = encoder.encode(texts);
+    Hdf5Writer file(path(part));
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      file.write(cat("text/", i), trimmed(embeddings[static_cast<std::int64_t>(i)]));
+    file.attribute("length", std::to_string(embeddings.size(1)));
+    file.attribute("captions", key(texts));
+    file.commit();
+  }
+
+  void join() const {
+    Hdf5Writer file(folder_ / kFile);
+    for (std::size_t part = 0; part < count(); ++part) {
+      const Hdf5Reader from(path(part));
+      const std::size_t rows = captions_in(part);
+      for (std::size_t i = 0; i < rows; ++i) file.write(cat("text/", part * kBatch + i), from.read(cat("text/", i)));
+      if (part == 0) file.attribute("length", from.attribute("length"));
+    }
+    file.attribute("captions", key(captions_));
+    file.commit();
+  }
+
+  json entry() const {
+    json entry = file_entry(folder_, kFile);
+    entry["length"] = std::stoll(Hdf5Reader(folder_ / kFile).attribute("length"));
+    return entry;
+  }
+
+ private:
+  static std::string key(const std::vector<std::string>& captions) { return hash_text(json(captions).dump()); }
 
   std::filesystem::path path(std::size_t part) const {
     char name[40];
@@ -40,42 +104,32 @@ class TextParts {
     return {at(part * kBatch), at((part + 1) * kBatch)};
   }
 
-  /// Whether the part is there and of these captions: they change when a clip that was set aside is mended.
-  bool done(std::size_t part) const {
-    if (!std::filesystem::exists(path(part))) return false;
-    try {
-      return Hdf5Reader(path(part)).attribute("captions") == key(part);
-    } catch (const UserError&) {
-      return false;
-    }
-  }
-
-  void write(std::size_t part, TextEncoder& encoder) const {
-    const std::vector<std::string> texts = batch(part);
-    const at::Tensor rows = encoder.encode(texts);
-    Hdf5Writer file(path(part));
-    for (std::size_t i = 0; i < texts.size(); ++i) file.write(cat("text/", i), rows[static_cast<std::int64_t>(i)]);
-    file.attribute("captions", key(part));
-    file.commit();
-  }
-
-  json join() const {
-    Hdf5Writer file(folder_ / "text.h5");
-    for (std::size_t part = 0; part < count(); ++part) {
-      const Hdf5Reader from(path(part));
-      const std::size_t rows = batch(part).size();
-      for (std::size_t i = 0; i < rows; ++i) file.write(cat("text/", part * kBatch + i), from.read(cat("text/", i)));
-    }
-    file.commit();
-    return file_entry(folder_, "text.h5");
-  }
-
- private:
-  std::string key(std::size_t part) const { return hash_text(json(batch(part)).dump()); }
-
   const std::vector<std::string>& captions_;
   const std::filesystem::path& folder_;
 };
+
+void encode_parts(const TextParts& parts, std::size_t captions, const TextTableJob& job,
+                  const dist::Communicator& world) {
+  dist::WorkQueue queue(world, static_cast<std::int64_t>(parts.count()));
+  const auto encode = [&] {
+    Progress progress(job.command + ", captions", static_cast<std::int64_t>(captions), "captions");
+    std::int64_t shown = 0;
+    while (const auto next = queue.next()) {
+      world.poll();
+      if (stop_requested())
+        throw Stopped(job.command + " stopped; start the same command again to go on with the captions that are left");
+      const auto start = Clock::now();
+      const auto part = static_cast<std::size_t>(*next);
+      if (!parts.done(part)) parts.write(part, job.encoder);
+      if (job.spent) job.spent(std::chrono::duration<double>(Clock::now() - start).count());
+      // The parts are handed out in order: those before this one are done or nearly so.
+      const auto done = static_cast<std::int64_t>(part * kBatch + parts.captions_in(part));
+      progress.advance(done - std::exchange(shown, done));
+    }
+    progress.finish();
+  };
+  world.together(encode, dist::Communicator::Length::lengthy);
+}
 
 }  // namespace
 
@@ -86,26 +140,34 @@ void remove_text_parts(const std::filesystem::path& folder) {
   for (const auto& part : parts) std::filesystem::remove(part);
 }
 
-json write_text_table(const std::vector<std::string>& captions, TextEncoder& encoder,
-                      const std::filesystem::path& folder, Throughput& throughput, const dist::Communicator& world) {
-  const TextParts parts(captions, folder);
-  dist::WorkQueue queue(world, static_cast<std::int64_t>(parts.count()));
-  const auto encode = [&] {
-    while (const auto part = queue.next()) {
-      world.poll();
-      if (stop_requested())
-        throw Stopped("prepare stopped; start the same command again to go on with the captions that are left");
-      const auto start = Clock::now();
-      if (!parts.done(static_cast<std::size_t>(*part))) parts.write(static_cast<std::size_t>(*part), encoder);
-      throughput.text_encoded(std::chrono::duration<double>(Clock::now() - start).count());
-    }
-  };
-  world.together(encode, dist::Communicator::Length::lengthy);
-  json entry;
+json write_text_table(const std::vector<std::string>& captions, const TextTableJob& job,
+                      const dist::Communicator& world) {
+  const TextParts parts(captions, job.folder);
+  bool joined = false;
+  world.together([&] { joined = world.rank() == 0 && parts.joined(); });
+  if (!world.any(joined)) encode_parts(parts, captions.size(), job, world);
+  std::string entry;
   world.together([&] {
-    if (world.rank() == 0) entry = parts.join();
+    if (world.rank() != 0) return;
+    if (!joined) parts.join();
+    entry = parts.entry().dump();
   });
-  return entry;
+  return parse_json(world.broadcast(entry, 0), job.command);
+}
+
+TextTable::TextTable(const std::filesystem::path& folder, const json& entry, const std::string& command)
+    : file_(folder, {{entry.at("file"), entry.at("bytes")}}, command), length_(entry.value("length", 0)) {}
+
+at::Tensor TextTable::at(std::size_t i) const {
+  const auto known = known_.find(i);
+  if (known != known_.end()) return padded(known->second, length_);
+  const at::Tensor rows = file_.at(0).read(cat("text/", i));
+  if (bytes_ + rows.nbytes() > kBytesInMemory) {
+    known_.clear();
+    bytes_ = 0;
+  }
+  bytes_ += rows.nbytes();
+  return padded(known_.emplace(i, rows).first->second, length_);
 }
 
 }  // namespace rehyat::data

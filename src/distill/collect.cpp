@@ -10,17 +10,17 @@
 
 namespace rehyat::distill {
 
-CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, std::vector<Prompt> prompts,
-                     std::vector<std::int64_t> blocks, std::vector<std::int64_t> latent,
+CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, std::size_t prompts,
+                     const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent,
                      const std::filesystem::path& folder) {
-  check_prompts(config, prompts.size());
+  check_prompts(config, prompts);
   require(!blocks.empty(), [] {
     return "[cache] found no block to convert, expected at least one; check hybrid.blocks and hybrid.attention.kind";
   });
-  CachePlan plan{std::move(prompts), std::move(blocks), std::move(latent), 0, 0, 0};
-  plan.trajectories = static_cast<std::int64_t>(plan.prompts.size()) * config.seeds;
+  CachePlan plan;
+  plan.trajectories = static_cast<std::int64_t>(prompts) * config.seeds;
   const auto bytes_of = [&](std::int64_t trajectories) {
-    return point_bytes(model, config, trajectories, static_cast<std::int64_t>(plan.blocks.size()), plan.latent);
+    return point_bytes(model, config, trajectories, static_cast<std::int64_t>(blocks.size()), latent);
   };
   plan.bytes = bytes_of(plan.trajectories);
   require(plan.bytes <= config.quota, [&] {
@@ -34,9 +34,9 @@ CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, 
   return plan;
 }
 
-void collect_activations(models::WanTransformer& teacher, const CacheConfig& config, const CachePlan& plan,
-                         const at::Tensor& empty_text, std::uint64_t seed, const data::Identity& identity,
+void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::Identity& identity,
                          const std::filesystem::path& folder, const dist::Communicator& world) {
+  const CacheConfig& config = walk.config;
   std::vector<std::int64_t> open;
   world.together([&] {
     if (world.rank() == 0) data::open_folder(folder, identity);
@@ -46,14 +46,13 @@ void collect_activations(models::WanTransformer& teacher, const CacheConfig& con
     if (!data::trajectory_done(folder, i)) open.push_back(i);
   }
   open = parse_json(world.broadcast(nlohmann::ordered_json(open).dump(), 0), "cache").get<std::vector<std::int64_t>>();
-  TeacherWalk walk{teacher, config, plan.blocks, plan.latent, empty_text, seed};
   dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
   const auto collect = [&] {
     Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), plan.trajectories * config.sampler.steps, "steps",
                       (plan.trajectories - static_cast<std::int64_t>(open.size())) * config.sampler.steps);
     while (const auto job = queue.next()) {
       const std::int64_t trajectory = open[static_cast<std::size_t>(*job)];
-      const Trajectory walked{"cache", trajectory, &plan.prompts[static_cast<std::size_t>(trajectory / config.seeds)]};
+      const Trajectory walked{"cache", trajectory, static_cast<std::size_t>(trajectory / config.seeds)};
       data::TrajectoryWriter file(folder, trajectory);
       walk.run(
           walked,
@@ -66,18 +65,18 @@ void collect_activations(models::WanTransformer& teacher, const CacheConfig& con
             if (stop_requested())
               throw Stopped("cache stopped; start the same command again to go on with the trajectories that are left");
           });
-      file.commit(kept_points(config, seed, walked));
+      file.commit(kept_points(config, walk.seed, walked));
     }
     progress.finish();
   };
   world.together(collect, dist::Communicator::Length::lengthy);
   world.together([&] {
     if (world.rank() != 0) return;
-    const std::vector<bool> held = held_out_prompts(config, plan.prompts.size(), seed);
+    const std::vector<bool> held = held_out_prompts(config, walk.prompts.count, walk.seed);
     std::vector<bool> validation;
     for (std::int64_t i = 0; i < plan.trajectories; ++i)
       validation.push_back(held[static_cast<std::size_t>(i / config.seeds)]);
-    data::finish_cache(folder, identity, validation, plan.blocks, plan.latent);
+    data::finish_cache(folder, identity, validation, walk.blocks, walk.latent);
   });
 }
 

@@ -10,26 +10,22 @@
 
 namespace rehyat::distill {
 
-/// What a cache is made of; also its size before a byte is written.
+/// The size of a cache before a byte is written.
 struct CachePlan {
-  std::vector<Prompt> prompts;
-  std::vector<std::int64_t> blocks;
-  std::vector<std::int64_t> latent;  ///< T, H, W
   std::int64_t bytes = 0, trajectories = 0;
   std::int64_t left = 0;  ///< bytes that are still to be written: an earlier start may have finished some trajectories
 };
 
 /// Throws UserError when distillation could not use the cache, or when it would be larger than its quota or what is
-/// left of it than the disk.
-CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, std::vector<Prompt> prompts,
-                     std::vector<std::int64_t> blocks, std::vector<std::int64_t> latent,
+/// left of it than the disk. `latent` = [T,H,W].
+CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, std::size_t prompts,
+                     const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent,
                      const std::filesystem::path& folder);
 
 /// Runs the teacher over its trajectories (prompts x seeds) and stores the inputs of the wanted blocks' self-attention
 /// at the kept points. Trajectories are shared out over the ranks; finished ones are kept by a run that is started
 /// again. Collective.
-void collect_activations(models::WanTransformer& teacher, const CacheConfig& config, const CachePlan& plan,
-                         const at::Tensor& empty_text, std::uint64_t seed, const data::Identity& identity,
+void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::Identity& identity,
                          const std::filesystem::path& folder, const dist::Communicator& world);
 
 }  // namespace rehyat::distill

@@ -10,7 +10,9 @@ CacheConfig::CacheConfig() {
 }
 
 void CacheConfig::fields(config::Fields& f) {
-  f.add("prompts", prompts, "text file with one prompt a line; empty: the captions of the training clips");
+  f.add("prompts", prompts,
+        "text file with one prompt a line, for which no videos need be prepared; empty: the captions of the training "
+        "clips");
   f.add("max_prompts", max_prompts, "use at most this many prompts; 0 = all").at_least(0);
   f.add("seeds", seeds, "noise samples a prompt").at_least(1);
   f.section("sampler", sampler, "how the teacher's trajectories are sampled");

@@ -26,8 +26,7 @@ std::int64_t online_bytes(const models::WanConfig& model, const CacheConfig& con
   return point_bytes(model, config, trajectories, blocks, latent);
 }
 
-OnlinePoints::OnlinePoints(TeacherWalk walk, std::vector<Prompt> prompts, const DistillConfig& config,
-                           const dist::Communicator& world)
+OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const dist::Communicator& world)
     : walk_(std::move(walk)),
       config_(config.online.value_or(OnlineConfig())),
       rounds_(std::max<std::int64_t>(std::min(config_.rounds, config.train.iterations), 1)),
@@ -43,9 +42,8 @@ OnlinePoints::OnlinePoints(TeacherWalk walk, std::vector<Prompt> prompts, const 
                "; lower distill.online.trajectories, distill.validation_samples or cache.keep_per_trajectory, or raise "
                "it");
   });
-  const std::vector<bool> held = held_out_prompts(walk_.config, prompts.size(), walk_.seed);
-  for (std::size_t i = 0; i < prompts.size(); ++i)
-    (held[i] ? held_prompts_ : train_prompts_).push_back(std::move(prompts[i]));
+  const std::vector<bool> held = held_out_prompts(walk_.config, walk_.prompts.count, walk_.seed);
+  for (std::size_t i = 0; i < held.size(); ++i) (held[i] ? held_prompts_ : train_prompts_).push_back(i);
 }
 
 void OnlinePoints::share_out(const std::vector<std::int64_t>& open) {
@@ -53,16 +51,16 @@ void OnlinePoints::share_out(const std::vector<std::int64_t>& open) {
   if (open.empty()) return;
   std::vector<Trajectory> trajectories;
   for (std::int64_t i = 0; i < held_trajectories_; ++i)
-    trajectories.push_back({"online.held_out", i, &held_prompts_[static_cast<std::size_t>(i) % held_prompts_.size()]});
+    trajectories.push_back({"online.held_out", i, held_prompts_[static_cast<std::size_t>(i) % held_prompts_.size()]});
   validation_ = collect(trajectories, "held-out points");
 }
 
-const Prompt* OnlinePoints::training_prompt(std::int64_t number) const {
+std::size_t OnlinePoints::training_prompt(std::int64_t number) const {
   const auto count = static_cast<std::int64_t>(train_prompts_.size()), turn = number / walk_.config.seeds;
   std::vector<std::size_t> order(train_prompts_.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   Rng(walk_.seed, "online.prompts", {static_cast<std::uint64_t>(turn / count)}).shuffle(order);
-  return &train_prompts_[order[static_cast<std::size_t>(turn % count)]];
+  return train_prompts_[order[static_cast<std::size_t>(turn % count)]];
 }
 
 void OnlinePoints::begin_round(std::int64_t round) {

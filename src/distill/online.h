@@ -19,10 +19,9 @@ std::int64_t online_bytes(const models::WanConfig& model, const CacheConfig& con
 /// round has. Ranks share the walks and then give each block's points to the rank that the block belongs to.
 class OnlinePoints : public PointSource {
  public:
-  /// `walk.empty_text`, prompts and the teacher on the device of the run. Throws UserError when the points of a round
-  /// need more memory than distill.online.memory, and when no prompt would be left to train or to measure on.
-  OnlinePoints(TeacherWalk walk, std::vector<Prompt> prompts, const DistillConfig& config,
-               const dist::Communicator& world);
+  /// Throws UserError when the points of a round need more memory than distill.online.memory, and when no prompt would
+  /// be left to train or to measure on.
+  OnlinePoints(TeacherWalk walk, const DistillConfig& config, const dist::Communicator& world);
 
   const std::vector<std::int64_t>& blocks() const override { return walk_.blocks; }
   const std::vector<std::int64_t>& latent() const override { return walk_.latent; }
@@ -46,10 +45,10 @@ class OnlinePoints : public PointSource {
   void exchange(Points& points) const;
   bool mine(std::int64_t block) const;
   const Point& point(data::Split split, std::int64_t i, std::int64_t block) const;
-  const Prompt* training_prompt(std::int64_t number) const;
+  std::size_t training_prompt(std::int64_t number) const;
 
   TeacherWalk walk_;
-  std::vector<Prompt> train_prompts_, held_prompts_;
+  std::vector<std::size_t> train_prompts_, held_prompts_;
   OnlineConfig config_;
   std::int64_t rounds_, held_trajectories_, points_;
   const dist::Communicator& world_;

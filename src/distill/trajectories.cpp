@@ -86,7 +86,7 @@ void TeacherWalk::run(const Trajectory& trajectory, const KeepPoint& keep, const
         keep(point, block, input[0].to(type), config.store_targets ? output[0].to(type) : at::Tensor());
     };
   };
-  sampling::generate(teacher, request, trajectory.prompt->embedding.to(device), empty_text.to(device));
+  sampling::generate(teacher, request, prompts.embedding(trajectory.prompt).to(device), prompts.empty.to(device));
 }
 
 }  // namespace rehyat::distill

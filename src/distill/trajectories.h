@@ -13,9 +13,11 @@
 /// The teacher's trajectories (paper, Eq. 19): prompts x noise samples x denoising steps.
 namespace rehyat::distill {
 
-struct Prompt {
-  std::string text;
-  at::Tensor embedding;  ///< [L,D]
+/// What the teacher is asked for. An embedding is read when it is needed: those of many prompts fit in no memory.
+struct Prompts {
+  std::size_t count = 0;
+  std::function<at::Tensor(std::size_t)> embedding;  ///< of one prompt, [L,D]
+  at::Tensor empty;                                  ///< of the empty prompt, [L,D]
 };
 
 /// Guidance branches of a step, and points kept of one trajectory.
@@ -36,7 +38,7 @@ std::vector<bool> held_out_prompts(const CacheConfig& config, std::size_t prompt
 struct Trajectory {
   std::string purpose;
   std::int64_t number = 0;
-  const Prompt* prompt = nullptr;
+  std::size_t prompt = 0;
 };
 
 /// The kept (step, branch) points of a trajectory, drawn without repetition, in the order in which they are reached.
@@ -52,7 +54,7 @@ struct TeacherWalk {
   models::WanTransformer teacher{nullptr};
   CacheConfig config;
   std::vector<std::int64_t> blocks, latent;
-  at::Tensor empty_text;  ///< [L,D]
+  Prompts prompts;
   std::uint64_t seed = 0;
 
   /// Samples with guidance; `on_step` after each denoising step. The noise, and so the points, depend on (seed,

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <memory>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "data/text_table.h"
 #include "distill/collect.h"
 #include "distill/distill.h"
 #include "distill/online.h"
@@ -28,34 +30,64 @@ std::vector<std::int64_t> Experiment::converted() {
   return out;
 }
 
-std::vector<distill::Prompt> Experiment::teacher_prompts() {
-  std::vector<std::string> texts =
-      config_.cache.prompts.empty() ? dataset().captions(data::Split::train) : read_prompts(config_.cache.prompts);
+std::size_t Experiment::prompt_count() {
+  const std::size_t all = config_.cache.prompts.empty() ? dataset().captions(data::Split::train).size()
+                                                        : read_prompts(config_.cache.prompts).size();
   const auto most = static_cast<std::size_t>(config_.cache.max_prompts);
-  if (most > 0 && texts.size() > most) texts.resize(most);
-  distill::check_prompts(config_.cache, texts.size());  // before anything is computed
-  std::vector<distill::Prompt> prompts;
-  for (const std::string& text : texts) prompts.push_back({text, encode_prompt(text)});
-  return prompts;
+  const std::size_t count = most > 0 ? std::min(all, most) : all;
+  distill::check_prompts(config_.cache, count);
+  return count;
+}
+
+distill::Prompts Experiment::teacher_prompts(const Stage& stage, const std::string& command) {
+  std::size_t count = 0;
+  std::vector<std::string> texts;
+  world_.together([&] {
+    count = prompt_count();
+    if (config_.cache.prompts.empty()) return;
+    texts = read_prompts(config_.cache.prompts);
+    texts.resize(count);
+  });
+  if (texts.empty()) {
+    return {count,
+            [this, numbers = dataset().captions(data::Split::train)](std::size_t i) {
+              return dataset().text(numbers.at(i));
+            },
+            dataset().empty_text()};
+  }
+  texts.insert(texts.begin(), "");
+  const json entry = data::write_text_table(texts, {*encoders_.text, stage.folder(), command, {}}, world_);
+  // It may be larger than the teacher, which comes next.
+  forget_text_encoder();
+  std::shared_ptr<data::TextTable> table;
+  world_.together([&] {
+    if (world_.rank() == 0) data::remove_text_parts(stage.folder());
+    table = std::make_shared<data::TextTable>(stage.folder(), entry, command);
+  });
+  return {count, [table](std::size_t i) { return table->at(i + 1); }, table->at(0)};
 }
 
 json Experiment::cache() {
   return run(cache_stage(), [&](const Stage& stage) {
     distill::CachePlan plan;
     world_.together([&] {
-      plan =
-          distill::plan_cache(architecture(), config_.cache, teacher_prompts(), converted(), latent(), stage.folder());
+      plan = distill::plan_cache(architecture(), config_.cache, prompt_count(), converted(), latent(), stage.folder());
     });
     log::info("cache: ", plan.trajectories, " trajectories, ", human_bytes(plan.bytes), ", of which ",
               human_bytes(plan.left), " are left to write");
-    models::WanTransformer teacher = load(WhichModel::teacher);
-    distill::collect_activations(teacher, config_.cache, plan, encode_prompt(""), config_.run.seed,
-                                 {{"stage", stage.fingerprint()}}, stage.folder(), world_);
-    return json{{"trajectories", plan.trajectories}, {"bytes", plan.bytes}, {"blocks", plan.blocks}};
+    distill::Prompts prompts = teacher_prompts(stage, "cache");
+    distill::TeacherWalk walk = teacher_walk(load(WhichModel::teacher), std::move(prompts));
+    distill::collect_activations(walk, plan, {{"stage", stage.fingerprint()}}, stage.folder(), world_);
+    return json{{"trajectories", plan.trajectories}, {"bytes", plan.bytes}, {"blocks", walk.blocks}};
   });
 }
 
-std::unique_ptr<distill::PointSource> Experiment::point_source(const models::WanTransformer& teacher) {
+distill::TeacherWalk Experiment::teacher_walk(const models::WanTransformer& teacher, distill::Prompts prompts) {
+  return {teacher, config_.cache, converted(), latent(), std::move(prompts), config_.run.seed};
+}
+
+std::unique_ptr<distill::PointSource> Experiment::point_source(const models::WanTransformer& teacher,
+                                                               distill::Prompts prompts) {
   std::unique_ptr<distill::PointSource> source;
   world_.together([&] {
     if (needs_cache()) {
@@ -65,16 +97,17 @@ std::unique_ptr<distill::PointSource> Experiment::point_source(const models::Wan
           data::ActivationCache(stage.folder(), {{"stage", stage.fingerprint()}}));
       return;
     }
-    distill::TeacherWalk walk{teacher, config_.cache, converted(), latent(), encode_prompt(""), config_.run.seed};
-    source = std::make_unique<distill::OnlinePoints>(std::move(walk), teacher_prompts(), config_.distill, world_);
+    source =
+        std::make_unique<distill::OnlinePoints>(teacher_walk(teacher, std::move(prompts)), config_.distill, world_);
   });
   return source;
 }
 
 json Experiment::distill() {
   return run(distill_stage(), [&](const Stage& stage) {
+    distill::Prompts prompts = needs_cache() ? distill::Prompts() : teacher_prompts(stage, "distill");
     const models::WanTransformer teacher = load(WhichModel::teacher);
-    const std::unique_ptr<distill::PointSource> source = point_source(teacher);
+    const std::unique_ptr<distill::PointSource> source = point_source(teacher, std::move(prompts));
     const auto results = distill::distill(teacher, blocks(), *source, config_.distill, config_.run.seed,
                                           stage.fingerprint(), stage.folder(), world_);
     set_threads();

@@ -124,11 +124,16 @@ models::BlockMap Experiment::blocks() {
   return models::resolve(config_.hybrid, architecture().layers);
 }
 
+std::pair<std::string, std::string> Experiment::prompts_identity() {
+  if (!config_.cache.prompts.empty()) return {"text_encoder", encoders_.text->fingerprint()};
+  return {"data", dataset_stage().fingerprint()};
+}
+
 Stage Experiment::cache_stage() {
   return Stage(config_.run.dir, "cache",
                {{"format", 1},
                 {"teacher", teacher_fingerprint()},
-                {"data", dataset_stage().fingerprint()},
+                prompts_identity(),
                 {"settings", trajectory_settings()},
                 {"blocks", converted()},
                 {"latent", latent()},
@@ -148,7 +153,7 @@ Stage Experiment::distill_stage() {
   return Stage(config_.run.dir, "distill",
                {{"format", 2},
                 {"teacher", teacher_fingerprint()},
-                {"points", needs_cache() ? cache_stage().fingerprint() : dataset_stage().fingerprint()},
+                {"points", needs_cache() ? cache_stage().fingerprint() : prompts_identity().second},
                 {"settings", settings},
                 {"blocks", models::to_json(blocks())},
                 {"seed", config_.run.seed}});
@@ -336,9 +341,12 @@ models::WanTransformer Experiment::load(WhichModel which) {
 
 std::vector<std::string> Experiment::sample_prompts() {
   std::vector<std::string> prompts = config_.sample.prompts;
-  if (prompts.empty())
-    prompts = config_.sample.prompts_file.empty() ? dataset().captions(data::Split::validation)
-                                                  : read_prompts(config_.sample.prompts_file);
+  if (!config_.sample.prompts_file.empty()) {
+    prompts = read_prompts(config_.sample.prompts_file);
+  } else if (prompts.empty()) {
+    for (const std::size_t caption : dataset().captions(data::Split::validation))
+      prompts.push_back(dataset().caption(caption));
+  }
   const auto most = static_cast<std::size_t>(config_.sample.max_prompts);
   if (most > 0 && prompts.size() > most) prompts.resize(most);
   return prompts;

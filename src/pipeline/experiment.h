@@ -101,10 +101,17 @@ class Experiment {
   std::filesystem::path teacher_folder();
   /// Everything of the `cache` section that decides the teacher's trajectories.
   nlohmann::ordered_json trajectory_settings() const;
-  /// The prompts that the teacher is run on.
-  std::vector<distill::Prompt> teacher_prompts();
+  /// Where the prompts of the teacher come from: of a file, which trajectory_settings() holds, the text encoder's
+  /// fingerprint; else the dataset's. With a file no video has been prepared or need be there.
+  std::pair<std::string, std::string> prompts_identity();
+  /// How many prompts the teacher is run on. Throws UserError where they are too few to distil with.
+  std::size_t prompt_count();
+  /// The prompts that the teacher is run on. Those of a file are encoded into the stage's folder, and the text
+  /// encoder's weights let go. Collective.
+  distill::Prompts teacher_prompts(const Stage& stage, const std::string& command);
+  distill::TeacherWalk teacher_walk(const models::WanTransformer& teacher, distill::Prompts prompts);
   std::vector<std::int64_t> converted();  ///< numbers of the converted blocks
-  std::unique_ptr<distill::PointSource> point_source(const models::WanTransformer& teacher);
+  std::unique_ptr<distill::PointSource> point_source(const models::WanTransformer& teacher, distill::Prompts prompts);
 
   ModelFiles files_;
   ExperimentConfig config_;

@@ -70,6 +70,19 @@ ls runs/sample-*/video-0.mp4 > /dev/null || fail "no video"
 grep -q "wan-vae-1:" runs/prepare-*/identity.json || fail "the dataset does not name its VAE"
 grep -q "umt5-1:" runs/prepare-*/identity.json || fail "the dataset does not name its text encoder"
 
+echo "== prompts of a file need no videos"
+sed 's/ videos: clips,//; s/cache: {/cache: { prompts: prompts.txt,/' wan.yaml > prompted.yaml
+"$REHYAT" cache -c prompted.yaml run.dir=prompted > /dev/null 2> cache.log || { cat cache.log; fail "cache of a file's prompts"; }
+$MPIRUN -n 2 "$REHYAT" cache -c prompted.yaml run.dir=prompted-2 > /dev/null 2> cache.log || { cat cache.log; fail "cache on 2 ranks"; }
+for file in prompted/cache-*/*.h5; do cmp "$file" "prompted-2/${file#prompted/}" || fail "$file depends on the ranks"; done
+ls prompted/cache-*/text.h5 > /dev/null || fail "no embeddings were kept"
+! ls prompted/cache-*/text-part-* > /dev/null 2>&1 || fail "parts of the embeddings were left"
+for source in cache online; do
+  $MPIRUN -n 2 "$REHYAT" distill -c prompted.yaml run.dir=prompted "distill.source=$source" > /dev/null 2> distill.log || { cat distill.log; fail "distill from $source"; }
+done
+"$REHYAT" prepare -c prompted.yaml run.dir=prompted > /dev/null 2> prepare.log && fail "prepare without videos"
+grep -q "data.videos" prepare.log || { cat prepare.log; fail "another error"; }
+
 echo "== what is missing is named"
 cp -r "$fixture/model" half && rm -r half/vae
 "$REHYAT" sample -c sample.yaml model.weights=half > /dev/null 2> half.log && fail "a pipeline without its VAE was taken"

@@ -60,7 +60,8 @@ TEST_F(Datasets, LatentsBySplitInOrder) {
   }
   EXPECT_EQ(dataset.get(Split::validation, 0).clip, "shard-1.h51");
   EXPECT_EQ(dataset.empty_text()[0][0].item<float>(), 10);
-  EXPECT_EQ(dataset.captions(Split::train), (std::vector<std::string>{"A", "B"}));
+  EXPECT_EQ(dataset.captions(Split::train), (std::vector<std::size_t>{1, 2}));
+  EXPECT_EQ(dataset.caption(1) + dataset.caption(2), "AB");
   expect_refused([&] { dataset.get(Split::train, 3); }, {folder_.string(), "sample 3"});
   expect_refused([&] { dataset.get(Split::validation, -1); }, {"sample -1"});
   expect_refused([&] { LatentDataset(folder_, {{"seed", 4}}); }, {"seed: found 3, expected 4"});

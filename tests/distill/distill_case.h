@@ -35,13 +35,13 @@ inline distill::DistillConfig distill_config(std::int64_t iterations = 12) {
   return out;
 }
 
-inline std::vector<distill::Prompt> some_prompts(std::int64_t count = 4) {
-  std::vector<distill::Prompt> out;
-  for (std::int64_t i = 0; i < count; ++i) {
+inline distill::Prompts some_prompts(std::size_t count = 4) {
+  const auto embedding = [](std::size_t i) {
     Rng rng(6, "test.prompt", {static_cast<std::uint64_t>(i)});
-    out.push_back({std::to_string(i), randn(rng, {5, 20})});
-  }
-  return out;
+    return randn(rng, {5, 20});
+  };
+  Rng rng(6, "test.prompt.empty");
+  return {count, embedding, randn(rng, {5, 20})};
 }
 
 inline models::BlockMap all_blocks(const models::WanTransformer& model, const models::BlockAttention& attention) {
@@ -50,9 +50,8 @@ inline models::BlockMap all_blocks(const models::WanTransformer& model, const mo
   return out;
 }
 
-inline distill::TeacherWalk walk_of(const models::WanTransformer& teacher) {
-  Rng rng(6, "test.prompt.empty");
-  return {teacher, cache_config(), {0, 1, 2}, kLatentSize, randn(rng, {5, 20}), 8};
+inline distill::TeacherWalk walk_of(const models::WanTransformer& teacher, std::size_t prompts = 4) {
+  return {teacher, cache_config(), {0, 1, 2}, kLatentSize, some_prompts(prompts), 8};
 }
 
 /// Random inputs of three blocks, in memory; those of `bad` are not finite, or only the ones to train on.

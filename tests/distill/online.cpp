@@ -15,7 +15,6 @@ using testing::distill_config;
 using testing::every_attention;
 using testing::expect_error;
 using testing::small_wan;
-using testing::some_prompts;
 using testing::TempFolder;
 using testing::walk_of;
 using testing::world;
@@ -32,7 +31,7 @@ std::vector<BlockResult> run(const DistillConfig& config, const std::filesystem:
   const models::WanTransformer teacher = small_wan();
   TeacherWalk walk = walk_of(teacher);
   walk.config.store_targets = targets;
-  OnlinePoints points(walk, some_prompts(), config, ranks);
+  OnlinePoints points(walk, config, ranks);
   return distill(teacher, all_blocks(teacher, every_attention()[1]), points, config, 5, "f", folder, ranks);
 }
 
@@ -61,7 +60,7 @@ TEST_F(Online, TheFilesDoNotDependOnTheNumberOfRanks) {
 
 TEST_F(Online, ARoundHasNewPointsAndCanBeMadeAgain) {
   const models::WanTransformer teacher = small_wan();
-  OnlinePoints points(walk_of(teacher), some_prompts(), online_config(), world());
+  OnlinePoints points(walk_of(teacher), online_config(), world());
   points.share_out({0, 1, 2});
   const std::int64_t block = world().rank() % 3;
   if (world().rank() > 2) {  // owns none, and takes part all the same
@@ -98,9 +97,9 @@ TEST_F(Online, WhatDoesNotFitIsRefusedBeforeTheTeacherRuns) {
   const models::WanTransformer teacher = small_wan();
   DistillConfig small = online_config();
   small.online->memory = 1000;
-  expect_error<UserError>([&] { OnlinePoints(walk_of(teacher), some_prompts(), small, world()); },
+  expect_error<UserError>([&] { OnlinePoints(walk_of(teacher), small, world()); },
                           {"distill.online.memory", "expected at most", "distill.online.trajectories"});
-  expect_error<UserError>([&] { OnlinePoints(walk_of(teacher), some_prompts(1), online_config(), world()); },
+  expect_error<UserError>([&] { OnlinePoints(walk_of(teacher, 1), online_config(), world()); },
                           {"found 1 prompt", "at least two"});
 }
 

@@ -13,12 +13,11 @@ namespace {
 using testing::cache_config;
 using testing::expect_error;
 using testing::small_config;
-using testing::some_prompts;
 using testing::TempFolder;
 
-CachePlan plan(const CacheConfig& config, std::int64_t prompts, const std::filesystem::path& folder,
-               std::vector<std::int64_t> latent = testing::kLatentSize) {
-  return plan_cache(small_config(), config, some_prompts(prompts), {0, 1}, std::move(latent), folder);
+CachePlan plan(const CacheConfig& config, std::size_t prompts, const std::filesystem::path& folder,
+               const std::vector<std::int64_t>& latent = testing::kLatentSize) {
+  return plan_cache(small_config(), config, prompts, {0, 1}, latent, folder);
 }
 
 TEST(CachePlan, ACacheThatDistillationCannotUseIsRefused) {

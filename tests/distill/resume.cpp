@@ -14,7 +14,7 @@ namespace {
 using testing::TempFolder;
 using testing::wait_for;
 
-/// A process of its own that distils online in `folder`.
+/// Distils online in `folder`, in a process of its own.
 pid_t start(const std::filesystem::path& folder) {
   return testing::start_child([&] {
     DistillConfig config = testing::distill_config(40);
@@ -22,7 +22,7 @@ pid_t start(const std::filesystem::path& folder) {
     config.online = OnlineConfig{.rounds = 4, .trajectories = 3, .memory = 1 << 24};
     const models::WanTransformer teacher = testing::small_wan();
     const dist::Communicator alone;
-    OnlinePoints points(testing::walk_of(teacher), testing::some_prompts(), config, alone);
+    OnlinePoints points(testing::walk_of(teacher), config, alone);
     distill(teacher, testing::all_blocks(teacher, testing::every_attention()[1]), points, config, 5, "f", folder,
             alone);
   });
