@@ -24,7 +24,7 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
   command.polls = true;
   command.run = [name, run, stage](Context& context) {
     Experiment experiment = load_experiment(context);
-    if (name == "prepare") experiment.share_checksums();
+    if (name == "prepare") experiment.read_clips();
     std::optional<pipeline::Stage> found;
     context.world.together([&] { found = (experiment.*stage)(); });
     const pipeline::Stage& where = *found;
@@ -124,7 +124,7 @@ Command run_command() {
   command.polls = true;
   command.run = [](Context& context) {
     Experiment experiment = load_experiment(context);
-    experiment.share_checksums();
+    experiment.read_clips();
     const std::vector<Step> steps = steps_of(experiment, sections_of(context.arguments));
     json results = json::object();
     for (const Step& step : steps) {

@@ -181,6 +181,15 @@ Captions Captions::load(const CaptionSource& source, const std::vector<std::stri
   return result;
 }
 
+Captions::Captions(const nlohmann::ordered_json& content)
+    : captions_(content.at("captions").get<std::map<std::string, std::string>>()),
+      groups_(content.at("groups").get<std::map<std::string, std::string>>()),
+      missing_(content.at("missing")) {}
+
+nlohmann::ordered_json Captions::content() const {
+  return {{"captions", captions_}, {"groups", groups_}, {"missing", missing_}};
+}
+
 const std::string& Captions::at(const std::string& clip) const {
   const auto found = captions_.find(clip);
   if (found == captions_.end()) refuse(clip, "no caption", "a clip whose captions were loaded");

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,11 @@ struct CaptionSource {
 /// folders.
 class Captions {
  public:
+  Captions() = default;
+  /// What `content` of another one gave.
+  explicit Captions(const nlohmann::ordered_json& content);
+  nlohmann::ordered_json content() const;
+
   /// Reads the captions of these clips (paths relative to `source.videos`). Throws UserError with file:line for a line
   /// that cannot be read or is not UTF-8, a clip that is named twice or that does not exist, and for clips without a
   /// caption.

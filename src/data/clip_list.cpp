@@ -1,6 +1,7 @@
 #include "data/clip_list.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/strings.h"
@@ -12,6 +13,7 @@ namespace rehyat::data {
 namespace {
 
 namespace fs = std::filesystem;
+using json = nlohmann::ordered_json;
 
 bool ends_like(const fs::path& path, std::initializer_list<const char*> endings) {
   return std::ranges::any_of(endings, [&](const char* ending) { return path.string().ends_with(ending); });
@@ -80,6 +82,32 @@ ClipList list_archives(const DataConfig& config, const std::vector<fs::path>& ar
   return out;
 }
 
+/// A list on its way to another rank.
+std::string to_text(const ClipList& clips) {
+  json files = json::array();
+  for (const ClipFile& file : clips.files) files.push_back({file.path.string(), file.member, file.offset, file.bytes});
+  const json content = {
+      {"videos", clips.videos}, {"files", files}, {"captions", clips.captions.content()}, {"left_out", clips.left_out}};
+  std::string text;
+  json::to_msgpack(content, nlohmann::detail::output_adapter<char>(text));
+  return text;
+}
+
+ClipList from_text(const std::string& text) {
+  const json content = json::from_msgpack(text);
+  ClipList clips;
+  clips.videos = content.at("videos").get<std::vector<std::string>>();
+  for (const json& file : content.at("files")) {
+    ClipFile& clip = clips.files.emplace_back(file.at(0).get<std::string>());
+    clip.member = file.at(1);
+    clip.offset = file.at(2);
+    clip.bytes = file.at(3);
+  }
+  clips.captions = Captions(content.at("captions"));
+  clips.left_out = content.at("left_out");
+  return clips;
+}
+
 }  // namespace
 
 const ClipFile* ClipList::find(const std::string& name) const {
@@ -96,6 +124,18 @@ ClipList list_clips(const DataConfig& config) {
       Captions::load({config.videos, config.captions, config.allow_missing_captions, {}, false}, clips.videos);
   for (const std::string& video : clips.videos) clips.files.emplace_back(config.videos / video);
   return clips;
+}
+
+ClipList list_clips(const DataConfig& config, const dist::Communicator& world) {
+  ClipList clips;
+  std::string text;
+  world.together([&] {
+    if (world.rank() != 0) return;
+    clips = list_clips(config);
+    if (world.size() > 1) text = to_text(clips);
+  });
+  text = world.broadcast(text, 0);
+  return world.rank() == 0 ? std::move(clips) : from_text(text);
 }
 
 }  // namespace rehyat::data

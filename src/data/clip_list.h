@@ -7,6 +7,7 @@
 #include "data/captions.h"
 #include "data/clip_file.h"
 #include "data/config.h"
+#include "dist/communicator.h"
 
 namespace rehyat::data {
 
@@ -26,5 +27,9 @@ struct ClipList {
 /// else is in it. Throws UserError as list_videos, list_tar and Captions::load do, for a pattern that names what is no
 /// tar, and for archives without a video.
 ClipList list_clips(const DataConfig& config);
+
+/// The same for all ranks from one that looks: many of them at once are a burden for a file system that they share, and
+/// need not see the same. Collective; throws on all ranks.
+ClipList list_clips(const DataConfig& config, const dist::Communicator& world);
 
 }  // namespace rehyat::data

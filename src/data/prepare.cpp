@@ -171,14 +171,12 @@ void write_shards(const Shards& work, const std::vector<std::size_t>& to_do, Thr
 
 }  // namespace
 
-json prepare(const DataConfig& config, VideoCodec& codec, TextEncoder& text, std::uint64_t seed,
+json prepare(const DataConfig& config, const ClipList& clips, VideoCodec& codec, TextEncoder& text, std::uint64_t seed,
              const Identity& identity, const std::filesystem::path& folder, const dist::Communicator& world) {
   const auto start = Clock::now();
-  ClipList clips;
   std::int64_t per_shard = 0;
   world.together([&] {
     require_video_library();
-    clips = list_clips(config);
     if (world.rank() != 0) return;
     open_folder(folder, identity);
     per_shard = shard_size(folder, config.clips_per_shard);

@@ -37,8 +37,8 @@ class Experiment {
   nlohmann::ordered_json distill();
   nlohmann::ordered_json finetune();
 
-  /// Reads the clips for prepare_stage() on all ranks, a share each. Collective.
-  void share_checksums();
+  /// Lists the clips for prepare_stage() on one rank and reads them on all, a share each. Collective.
+  void read_clips();
   /// What `prepare` makes of the videos and captions as they are now; reads them.
   Stage prepare_stage();
   /// What was last prepared of this config's `data` section, as its manifest says, so that the videos need not be there
@@ -123,6 +123,7 @@ class Experiment {
   std::optional<models::WanConfig> architecture_;
   std::string teacher_fingerprint_;
   std::optional<data::Identity> prepare_identity_, dataset_identity_;
+  std::optional<data::ClipList> clips_;
   std::unique_ptr<data::ChecksumMemory> checksums_;  ///< of the videos
   data::ClipMarks clip_marks_;                       ///< of the clips that prepare_identity_ is of
 };

@@ -10,22 +10,19 @@ namespace rehyat::pipeline {
 
 using json = nlohmann::ordered_json;
 
-void Experiment::share_checksums() {
-  data::ClipList clips;
-  world_.together([&] {
-    clips = data::list_clips(config_.data);
-    checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
-  });
-  data::share_checksums(clips, *checksums_, world_);
+void Experiment::read_clips() {
+  clips_ = data::list_clips(config_.data, world_);
+  world_.together([&] { checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json"); });
+  data::share_checksums(*clips_, *checksums_, world_);
 }
 
 Stage Experiment::prepare_stage() {
   if (!prepare_identity_) {
     if (!checksums_) checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
-    const data::ClipList clips = data::list_clips(config_.data);
+    if (!clips_) clips_ = data::list_clips(config_.data);
     prepare_identity_ =
-        data::dataset_identity(config_.data, clips, *encoders_.codec, *encoders_.text, config_.run.seed, *checksums_);
-    clip_marks_ = data::clip_marks(clips, *checksums_);
+        data::dataset_identity(config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed, *checksums_);
+    clip_marks_ = data::clip_marks(*clips_, *checksums_);
   }
   return Stage(config_.run.dir, "prepare", *prepare_identity_);
 }
@@ -48,7 +45,7 @@ json Experiment::prepare() {
       const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
       if (!other.empty()) log::info("prepare: a new dataset, for ", other);
     });
-    return data::prepare(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed, *prepare_identity_,
+    return data::prepare(config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed, *prepare_identity_,
                          stage.folder(), world_);
   });
   world_.together([&] {

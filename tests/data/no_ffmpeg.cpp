@@ -18,7 +18,7 @@ TEST_F(NoFfmpeg, PrepareEndsAtOnceAndSetsNoClipAside) {
   const dist::Communicator alone;
   expect_refused(
       [&] {
-        prepare(config, codec, text, 1, {{"format", 2}}, folder_ / "out", alone);
+        prepare(config, list_clips(config), codec, text, 1, {{"format", 2}}, folder_ / "out", alone);
       },
       {"without FFmpeg", "REHYAT_FFMPEG=ON"});
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));

@@ -102,7 +102,8 @@ TEST_F(PrepareAgain, AFullDiskIsNoFaultOfTheClip) {
   getrlimit(RLIMIT_FSIZE, &before);
   const rlimit small{6000, before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
-  expect_refused([&] { prepare(config_, codec_, text_, 1, made_from, folder_ / "out", alone_); },
+  const ClipList clips = list_clips(config_);
+  expect_refused([&] { prepare(config_, clips, codec_, text_, 1, made_from, folder_ / "out", alone_); },
                  {"shard-00000.h5", "space"});
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.h5"));

@@ -54,8 +54,9 @@ class PrepareOnRanks : public ::testing::Test {
 
   json prepared(const std::string& out, const dist::Communicator& ranks) {
     ChecksumMemory memory;
-    const Identity identity = dataset_identity(config_, list_clips(config_), codec_, text_, 1, memory);
-    return prepare(config_, codec_, text_, 1, identity, path_ / out, ranks);
+    const ClipList clips = list_clips(config_, ranks);
+    const Identity identity = dataset_identity(config_, clips, codec_, text_, 1, memory);
+    return prepare(config_, clips, codec_, text_, 1, identity, path_ / out, ranks);
   }
 
   std::optional<testing::TempFolder> folder_;
@@ -97,8 +98,22 @@ TEST_F(PrepareOnRanks, TheDatasetIsTheSameAsOnOne) {
   });
 }
 
+TEST_F(PrepareOnRanks, AllKnowTheClipsOfOne) {
+  const ClipList mine = list_clips(config_), shared = list_clips(config_, world());
+  EXPECT_EQ(shared.videos, mine.videos);
+  EXPECT_EQ(shared.captions.content(), mine.captions.content());
+  EXPECT_EQ(shared.left_out, mine.left_out);
+  ASSERT_EQ(shared.files.size(), mine.files.size());
+  for (std::size_t i = 0; i < mine.files.size(); ++i) {
+    const ClipFile &a = mine.files[i], &b = shared.files[i];
+    EXPECT_EQ(std::tie(a.path, a.member, a.offset, a.bytes), std::tie(b.path, b.member, b.offset, b.bytes));
+  }
+  config_.videos = path_ / "nothing";
+  EXPECT_THROW(list_clips(config_, world()), UserError);
+}
+
 TEST_F(PrepareOnRanks, EachClipIsReadByOneOfThem) {
-  const ClipList clips = list_clips(config_);
+  const ClipList clips = list_clips(config_, world());
   ChecksumMemory shared, alone;
   share_checksums(clips, shared, world());
   for (const ClipFile& clip : clips.files) EXPECT_EQ(shared.at(clip), alone.at(clip)) << clip.shown();

@@ -42,7 +42,7 @@ class PrepareTest : public VideoTest {
     return dataset_identity(config_, list_clips(config_), codec_, text_, 1, memory);
   }
   nlohmann::ordered_json prepared(const std::string& out = "out") {
-    return prepare(config_, codec_, text_, 1, identity(), folder_ / out, alone_);
+    return prepare(config_, list_clips(config_), codec_, text_, 1, identity(), folder_ / out, alone_);
   }
   LatentDataset dataset(const std::string& out = "out") { return LatentDataset(folder_ / out, identity()); }
   /// The grey steps of the two slices of every training sample, by clip: "a 0 4".
