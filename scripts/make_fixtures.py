@@ -49,7 +49,7 @@ def compare(chosen, rehyat):
                 missed += row["max_rel_error"] > row["tolerance"]
                 absolute = row.get("max_abs_error", float("nan"))
                 print(f"{name:<12} {row['case']:<64} {row['max_rel_error']:>10.2e} {absolute:>10.2e} "
-                      f"{row['tolerance']:>10.0e}", flush=True)
+                      f"{row['tolerance']:>10.1e}", flush=True)
     sys.exit(1 if missed else 0)
 
 
