@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
-
 #include "config_example.h"
 #include "core/atomic_file.h"
 #include "core/expect_error.h"
@@ -24,9 +22,7 @@ TEST(ConfigLimits, AnAliasBombIsStoppedBeforeItGrows) {
     const std::string last = cat("*l", i - 1);
     bomb += cat("l", i, ": &l", i, " [", repeat(last + ", ", 4), last, "]\n");
   }
-  const auto start = std::chrono::steady_clock::now();
   expect_error<UsageError>([&] { parse(bomb); }, {"run.yaml:", "more than"});
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
 TEST(ConfigLimits, FewAliasesWork) {

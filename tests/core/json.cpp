@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-
 #include "core/atomic_file.h"
 #include "core/config.h"
 #include "core/error.h"
@@ -70,12 +68,11 @@ TEST(Json, SizesAreBounded) {
   refused(R"({"a":1,"b":2,"c":3})", {"more than 2 names"}, limits);
 }
 
-TEST(Json, ManyNamesTakeTimeInProportion) {
+TEST(Json, ManyNamesAreRead) {
+  // A reader whose time grows with the square of their number would run into the test's time limit.
   std::string text = "{";
   for (int i = 0; i < 300'000; ++i) text += cat(i > 0 ? "," : "", "\"name-", i, "\":1");
-  const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(parse_json(text + "}", "f").size(), 300'000U);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
 TEST(Json, FilesMustBeObjectsWhereOneIsAskedFor) {

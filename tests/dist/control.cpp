@@ -158,16 +158,17 @@ TEST(Together, AFailureCountsMoreThanAStop) {
 TEST(LengthyWork, EndsSoonOnAllRanksWhereOneFailed) {
   using Length = dist::Communicator::Length;
   for (int failing = 0; failing < world().size(); ++failing) {
-    const auto start = std::chrono::steady_clock::now();
+    constexpr int kSteps = 6000;  // a minute
+    int step = 0;
     const auto work = [&] {
       if (world().rank() == failing) throw UserError("no space left");
-      for (int step = 0; step < 6000; ++step) {  // a minute
+      for (; step < kSteps; ++step) {
         world().poll();
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
       }
     };
     expect_error<UserError>([&] { world().together(work, Length::lengthy); }, {"no space left"});
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+    EXPECT_LT(step, kSteps);
     EXPECT_NO_THROW(world().poll()) << "the alarm is over";
     world().barrier();  // or the next round's alarm could be seen
   }
