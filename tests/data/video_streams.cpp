@@ -76,6 +76,9 @@ TEST_F(VideoStreams, PlaylistsOpenNothing) {
 }
 
 TEST_F(VideoStreams, TooManyOpenFilesAreNoFaultOfTheClip) {
+#ifdef REHYAT_SANITIZED
+  GTEST_SKIP() << "to look at an object the sanitizer opens a pipe, and without one it takes any for damaged";
+#endif
   write_video(folder_ / "a.mp4", grey_steps(3, 32, 32), 16);
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
