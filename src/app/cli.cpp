@@ -101,6 +101,7 @@ Ending run_command(Entry& entry, dist::Communicator& world) {
 /// Tells the user once, from the lowest rank that knows what went wrong, and leaves no rank waiting for one that
 /// failed.
 int end_session(const Ending& ending, dist::MpiSession& session) {
+  silence_stop_signals();
   log::flush();
   const dist::Communicator& world = session.world();
   const bool alone = world.size() == 1;

@@ -41,6 +41,10 @@ void install_stop_signals(bool announce) {
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
 }
 
+void silence_stop_signals() {
+  say = false;
+}
+
 void ignore_file_size_signal() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
