@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes src/models/text/tables.cpp: the tables of characters that text cleaning needs, from Python's html.entities and
+"""Writes src/models/text/tables_*.cpp: the tables of characters that text cleaning needs, from Python's html.entities and
 unicodedata and from the character sets and patterns of ftfy 6.3.1 (Apache-2.0), read out of its compiled expressions.
 
-Usage: scripts/make_text_tables.py [--check]      (needs ftfy==6.3.1; --check only says whether the file is current)
+Usage: scripts/make_text_tables.py [--check]      (needs ftfy==6.3.1; --check only says whether the files are current)
 """
 import html
 import html.entities
@@ -22,7 +22,7 @@ import ftfy.chardata
 import re
 
 FTFY = "6.3.1"
-TARGET = pathlib.Path(__file__).resolve().parent.parent / "src/models/text/tables.cpp"
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "src/models/text"
 ALL = range(0x110000)
 
 
@@ -186,10 +186,8 @@ def pattern_tables():
             table("SetPattern", "kUtf8Patterns", [cell(False, s) for s in utf8]))
 
 
-def main():
-    if ftfy.__version__ != FTFY:
-        sys.exit(f"make_text_tables: found ftfy {ftfy.__version__}, expected {FTFY}")
-    out = f"""// Written by scripts/make_text_tables.py from Python's html.entities, unicodedata {unicodedata.unidata_version} and ftfy
+def source(tables):
+    return f"""// Written by scripts/make_text_tables.py from Python's html.entities, unicodedata {unicodedata.unidata_version} and ftfy
 // {FTFY} (Robyn Speer, https://github.com/rspeer/python-ftfy, Apache-2.0), whose characters and sequences of character
 // sets are listed here as code points: change the script, not this file.
 // clang-format off
@@ -197,16 +195,23 @@ def main():
 
 namespace rehyat::models::text {{
 
-"""
-    out += "\n".join([entities(), upper_entities(), invalid_references(), encodings(), character_maps(),
-                      pattern_tables()])
-    out += "\n}  // namespace rehyat::models::text\n"
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text() != out:
-            sys.exit(f"make_text_tables: {TARGET} is not what the script writes")
-        return
-    TARGET.write_text(out)
-    print(f"make_text_tables: {TARGET}, {len(out.splitlines())} lines")
+""" + "\n".join(tables) + "\n}  // namespace rehyat::models::text\n"
+
+
+def main():
+    if ftfy.__version__ != FTFY:
+        sys.exit(f"make_text_tables: found ftfy {ftfy.__version__}, expected {FTFY}")
+    files = {"tables_html.cpp": [entities(), upper_entities(), invalid_references()],
+             "tables_characters.cpp": [encodings(), character_maps()],
+             "tables_mojibake.cpp": [pattern_tables()]}
+    for name, tables in files.items():
+        target, out = FOLDER / name, source(tables)
+        if "--check" not in sys.argv[1:]:
+            target.write_text(out)
+            print(f"make_text_tables: {target}, {len(out.splitlines())} lines")
+        elif not target.exists() or target.read_text() != out:
+            sys.exit(f"make_text_tables: {target} is not what the script writes")
+
 
 if __name__ == "__main__":
     main()
