@@ -25,26 +25,44 @@ BlockImpl::BlockImpl(const WanConfig& config, std::int64_t index) : index_(index
 
 at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& text, const at::Tensor& modulation,
                               const ops::RopeTables& rope, std::int64_t slices, const ForwardOptions& options) {
-  const auto type = x.scalar_type();
-  const auto parts =
-      (table_.to(type) + modulation).chunk(6, 1);  // shift, scale, gate of attention; then of the feed-forward
+  const auto parts = (table_.to(x.scalar_type()) + modulation)
+                         .chunk(6, 1);  // shift, scale, gate of attention; then of the feed-forward
+  const Modulation of_attention{parts[0], parts[1], parts[2]}, of_ffn{parts[3], parts[4], parts[5]};
+  // Each part in a function of its own, so that what only it needs is freed before the next.
+  const at::Tensor h = cross_attend(self_attend(x, of_attention, rope, slices, options), text, options);
+  return feed_forward(h, of_ffn, options);
+}
 
-  const at::Tensor input = ops::modulated_layer_norm(x, parts[1], parts[0], eps_, options.compute);
-  const Heads heads = attn1_->heads(input, rope);
-  const at::Tensor attended =
-      options.states != nullptr
-          ? attn1_->attend_chunk(heads, options.states->at(static_cast<std::size_t>(index_)), options.update_states)
-          : attn1_->attend(heads, slices, options.form);
+at::Tensor BlockImpl::self_attend(const at::Tensor& x, const Modulation& m, const ops::RopeTables& rope,
+                                  std::int64_t slices, const ForwardOptions& options) {
+  const at::Tensor input = ops::modulated_layer_norm(x, m.scale, m.shift, eps_, options.compute);
+  at::Tensor attended;
+  {
+    const Heads heads = attn1_->heads(input, rope);
+    attended =
+        options.states != nullptr
+            ? attn1_->attend_chunk(heads, options.states->at(static_cast<std::size_t>(index_)), options.update_states)
+            : attn1_->attend(heads, slices, options.form);
+  }
   if (options.tap) options.tap(index_, input, attended);
-  at::Tensor h = ops::gated_sum(x, attn1_->project(attended), parts[2]);
+  return ops::gated_sum(x, attn1_->project(attended), m.gate);
+}
 
+at::Tensor BlockImpl::cross_attend(const at::Tensor& x, const at::Tensor& text, const ForwardOptions& options) {
+  const auto type = x.scalar_type();
   const at::Tensor query =
-      at::layer_norm(h, {h.size(-1)}, norm2_weight_.to(type), norm2_bias_.to(type), eps_).to(options.compute);
-  h = h + attn2_->forward(query, text).to(type);
+      at::layer_norm(x, {x.size(-1)}, norm2_weight_.to(type), norm2_bias_.to(type), eps_).to(options.compute);
+  return x + attn2_->forward(query, text).to(type);
+}
 
-  const at::Tensor inner = ops::modulated_layer_norm(h, parts[4], parts[3], eps_, options.compute);
-  const at::Tensor out = ffn_out_->forward(at::gelu(ffn_in_->forward(inner), "tanh"));
-  return ops::gated_sum(h, out, parts[5]);
+at::Tensor BlockImpl::feed_forward(const at::Tensor& x, const Modulation& m, const ForwardOptions& options) {
+  at::Tensor inner = ffn_in_->forward(ops::modulated_layer_norm(x, m.scale, m.shift, eps_, options.compute));
+  // The widest tensor of the model: a second one only where gradients need both.
+  if (at::GradMode::is_enabled())
+    inner = at::gelu(inner, "tanh");
+  else
+    at::gelu_(inner, "tanh");
+  return ops::gated_sum(x, ffn_out_->forward(inner), m.gate);
 }
 
 }  // namespace rehyat::models

@@ -28,6 +28,15 @@ class BlockImpl : public torch::nn::Module {
   SelfAttention self_attention() const { return attn1_; }
 
  private:
+  /// The rows of one part's modulation, each [B,1,dim].
+  struct Modulation {
+    at::Tensor shift, scale, gate;
+  };
+  at::Tensor self_attend(const at::Tensor& x, const Modulation& m, const ops::RopeTables& rope, std::int64_t slices,
+                         const ForwardOptions& options);
+  at::Tensor cross_attend(const at::Tensor& x, const at::Tensor& text, const ForwardOptions& options);
+  at::Tensor feed_forward(const at::Tensor& x, const Modulation& m, const ForwardOptions& options);
+
   std::int64_t index_;
   double eps_;
   SelfAttention attn1_{nullptr};
