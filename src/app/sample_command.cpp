@@ -135,8 +135,11 @@ void sample(Context& context) {
 }  // namespace
 
 json run_sample(Experiment& experiment) {
-  const pipeline::Stage stage = experiment.sample_stage();
   const dist::Communicator& world = experiment.world();
+  experiment.find_dataset("sample");
+  std::optional<pipeline::Stage> found;
+  world.together([&] { found = experiment.sample_stage(); });
+  const pipeline::Stage& stage = *found;
   const std::vector<std::string> prompts = each_video(experiment);
   std::vector<json> videos(prompts.size());
   std::size_t missing = 0;

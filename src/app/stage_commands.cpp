@@ -24,7 +24,10 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
   command.polls = true;
   command.run = [name, run, stage](Context& context) {
     Experiment experiment = load_experiment(context);
-    if (name == "prepare") experiment.read_clips();
+    if (name == "prepare")
+      experiment.read_clips();
+    else
+      experiment.find_dataset(name);
     std::optional<pipeline::Stage> found;
     context.world.together([&] { found = (experiment.*stage)(); });
     const pipeline::Stage& where = *found;

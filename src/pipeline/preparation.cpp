@@ -1,4 +1,5 @@
 #include "core/error.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/strings.h"
 #include "data/prepare.h"
@@ -14,6 +15,30 @@ void Experiment::read_clips() {
   clips_ = data::list_clips(config_.data, world_);
   world_.together([&] { checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json"); });
   data::share_checksums(*clips_, *checksums_, world_);
+}
+
+bool Experiment::needs_dataset(const std::string& stage) const {
+  if (config_.model.weights.empty()) return true;  // the teacher is trained on it
+  const bool own = !config_.cache.prompts.empty();
+  if (stage == "cache" || stage == "distill") return !own;
+  if (stage != "sample") return true;
+  const SampleConfig& sample = config_.sample;
+  if (sample.prompts.empty() && sample.prompts_file.empty()) return true;
+  return sample.model == WhichModel::finetuned || (sample.model == WhichModel::distilled && !own);
+}
+
+void Experiment::find_dataset(const std::string& stage) {
+  if (dataset_identity_ || !needs_dataset(stage)) return;
+  std::string found;
+  world_.together([&] {
+    if (world_.rank() != 0) return;
+    const std::string section = data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed);
+    const std::optional<data::Identity> identity = recall_dataset(config_.run.dir, section);
+    if (identity) found = identity->dump();
+  });
+  found = world_.broadcast(found, 0);
+  if (found.empty()) return read_clips();
+  dataset_identity_ = parse_json(found, "manifest.json");
 }
 
 Stage Experiment::prepare_stage() {

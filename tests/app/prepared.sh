@@ -16,6 +16,10 @@ done
 mv clips away
 run pretrain
 mv away clips
+# The same clips in another place are the same dataset, also for ranks that have it found for them.
+cp -r clips elsewhere
+$MPIRUN -n 2 "$REHYAT" pretrain -c "$config" data.videos=elsewhere > /dev/null 2> pretrain.log || { cat pretrain.log; fail "another place"; }
+grep -q "already complete" pretrain.log || { cat pretrain.log; fail "another place is another dataset"; }
 "$REHYAT" prepare -c "$config" data.videos=nowhere > /dev/null 2>&1 && fail "prepare without videos"
 
 echo "another caption" > clips/clip-0.txt
