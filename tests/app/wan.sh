@@ -42,7 +42,7 @@ expected = tensors(sys.argv[1])
 files = [v["file"] for v in json.load(open(sys.argv[2]))["videos"]] + [v["file"] for v in json.load(open(sys.argv[3]))["videos"]]
 for file, name in zip(files, ("0", "1", "unguided"), strict=True):
   ours = tensors(file.replace(".mp4", ".safetensors"))
-  for kind, limit in (("latents", 1e-4), ("frames", 1)):
+  for kind, limit in (("latents", 1e-5), ("frames", 1)):
     want, found = expected[f"{kind}_{name}"], ours[kind]
     assert len(want) == len(found), (kind, len(want), len(found))
     error = max(abs(a - b) for a, b in zip(want, found))
