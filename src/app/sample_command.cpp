@@ -120,7 +120,7 @@ void say_order(const Experiment& experiment, const models::WanTransformer& model
 void sample(Context& context) {
   Experiment experiment = load_experiment(context);
   if (context.arguments.dry_run) {
-    const pipeline::Stage stage = experiment.sample_stage();
+    const pipeline::Stage stage = experiment.find(&Experiment::sample_stage);
     const json needs = requirements(experiment, "sample");
     context.result(
         {{"stage", "sample"}, {"folder", stage.folder().string()}, {"complete", stage.complete()}, {"needs", needs}},
@@ -135,11 +135,8 @@ void sample(Context& context) {
 }  // namespace
 
 json run_sample(Experiment& experiment) {
+  const pipeline::Stage stage = experiment.find(&Experiment::sample_stage);
   const dist::Communicator& world = experiment.world();
-  experiment.find_dataset("sample");
-  std::optional<pipeline::Stage> found;
-  world.together([&] { found = experiment.sample_stage(); });
-  const pipeline::Stage& stage = *found;
   const std::vector<std::string> prompts = each_video(experiment);
   std::vector<json> videos(prompts.size());
   std::size_t missing = 0;

@@ -24,13 +24,8 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
   command.polls = true;
   command.run = [name, run, stage](Context& context) {
     Experiment experiment = load_experiment(context);
-    if (name == "prepare")
-      experiment.read_clips();
-    else
-      experiment.find_dataset(name);
-    std::optional<pipeline::Stage> found;
-    context.world.together([&] { found = (experiment.*stage)(); });
-    const pipeline::Stage& where = *found;
+    if (name == "prepare") experiment.read_clips();
+    const pipeline::Stage where = experiment.find(stage);
     if (context.arguments.dry_run) {
       const bool complete = where.complete();
       const json needs = requirements(experiment, name);

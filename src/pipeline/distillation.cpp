@@ -17,15 +17,15 @@ namespace rehyat::pipeline {
 
 using json = nlohmann::ordered_json;
 
-const std::vector<std::string>& Experiment::own_prompts() {
-  if (own_prompts_.empty()) own_prompts_ = read_prompts(config_.cache.prompts);
-  return own_prompts_;
+const std::vector<std::string>& Experiment::cache_prompts() {
+  if (cache_prompts_.empty()) cache_prompts_ = read_prompts(config_.cache.prompts);
+  return cache_prompts_;
 }
 
 json Experiment::trajectory_settings() {
   json settings = config::to_json(config_.cache);
   settings.erase("quota");
-  if (!config_.cache.prompts.empty()) settings["prompts"] = own_prompts();
+  if (!config_.cache.prompts.empty()) settings["prompts"] = cache_prompts();
   return settings;
 }
 
@@ -37,7 +37,7 @@ std::vector<std::int64_t> Experiment::converted() {
 
 std::size_t Experiment::prompt_count() {
   const std::size_t all =
-      config_.cache.prompts.empty() ? dataset().captions(data::Split::train).size() : own_prompts().size();
+      config_.cache.prompts.empty() ? dataset().captions(data::Split::train).size() : cache_prompts().size();
   const auto most = static_cast<std::size_t>(config_.cache.max_prompts);
   const std::size_t count = most > 0 ? std::min(all, most) : all;
   distill::check_prompts(config_.cache, count);
@@ -50,7 +50,7 @@ distill::Prompts Experiment::teacher_prompts(const Stage& stage, const std::stri
   world_.together([&] {
     count = prompt_count();
     if (config_.cache.prompts.empty()) return;
-    texts = own_prompts();
+    texts = cache_prompts();
     texts.resize(count);
   });
   if (texts.empty()) {

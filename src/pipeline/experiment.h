@@ -39,9 +39,9 @@ class Experiment {
 
   /// Lists the clips for prepare_stage() on one rank and reads them on all, a share each. Collective.
   void read_clips();
-  /// Finds on one rank, for all, what was last prepared, if the stage of that name is made from it; reads the clips
-  /// where there is nothing, so that dataset_stage() does not on every rank. Collective.
-  void find_dataset(const std::string& stage);
+  /// A stage of this experiment. One rank looks for its dataset, for all, and reads the clips where none is known to be
+  /// prepared. Collective.
+  Stage find(Stage (Experiment::*stage)());
   /// What `prepare` makes of the videos and captions as they are now; reads them.
   Stage prepare_stage();
   /// What was last prepared of this config's `data` section, as its manifest says, so that the videos need not be there
@@ -105,11 +105,10 @@ class Experiment {
   /// Everything of the `cache` section that decides the teacher's trajectories.
   nlohmann::ordered_json trajectory_settings();
   /// The lines of cache.prompts, read once, so that what is encoded is what the stage is named by.
-  const std::vector<std::string>& own_prompts();
+  const std::vector<std::string>& cache_prompts();
   /// Where the prompts of the teacher come from: of a file, which trajectory_settings() holds, the text encoder's
   /// fingerprint; else the dataset's. With a file no video has been prepared or need be there.
   std::pair<std::string, std::string> prompts_identity();
-  bool needs_dataset(const std::string& stage) const;
   /// How many prompts the teacher is run on. Throws UserError where they are too few to distil with.
   std::size_t prompt_count();
   /// The prompts that the teacher is run on. Those of a file are encoded into the stage's folder, and the text
@@ -125,7 +124,7 @@ class Experiment {
   mutable std::optional<at::Device> device_;
   RunEncoders encoders_;
   std::map<std::string, at::Tensor> prompts_;  ///< embeddings by prompt
-  std::vector<std::string> own_prompts_;
+  std::vector<std::string> cache_prompts_;
   std::unique_ptr<data::LatentDataset> dataset_;
   std::optional<models::WanConfig> architecture_;
   std::string teacher_fingerprint_;

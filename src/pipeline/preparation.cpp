@@ -17,28 +17,21 @@ void Experiment::read_clips() {
   data::share_checksums(*clips_, *checksums_, world_);
 }
 
-bool Experiment::needs_dataset(const std::string& stage) const {
-  if (config_.model.weights.empty()) return true;  // the teacher is trained on it
-  const bool own = !config_.cache.prompts.empty();
-  if (stage == "cache" || stage == "distill") return !own;
-  if (stage != "sample") return true;
-  const SampleConfig& sample = config_.sample;
-  if (sample.prompts.empty() && sample.prompts_file.empty()) return true;
-  return sample.model == WhichModel::finetuned || (sample.model == WhichModel::distilled && !own);
-}
-
-void Experiment::find_dataset(const std::string& stage) {
-  if (dataset_identity_ || !needs_dataset(stage)) return;
-  std::string found;
+Stage Experiment::find(Stage (Experiment::*stage)()) {
+  std::optional<Stage> found;
+  std::string data;
   world_.together([&] {
     if (world_.rank() != 0) return;
-    const std::string section = data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed);
-    const std::optional<data::Identity> identity = recall_dataset(config_.run.dir, section);
-    if (identity) found = identity->dump();
+    found = (this->*stage)();
+    const std::optional<data::Identity>& known = dataset_identity_ ? dataset_identity_ : prepare_identity_;
+    if (known) data = known->dump();  // neither where the stage has no need of a dataset
   });
-  found = world_.broadcast(found, 0);
-  if (found.empty()) return read_clips();
-  dataset_identity_ = parse_json(found, "manifest.json");
+  data = world_.broadcast(data, 0);
+  if (!data.empty()) dataset_identity_ = parse_json(data, "the dataset's identity");
+  world_.together([&] {
+    if (!found) found = (this->*stage)();
+  });
+  return *found;
 }
 
 Stage Experiment::prepare_stage() {
