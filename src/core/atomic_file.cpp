@@ -167,6 +167,13 @@ void remove_leftovers(const std::filesystem::path& folder) {
   }
 }
 
+void remove_files(const std::filesystem::path& folder, std::string_view start) {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with(start)) found.push_back(entry.path());
+  for (const auto& path : found) std::filesystem::remove(path);
+}
+
 void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what) {
   std::filesystem::path existing = std::filesystem::absolute(path);
   while (!std::filesystem::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();

@@ -36,6 +36,8 @@ void make_folder(const std::filesystem::path& path);
 /// Removes what AtomicFile of a killed process left in this folder and below. Only for a folder in which nobody else is
 /// at work (FolderLock): a live run's half-written files look the same.
 void remove_leftovers(const std::filesystem::path& folder);
+/// Removes the files of this folder whose names start so.
+void remove_files(const std::filesystem::path& folder, std::string_view start);
 /// Throws UserError unless `bytes` fit on the file system of `path`.
 void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what);
 

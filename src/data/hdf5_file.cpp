@@ -195,12 +195,6 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor) {
   write_text(dataset, kChecksumAttribute, rehyat::hash_tensor(flat), path_);
 }
 
-void Hdf5Writer::remove(const std::string& name) {
-  require(H5Ldelete(handle_, name.c_str(), H5P_DEFAULT) >= 0, [&] {
-    return cat(path_.string(), ": the dataset '", name, "' cannot be taken back; check the disk's space");
-  });
-}
-
 void Hdf5Writer::attribute(const std::string& name, const std::string& text) {
   // An attribute holds at most 64 kB: long texts become datasets of bytes.
   if (text.size() < 60'000) {

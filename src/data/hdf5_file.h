@@ -24,8 +24,6 @@ class Hdf5Writer {
 
   /// f32, f64, f16, bf16 (as 16-bit integers), i64 or u8.
   void write(const std::string& name, const at::Tensor& tensor);
-  /// Takes back a dataset of this file.
-  void remove(const std::string& name);
   /// A text at the root of the file.
   void attribute(const std::string& name, const std::string& text);
   void commit();

@@ -131,6 +131,7 @@ json finish(const Shards& work, const ClipList& clips, const DataConfig& config,
         {"shards", draft.outcomes.shards}, {"text", text}, {"captions", captions}, {"samples", draft.samples}};
     if (!config.buckets.empty()) content["table"] = draft.table;
     write_manifest(folder, identity, content);
+    remove_clip_parts(folder);
     remove_text_parts(folder);
     for (const std::string& line : table_lines(draft.table)) log::info(line);
   });
@@ -189,7 +190,7 @@ json prepare(const DataConfig& config, const ClipList& clips, VideoCodec& codec,
   const Shards work(config, clips, codec, seed, folder, per_shard);
   const std::vector<std::size_t> to_do = shards_to_do(work, world);
   auto kept = static_cast<std::int64_t>(clips.videos.size());
-  for (const std::size_t shard : to_do) kept -= work.clips_in(shard);
+  for (const std::size_t shard : to_do) kept -= work.clips_in(shard) - work.clips_kept(shard);
   Throughput throughput(world, static_cast<std::int64_t>(clips.videos.size()), kept);
   write_shards(work, to_do, throughput, world);
   json summary = finish(work, clips, config, text, seed, folder, identity, throughput, world);

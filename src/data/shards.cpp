@@ -23,6 +23,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
+constexpr const char* kPart = "clip-part-";
+
 /// What decoding and encoding of one clip may throw without ending the run.
 template <typename Work>
 std::optional<Verdict> attempt(const ClipFile& clip, Work&& work) {
@@ -78,6 +80,18 @@ std::filesystem::path Shards::path(std::size_t shard) const {
   return folder_ / name;
 }
 
+std::int64_t Shards::clips_kept(std::size_t shard) const {
+  std::int64_t kept = 0;
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) kept += std::filesystem::exists(part(clip)) ? 1 : 0;
+  return kept;
+}
+
+std::filesystem::path Shards::part(std::size_t clip) const {
+  char name[40];
+  std::snprintf(name, sizeof name, "%s%06zu.h5", kPart, clip);
+  return folder_ / name;
+}
+
 std::filesystem::path Shards::tried(std::size_t shard) const {
   return path(shard).replace_extension(".tried.json");
 }
@@ -94,87 +108,95 @@ bool Shards::done(std::size_t shard) const {
   });
 }
 
-/// A shard while it is written.
-struct Shards::Draft {
-  explicit Draft(const std::filesystem::path& path) : file(path) {}
-
-  /// Damage may show after some windows: takes them back.
-  void back_to(std::int64_t before) {
-    while (index > before) file.remove(cat("latents/", --index));
-    entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(before), entries.end());
-  }
-
-  Hdf5Writer file;
-  json entries = json::array(), dropped = json::array(), bad = json::array(), states = json::array();
-  std::int64_t index = 0;
+/// What a shard says of clips that are not in it.
+struct Shards::LeftOut {
+  json dropped = json::array(), bad = json::array(), states = json::array();
 };
 
 void Shards::write(std::size_t shard, Throughput& throughput, const dist::Communicator& world) const {
   // What was tried is saved before the shard: killed in between, no old shard may pass for what the list says.
   std::filesystem::remove(path(shard));
-  Draft draft(path(shard));
+  LeftOut left_out;
   for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
-    one_clip(clip, draft, throughput, world);
+    if (std::filesystem::exists(part(clip))) continue;
+    one_clip(clip, left_out, throughput, world);
     throughput.clip_done(clips_.videos[clip]);
   }
-  constexpr auto replace = json::error_handler_t::replace;
-  draft.file.attribute("entries", draft.entries.dump());
-  draft.file.attribute("quarantine", draft.bad.dump(-1, ' ', false, replace));
-  if (!config_.buckets.empty()) draft.file.attribute("dropped", draft.dropped.dump(-1, ' ', false, replace));
-  if (draft.bad.empty()) {
-    std::filesystem::remove(tried(shard));
-  } else {
-    write_file_atomic(tried(shard), json{{"library", video_library_version()}, {"clips", draft.states}}.dump(1) + "\n");
-  }
-  draft.file.commit();
+  join(shard, left_out);
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) std::filesystem::remove(part(clip));
 }
 
-void Shards::one_clip(std::size_t clip, Draft& draft, Throughput& throughput, const dist::Communicator& world) const {
+/// Makes a shard of the parts of its clips.
+void Shards::join(std::size_t shard, const LeftOut& left_out) const {
+  Hdf5Writer file(path(shard));
+  json entries = json::array();
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
+    if (!std::filesystem::exists(part(clip))) continue;  // left out
+    const Hdf5Reader from(part(clip));
+    const json windows = parse_json(from.attribute("entries"), part(clip).string());
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      file.write(cat("latents/", entries.size()), from.read(cat("latents/", i)));
+      entries.push_back(windows.at(i));
+    }
+  }
+  constexpr auto replace = json::error_handler_t::replace;
+  file.attribute("entries", entries.dump());
+  file.attribute("quarantine", left_out.bad.dump(-1, ' ', false, replace));
+  if (!config_.buckets.empty()) file.attribute("dropped", left_out.dropped.dump(-1, ' ', false, replace));
+  if (left_out.bad.empty()) {
+    std::filesystem::remove(tried(shard));
+  } else {
+    write_file_atomic(tried(shard),
+                      json{{"library", video_library_version()}, {"clips", left_out.states}}.dump(1) + "\n");
+  }
+  file.commit();
+}
+
+void Shards::one_clip(std::size_t clip, LeftOut& left_out, Throughput& throughput,
+                      const dist::Communicator& world) const {
   const std::string state = file_state(clips_.files[clip].path);
-  const std::int64_t before = draft.index;
-  const std::optional<Verdict> verdict = config_.buckets.empty() ? windows(clip, 0, draft, throughput, world)
-                                                                 : in_a_bucket(clip, draft, throughput, world);
+  const std::optional<Verdict> verdict =
+      config_.buckets.empty() ? windows(clip, 0, throughput, world) : in_a_bucket(clip, left_out, throughput, world);
   if (!verdict) return;
-  draft.back_to(before);
-  draft.bad.push_back({{"file", clips_.videos[clip]}, {"reason", verdict->reason}});
-  draft.states.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", verdict->again}});
+  left_out.bad.push_back({{"file", clips_.videos[clip]}, {"reason", verdict->reason}});
+  left_out.states.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", verdict->again}});
   log::warn("clip set aside: ", verdict->reason);
 }
 
 /// Looks for the clip's bucket, and again where it turns out to be shorter than its container says.
-std::optional<Verdict> Shards::in_a_bucket(std::size_t clip, Draft& draft, Throughput& throughput,
+std::optional<Verdict> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
                                            const dist::Communicator& world) const {
-  const std::int64_t before = draft.index;
   ClipShape shape;
   std::optional<Verdict> verdict =
       attempt(clips_.files[clip], [&] { shape = shape_of(probe_video(clips_.files[clip]), config_.fps); });
   while (!verdict) {
     const BucketChoice choice = choose_bucket(config_, shape);
     if (!choice.bucket) {
-      draft.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.why}, {"reason", choice.reason}});
+      left_out.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.why}, {"reason", choice.reason}});
       log::debug("clip dropped: ", clips_.videos[clip], ": ", choice.reason);
       return {};
     }
-    verdict = windows(clip, *choice.bucket, draft, throughput, world);
+    verdict = windows(clip, *choice.bucket, throughput, world);
     // Each turn the clip gets shorter.
     if (!verdict || !verdict->count || *verdict->count >= shape.pictures) return verdict;
-    draft.back_to(before);
     shape.pictures = *verdict->count;
     verdict.reset();
   }
   return verdict;
 }
 
-/// Writes the windows of a clip; returns why it cannot be used.
-std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Draft& draft, Throughput& throughput,
+/// Writes the windows of a clip into its part; returns why it cannot be used, where damage may show after some windows.
+std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
                                        const dist::Communicator& world) const {
+  Hdf5Writer file(part(clip));
+  json entries = json::array();
   std::optional<ClipWindows> windows;
   std::vector<at::Tensor> latents;
   std::optional<Verdict> verdict;
   do {
     world.poll();
     if (stop_requested())
-      throw Stopped("prepare stopped; start the same command again to go on with the shards that are left");
+      throw Stopped("prepare stopped; start the same command again to go on with the clips that are left");
     verdict = attempt(clips_.files[clip], [&] {
       if (!windows) windows.emplace(of_bucket_[bucket], codec_, seed_, clips_.files[clip], clip);
       latents = windows->next();
@@ -182,13 +204,20 @@ std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Dra
     if (verdict) break;
     // Outside of the attempt: a full disk is no fault of the clip.
     for (const at::Tensor& window : latents) {
-      draft.file.write(cat("latents/", draft.index++), window);
-      draft.entries.push_back({{"clip", clip}});
-      if (!config_.buckets.empty()) draft.entries.back()["bucket"] = bucket;
+      file.write(cat("latents/", entries.size()), window);
+      entries.push_back({{"clip", clip}});
+      if (!config_.buckets.empty()) entries.back()["bucket"] = bucket;
     }
   } while (!latents.empty());
   if (windows) throughput.spent(windows->decode_seconds(), windows->codec_seconds());
-  return verdict;
+  if (verdict) return verdict;
+  file.attribute("entries", entries.dump());
+  file.commit();
+  return {};
+}
+
+void remove_clip_parts(const std::filesystem::path& folder) {
+  remove_files(folder, kPart);
 }
 
 std::int64_t shard_size(const std::filesystem::path& folder, std::int64_t wanted) {

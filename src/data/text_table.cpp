@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/json.h"
@@ -23,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kBatch = 32;
 constexpr std::size_t kBytesInMemory = std::size_t{128} << 20;
-constexpr const char* kFile = "text.h5";
+constexpr const char *kFile = "text.h5", *kPart = "text-part-";
 
 /// [L,D] without the zero rows at its end, but for the first row.
 at::Tensor trimmed(const at::Tensor& embedding) {
@@ -93,7 +94,7 @@ class TextParts {
 
   std::filesystem::path path(std::size_t part) const {
     char name[40];
-    std::snprintf(name, sizeof name, "text-part-%05zu.h5", part);
+    std::snprintf(name, sizeof name, "%s%05zu.h5", kPart, part);
     return folder_ / name;
   }
 
@@ -134,10 +135,7 @@ void encode_parts(const TextParts& parts, std::size_t captions, const TextTableJ
 }  // namespace
 
 void remove_text_parts(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> parts;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with("text-part-")) parts.push_back(entry.path());
-  for (const auto& part : parts) std::filesystem::remove(part);
+  remove_files(folder, kPart);
 }
 
 json write_text_table(const std::vector<std::string>& captions, const TextTableJob& job,

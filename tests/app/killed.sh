@@ -12,7 +12,7 @@ more="pretrain.iterations=100 distill.iterations=100 finetune.iterations=100 cac
 # What a stage leaves behind early: a finished part of its work, or a file that it is writing.
 seen() {
   case $1 in
-    prepare) find "$2" -path '*/prepare-*' -name '*shard-*.h5*' ;;
+    prepare) find "$2" -path '*/prepare-*' \( -name '*clip-part-*.h5*' -o -name '*shard-*.h5*' \) ;;
     cache) find "$2" -path '*/cache-*' -name '*trajectory-*.h5*' ;;
     *) find "$2" -path "*/$1-*" -path '*/checkpoints/*' ;;
   esac 2> /dev/null | sort || true  # the folder comes with the first start

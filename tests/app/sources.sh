@@ -77,7 +77,7 @@ prepare killed "data.videos=shards" > killed.json
 [ -z "$(comm -23 <(echo "$done_before") <(shards))" ] || fail "a finished shard was made again"
 same one killed
 cmp one/prepare-*/manifest.json killed/prepare-*/manifest.json || fail "the killed run wrote another manifest"
-if find killed -name '*rehyat-part*' -o -name 'text-part-*' | grep .; then fail "half-written files were left"; fi
+if find killed -name '*rehyat-part*' -o -name '*-part-*' | grep .; then fail "half-written files were left"; fi
 
 echo "== a training takes batches of one bucket"
 "$MAKE_CLIPS" varied/wide 6 && "$MAKE_CLIPS" varied/square 6 24 32 32

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <utility>
 
 #include "core/error.h"
@@ -12,6 +13,8 @@ namespace rehyat::data {
 class FakeCodec : public VideoCodec {
  public:
   at::Tensor encode(const at::Tensor& video) override {
+    ++encoded;
+    if (after_encoding) after_encoding();
     if (fails_on_bright && video.max().item<double>() > 0.9) TORCH_CHECK(false, "the codec's own failure\nsecond line");
     const std::int64_t frames = video.size(1), h = video.size(2) / 8, w = video.size(3) / 8;
     const at::Tensor grey = video.mean(0).view({frames, h, 8, w, 8}).mean({2, 4});
@@ -21,6 +24,8 @@ class FakeCodec : public VideoCodec {
   std::string fingerprint() const override { return "fake"; }
 
   bool fails_on_bright = false;
+  int encoded = 0;  ///< windows
+  std::function<void()> after_encoding;
 };
 
 class FakeText : public TextEncoder {

@@ -46,8 +46,6 @@ TEST_F(Hdf5File, EveryTypeAndShape) {
     tensors.push_back(at::arange(12).view({3, 4}).to(type));
   Hdf5Writer writer(path);
   for (std::size_t i = 0; i < tensors.size(); ++i) writer.write("t/" + std::to_string(i), tensors[i]);
-  writer.write("gone", tensors[0]);
-  writer.remove("gone");
   const std::string long_text(200'000, 'x');
   writer.attribute("empty", "");
   writer.attribute("long", long_text);
@@ -62,7 +60,7 @@ TEST_F(Hdf5File, EveryTypeAndShape) {
   EXPECT_EQ(reader.attribute("empty"), "");
   EXPECT_EQ(reader.attribute("long"), long_text);
   EXPECT_EQ(reader.names().size(), tensors.size() + 1);
-  expect_refused([&] { reader.read("gone"); }, {"types.h5", "no dataset 'gone'"});
+  expect_refused([&] { reader.read("none"); }, {"types.h5", "no dataset 'none'"});
   expect_refused([&] { reader.attribute("none"); }, {"types.h5"});
   expect_refused([&] { Hdf5Writer(folder_ / "b.h5").write("x", at::zeros({2}, at::kInt)); }, {"b.h5", "'x'", "Int"});
 }

@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include "core/child.h"
 #include "data/prepare_test.h"
 
 namespace rehyat::data {
@@ -47,6 +48,44 @@ TEST_F(PrepareAgain, FinishedShardsAreKept) {
   prepared("undisturbed");
   for (const char* name : {"shard-00000.h5", "shard-00001.h5", "manifest.json", "quarantine.jsonl"})
     EXPECT_EQ(read(std::string("out/") + name), read(std::string("undisturbed/") + name)) << name;
+}
+
+TEST_F(PrepareAgain, WhatWasEncodedBeforeAKillIsKept) {
+  for (const char* name : {"a", "b", "c", "d"}) clip(name, 5);
+  broken("e");
+  config_.clips_per_shard = 16;
+  const pid_t child = testing::start_child([&] {
+    codec_.after_encoding = [&] {
+      if (codec_.encoded == 3) ::raise(SIGKILL);
+    };
+    prepared();
+  });
+  EXPECT_EQ(testing::wait_for(child), -SIGKILL);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.h5"));
+  const auto summary = prepared();
+  EXPECT_EQ(codec_.encoded, 2);                  // c and d
+  EXPECT_EQ(summary["throughput"]["clips"], 3);  // and e, which cannot be decoded
+  prepared("undisturbed");
+  for (const char* name : {"shard-00000.h5", "manifest.json", "quarantine.jsonl"})
+    EXPECT_EQ(read(std::string("out/") + name), read(std::string("undisturbed/") + name)) << name;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "out"))
+    EXPECT_EQ(entry.path().filename().string().find("clip-part"), std::string::npos) << entry.path();
+}
+
+TEST_F(PrepareAgain, ADamagedClipOfAnUnfinishedShardIsASentence) {
+  clip("a", 5);
+  clip("b", 5, 1);
+  const pid_t child = testing::start_child([&] {
+    codec_.after_encoding = [&] {
+      if (codec_.encoded == 2) ::raise(SIGKILL);
+    };
+    prepared();
+  });
+  EXPECT_EQ(testing::wait_for(child), -SIGKILL);
+  file("out/clip-part-000000.h5", "no HDF5 at all");
+  expect_refused([&] { prepared(); }, {"clip-part-000000.h5", "remove the file"});
+  std::filesystem::remove(folder_ / "out" / "clip-part-000000.h5");
+  EXPECT_EQ(prepared()["samples"], 2);
 }
 
 TEST_F(PrepareAgain, ABadClipWhoseFileChangedIsTriedAgain) {
@@ -104,7 +143,7 @@ TEST_F(PrepareAgain, AFullDiskIsNoFaultOfTheClip) {
   setrlimit(RLIMIT_FSIZE, &small);
   const ClipList clips = list_clips(config_);
   expect_refused([&] { prepare(config_, clips, codec_, text_, 1, made_from, folder_ / "out", alone_); },
-                 {"shard-00000.h5", "space"});
+                 {"clip-part-000000.h5", "space"});
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.h5"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "quarantine.jsonl"));
