@@ -24,8 +24,10 @@ set(CMAKE_JOB_POOL_COMPILE rehyat_compile)
 function(rehyat_apply_options target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor
                                            -Woverloaded-virtual -Wno-missing-field-initializers>)
-  # gcc 12 warns of overlaps inside its own std::string (GCC bug 105329).
-  target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>)
+  # gcc 12 warns of overlaps inside its own std::string (GCC bug 105329), and in a unit of several sources it takes an
+  # anonymous namespace for one of a header.
+  target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict
+                                           -Wno-subobject-linkage>)
   if(REHYAT_WERROR)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror>
                                              $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
@@ -37,6 +39,24 @@ function(rehyat_apply_options target)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${REHYAT_SANITIZER}
                                              -fno-omit-frame-pointer -fno-sanitize-recover=all>)
     target_link_options(${target} PRIVATE -fsanitize=${REHYAT_SANITIZER})
+  endif()
+endfunction()
+
+# Sources that are compiled as one unit; 0 compiles each by itself.
+set(REHYAT_UNITY 8 CACHE STRING "Sources that are compiled as one unit; 0 compiles each by itself")
+
+# Half of the time that a source with libtorch takes is spent on headers and on instantiating their templates: several
+# sources share it in one unit, and all units share a precompiled header.
+function(rehyat_compile_together target torch)
+  # gcc 12 takes the length of some of its own strings for negative (GCC bug 105651).
+  target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-stringop-overflow>)
+  if(torch)
+    target_precompile_headers(${target} REUSE_FROM rehyat_pch)
+  else()
+    target_precompile_headers(${target} REUSE_FROM rehyat_plain_pch)
+  endif()
+  if(torch AND REHYAT_UNITY GREATER 0)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${REHYAT_UNITY})
   endif()
 endfunction()
 
@@ -67,8 +87,8 @@ function(rehyat_library name)
   rehyat_apply_options(rehyat_${name})
   if(ARG_TORCH)
     target_link_libraries(rehyat_${name} PUBLIC rehyat::libtorch)
-    target_precompile_headers(rehyat_${name} REUSE_FROM rehyat_pch)
   endif()
+  rehyat_compile_together(rehyat_${name} "${ARG_TORCH}")
 endfunction()
 
 # Seconds until a test counts as hung: many times what the slowest takes.
@@ -88,9 +108,7 @@ function(rehyat_test name)
     set(main rehyat::gtest rehyat_mpi_test_main)
   endif()
   target_link_libraries(test_${name} PRIVATE rehyat_test_fixtures ${ARG_DEPS} ${main})
-  if(ARG_TORCH)
-    target_precompile_headers(test_${name} REUSE_FROM rehyat_pch)
-  endif()
+  rehyat_compile_together(test_${name} "${ARG_TORCH}")
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT ${REHYAT_TEST_TIMEOUT})
   endif()
@@ -117,8 +135,6 @@ function(rehyat_benchmark name)
   add_executable(bench_${name} EXCLUDE_FROM_ALL ${ARG_SOURCES})
   rehyat_apply_options(bench_${name})
   target_link_libraries(bench_${name} PRIVATE ${ARG_DEPS} rehyat::benchmark)
-  if(ARG_TORCH)
-    target_precompile_headers(bench_${name} REUSE_FROM rehyat_pch)
-  endif()
+  rehyat_compile_together(bench_${name} "${ARG_TORCH}")
   add_dependencies(benchmarks bench_${name})
 endfunction()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/models/text/tables_*.cpp: the tables of characters that text cleaning needs, from Python's html.entities and
+"""Writes src/text/tables/*.cpp: the tables of characters that text cleaning needs, from Python's html.entities and
 unicodedata and from the character sets and patterns of ftfy 6.3.1 (Apache-2.0), read out of its compiled expressions.
 
 Usage: scripts/make_text_tables.py [--check]      (needs ftfy==6.3.1; --check only says whether the files are current)
@@ -22,7 +22,7 @@ import ftfy.chardata
 import re
 
 FTFY = "6.3.1"
-FOLDER = pathlib.Path(__file__).resolve().parent.parent / "src/models/text"
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "src/text/tables"
 ALL = range(0x110000)
 
 
@@ -191,7 +191,7 @@ def source(tables):
 // {FTFY} (Robyn Speer, https://github.com/rspeer/python-ftfy, Apache-2.0), whose characters and sequences of character
 // sets are listed here as code points: change the script, not this file.
 // clang-format off
-#include "models/text/tables.h"
+#include "text/tables.h"
 
 namespace rehyat::models::text {{
 

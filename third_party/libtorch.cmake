@@ -80,10 +80,3 @@ if(_cuda_complete)
 else()
   rehyat_status(libtorch "${REHYAT_LIBTORCH_VERSION} for CPU, ${REHYAT_LIBTORCH_ROOT}")
 endif()
-
-# The shared precompiled header: torch/torch.h takes 25 s to parse.
-file(WRITE ${PROJECT_BINARY_DIR}/pch/pch.cpp "// Only here so that the precompiled header has a translation unit.\n")
-add_library(rehyat_pch STATIC ${PROJECT_BINARY_DIR}/pch/pch.cpp)
-target_link_libraries(rehyat_pch PUBLIC rehyat_tp_libtorch)
-target_precompile_headers(rehyat_pch PRIVATE <torch/torch.h>)
-rehyat_apply_options(rehyat_pch)

@@ -14,7 +14,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-struct Options {
+struct AnalyzeOptions {
   std::string config;
   std::vector<std::string> overrides;
   std::optional<std::int64_t> frames, height, width;
@@ -56,7 +56,7 @@ struct Subject {
   std::vector<analysis::BlockChoice> blocks;  ///< of a config; empty without one
 };
 
-std::string table(const std::vector<Row>& rows) {
+std::string cost_table(const std::vector<Row>& rows) {
   double largest = 0;
   for (const Row& row : rows) largest = std::max(largest, row.cost.block_tflops_paper);
   const Unit unit = unit_for(largest);
@@ -82,14 +82,14 @@ std::string table(const std::vector<Row>& rows) {
   return out.str();
 }
 
-Subject subject_of(const Context& context, const Options& options) {
+Subject subject_of(const Context& context, const AnalyzeOptions& options) {
   Subject out;
   if (!options.config.empty()) {
     Arguments arguments;
     arguments.config = options.config;
     arguments.overrides = options.overrides;
     const Context own{arguments, context.world};
-    pipeline::Experiment experiment = load_experiment(own);
+    stages::Experiment experiment = load_experiment(own);
     out.dimensions = dimensions_of(experiment.architecture());
     out.video = video_of(experiment.config().data);
     out.phi = experiment.config().hybrid.attention.phi;
@@ -135,7 +135,7 @@ std::string model_text(const analysis::ModelCost& cost) {
   return out.str();
 }
 
-void analyze(Context& context, const Options& options) {
+void analyze(Context& context, const AnalyzeOptions& options) {
   const Subject subject = subject_of(context, options);
   const std::vector<Row> rows = rows_of(subject);
   json list = json::array();
@@ -150,7 +150,7 @@ void analyze(Context& context, const Options& options) {
   std::string text =
       cat("parameters ", human_count(analysis::model_parameters(subject.dimensions)), ", feature maps ",
           human_count(analysis::phi_parameters(subject.dimensions, subject.phi)), " a block; ", subject.video.frames,
-          " frames at ", subject.video.height, " x ", subject.video.width, "\n\n", table(rows));
+          " frames at ", subject.video.height, " x ", subject.video.width, "\n\n", cost_table(rows));
   if (!subject.blocks.empty()) {
     const auto cost = analysis::model_cost(subject.dimensions, subject.video, subject.blocks);
     result["model"] = analysis::to_json(cost);
@@ -168,7 +168,7 @@ Command analyze_command() {
       "parameters, FLOPs and state sizes of each kind of attention, counted as in the paper and recurrently";
   command.example = "rehyat analyze --height 480 --width 832 --frames 81    (Wan2.1 1.3B; or -c FILE.yaml)";
   command.takes_config = false;
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<AnalyzeOptions>();
   command.declare = [options](CLI::App& app) {
     // The parser's own bound would be printed with all its digits.
     const CLI::Validator positive(

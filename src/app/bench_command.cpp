@@ -24,14 +24,14 @@ namespace {
 using json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct BenchOptions {
   std::string what = "forward", model, attention, precision = "auto", device = "auto", form;
   std::int64_t frames = 81, height = 480, width = 832, batch = 1, repeats = 5, warmup = 2;
   std::optional<std::int64_t> tc, to, layers;
 };
 
-/// Options that mean nothing beside others are refused, not ignored.
-void check(const Options& o) {
+/// BenchOptions that mean nothing beside others are refused, not ignored.
+void check(const BenchOptions& o) {
   const auto refuse = [](bool given, const char* option, const char* hint) {
     if (given) throw UsageError(Mistake{"bench", option, hint, ""});
   };
@@ -73,7 +73,7 @@ std::int64_t peak_bytes(at::Device device) {
 }
 
 /// With weights in `type`, which is what they are multiplied in; feature maps are float32.
-models::WanTransformer make_model(const Options& options, const models::WanConfig& config, at::Device device,
+models::WanTransformer make_model(const BenchOptions& options, const models::WanConfig& config, at::Device device,
                                   at::ScalarType type) {
   models::WanTransformer model{nullptr};
   if (options.model.empty()) {
@@ -103,7 +103,7 @@ std::string attention_of(const models::WanTransformer& model) {
 }
 
 /// TFLOP of one forward pass as it is run: every token is folded into a state once.
-double tflops_of(const models::WanTransformer& model, const Options& options) {
+double tflops_of(const models::WanTransformer& model, const BenchOptions& options) {
   const analysis::Dimensions dimensions = dimensions_of(model->config());
   std::vector<analysis::BlockChoice> blocks;
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
@@ -121,7 +121,8 @@ struct Passes {
   double median() const { return seconds[seconds.size() / 2]; }
 };
 
-Passes time_passes(models::WanTransformer& model, const Options& options, at::Device device, at::ScalarType compute) {
+Passes time_passes(models::WanTransformer& model, const BenchOptions& options, at::Device device,
+                   at::ScalarType compute) {
   const models::WanConfig& config = model->config();
   const auto on = at::TensorOptions().device(device);
   const std::int64_t slices = 1 + (options.frames - 1) / 4;
@@ -149,7 +150,7 @@ Passes time_passes(models::WanTransformer& model, const Options& options, at::De
   return out;
 }
 
-void forward(const Context& context, const Options& options) {
+void forward(const Context& context, const BenchOptions& options) {
   check(options);
   require(context.world.size() == 1,
           [] { return "[bench] found several ranks, expected one; start it without mpirun"; });
@@ -202,7 +203,7 @@ Command bench_command() {
       "rehyat bench forward --frames 81 --height 480 --width 832 --precision bf16\n"
       "  rehyat bench forward --attention rehyat --tc 3 --to 1";
   command.takes_config = false;
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<BenchOptions>();
   command.declare = [options](CLI::App& app) {
     app.add_option("what", options->what, "forward")->check(CLI::IsMember({"forward"}))->capture_default_str();
     app.add_option("--model", options->model,

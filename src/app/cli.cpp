@@ -6,11 +6,11 @@
 #include <optional>
 
 #include "app/command.h"
+#include "comm/session.h"
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/strings.h"
 #include "core/version.h"
-#include "dist/session.h"
 #include "tensor/error_text.h"
 
 namespace rehyat::app {
@@ -78,13 +78,13 @@ struct Ending {
   bool tell = true;  ///< false where another rank tells it
 };
 
-Ending ending_of(const std::exception& error, ExitCode code, const dist::Communicator& world) {
+Ending ending_of(const std::exception& error, ExitCode code, const comm::Communicator& world) {
   const std::string who = world.size() > 1 ? cat("rank ", world.rank(), ": ") : std::string();
   return {static_cast<int>(code), cat("rehyat: ", who, message_of(error), '\n'),
           dynamic_cast<const ToldElsewhere*>(&error) == nullptr};
 }
 
-Ending run_command(Entry& entry, dist::Communicator& world) {
+Ending run_command(Entry& entry, comm::Communicator& world) {
   Context context{entry.arguments, world};
   try {
     entry.command.run(context);
@@ -100,10 +100,10 @@ Ending run_command(Entry& entry, dist::Communicator& world) {
 
 /// Tells the user once, from the lowest rank that knows what went wrong, and leaves no rank waiting for one that
 /// failed.
-int end_session(const Ending& ending, dist::MpiSession& session) {
+int end_session(const Ending& ending, comm::MpiSession& session) {
   silence_stop_signals();
   log::flush();
-  const dist::Communicator& world = session.world();
+  const comm::Communicator& world = session.world();
   const bool alone = world.size() == 1;
   const std::optional<int> speaker = alone ? world.rank() : session.meet(ending.tell);
   if (!speaker || *speaker == world.rank()) std::cerr << ending.message << std::flush;
@@ -112,8 +112,8 @@ int end_session(const Ending& ending, dist::MpiSession& session) {
 }
 
 int run_session(int argc, char** argv) {
-  dist::MpiSession session(argc, argv);
-  dist::Communicator& world = session.world();
+  comm::MpiSession session(argc, argv);
+  comm::Communicator& world = session.world();
   CLI::App program{
       "ReHyAt toolkit: turns a softmax video diffusion transformer into a chunk-wise recurrent hybrid one."};
   program.require_subcommand(1);
@@ -146,7 +146,7 @@ int run_session(int argc, char** argv) {
     if (!entry->parser->parsed()) continue;
     if (entry->command.polls) install_stop_signals(world.rank() == 0);
     log::debug("rank ", world.rank(), " of ", world.size(), ", ", world.local_rank(), " of ", world.local_size(),
-               " on its machine, ", dist::mpi_version());
+               " on its machine, ", comm::mpi_version());
     const Ending ending = run_command(*entry, world);
     return ending.code == 0 ? 0 : end_session(ending, session);
   }

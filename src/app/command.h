@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "core/error.h"
-#include "dist/communicator.h"
 
 namespace rehyat::app {
 
@@ -22,7 +22,7 @@ struct Arguments {
 
 struct Context {
   const Arguments& arguments;
-  dist::Communicator& world;
+  comm::Communicator& world;
 
   /// Prints the result on stdout, once, from rank 0: one JSON object with --json, otherwise `text`.
   void result(const nlohmann::ordered_json& json, const std::string& text) const;

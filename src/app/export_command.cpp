@@ -6,9 +6,9 @@
 #include "app/load_experiment.h"
 #include "app/requirements.h"
 #include "app/stages.h"
-#include "core/atomic_file.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "files/atomic_file.h"
 #include "models/wan/weights.h"
 #include "tensor/io.h"
 
@@ -16,10 +16,10 @@ namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
-using pipeline::Experiment;
+using stages::Experiment;
 using Which = models::WanTransformerImpl::Which;
 
-at::ScalarType type_of(const pipeline::ExportConfig& config) {
+at::ScalarType type_of(const stages::ExportConfig& config) {
   return config.dtype == "bf16" ? at::kBFloat16 : config.dtype == "f16" ? at::kHalf : at::kFloat;
 }
 
@@ -69,7 +69,7 @@ void check_written(const models::WanTransformer& model, const std::filesystem::p
   compare(model, again, Which::phi, at::kFloat, path);  // feature maps stay in float32
 }
 
-bool files_exist(const pipeline::Stage& stage, const pipeline::ExportConfig& config) {
+bool files_exist(const stages::Stage& stage, const stages::ExportConfig& config) {
   return std::all_of(config.formats.begin(), config.formats.end(), [&](const std::string& format) {
     const models::WanLayout layout = layout_of(format);
     const std::filesystem::path path = place_of(layout, stage.folder());
@@ -83,7 +83,7 @@ bool files_exist(const pipeline::Stage& stage, const pipeline::ExportConfig& con
 void export_model(Context& context) {
   Experiment experiment = load_experiment(context);
   if (context.arguments.dry_run) {
-    const pipeline::Stage stage = experiment.export_stage();
+    const stages::Stage stage = experiment.export_stage();
     const json needs = requirements(experiment, "export");
     const bool complete = stage.complete() && files_exist(stage, experiment.config().export_);
     context.result(
@@ -102,9 +102,9 @@ void export_model(Context& context) {
 }  // namespace
 
 json run_export(Experiment& experiment) {
-  const pipeline::Stage stage = experiment.export_stage();
-  const pipeline::ExportConfig& config = experiment.config().export_;
-  const dist::Communicator& world = experiment.world();
+  const stages::Stage stage = experiment.export_stage();
+  const stages::ExportConfig& config = experiment.config().export_;
+  const comm::Communicator& world = experiment.world();
   bool complete = false;
   world.together([&] { complete = stage.complete() && files_exist(stage, config); });
   if (complete) {
@@ -133,7 +133,7 @@ json run_export(Experiment& experiment) {
     summary = {{"folder", files[config.formats.front()]},  // where the first format is
                {"files", files},
                {"dtype", config.dtype},
-               {"model", pipeline::to_string(config.model)},
+               {"model", stages::to_string(config.model)},
                {"bytes", bytes},
                {"verified", true},
                {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}};

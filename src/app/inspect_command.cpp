@@ -1,7 +1,7 @@
 #include <memory>
 
 #include "app/command.h"
-#include "app/inspect_files.h"
+#include "inspect/files.h"
 
 namespace rehyat::app {
 
@@ -16,8 +16,8 @@ Command inspect_command() {
   command.declare = [path](CLI::App& app) { app.add_option("path", *path, "file or folder")->required(); };
   command.run = [path](Context& context) {
     if (context.world.rank() != 0) return;  // reading is for one
-    const nlohmann::ordered_json result = inspect_path(*path);
-    context.result(result, readable(result));
+    const nlohmann::ordered_json result = inspect::inspect_path(*path);
+    context.result(result, inspect::readable(result));
   };
   return command;
 }

@@ -3,15 +3,15 @@
 #include <memory>
 #include <utility>
 
-#include "core/json.h"
 #include "core/log.h"
 #include "core/strings.h"
-#include "pipeline/costs.h"
+#include "files/json.h"
+#include "stages/costs.h"
 
 namespace rehyat::app {
 namespace {
 
-void warn_about_encoders(const pipeline::Experiment& experiment) {
+void warn_about_encoders(const stages::Experiment& experiment) {
   const std::filesystem::path& weights = experiment.config().model.weights;
   const auto path = experiment.files().transformer / "config.json";
   if (weights.empty() || experiment.published_encoders() || !std::filesystem::exists(path)) return;
@@ -35,11 +35,11 @@ std::string place_of(const std::string& message, const config::Document& documen
   return where.empty() ? context.arguments.config.string() : where;
 }
 
-std::unique_ptr<pipeline::Experiment> load(const Context& context) {
+std::unique_ptr<stages::Experiment> load(const Context& context) {
   const auto document = config::Document::from_file(context.arguments.config, context.arguments.overrides);
   try {
-    auto config = config::load<pipeline::ExperimentConfig>(document);
-    auto experiment = std::make_unique<pipeline::Experiment>(std::move(config), context.world);
+    auto config = config::load<stages::ExperimentConfig>(document);
+    auto experiment = std::make_unique<stages::Experiment>(std::move(config), context.world);
     if (context.world.rank() == 0) warn_about_encoders(*experiment);
     experiment->blocks();  // numbers that the model lacks
     return experiment;
@@ -52,14 +52,14 @@ std::unique_ptr<pipeline::Experiment> load(const Context& context) {
 
 }  // namespace
 
-pipeline::Experiment load_experiment(const Context& context) {
-  std::unique_ptr<pipeline::Experiment> experiment;
+stages::Experiment load_experiment(const Context& context) {
+  std::unique_ptr<stages::Experiment> experiment;
   context.world.together([&] { experiment = load(context); });
   return std::move(*experiment);
 }
 
 std::set<std::string> sections_of(const Arguments& arguments) {
-  pipeline::ExperimentConfig config;
+  stages::ExperimentConfig config;
   config::Fields fields;
   config.fields(fields);
   config::Document::from_file(arguments.config, arguments.overrides).bind(fields);
@@ -71,14 +71,14 @@ std::set<std::string> sections_of(const Arguments& arguments) {
 }
 
 analysis::Dimensions dimensions_of(const models::WanConfig& config) {
-  return pipeline::dimensions_of(config);
+  return stages::dimensions_of(config);
 }
 
 analysis::VideoSize video_of(const data::DataConfig& config) {
-  return pipeline::video_of(config);
+  return stages::video_of(config);
 }
 
-std::vector<analysis::BlockChoice> block_choices(pipeline::Experiment& experiment) {
+std::vector<analysis::BlockChoice> block_choices(stages::Experiment& experiment) {
   std::vector<analysis::BlockChoice> blocks(static_cast<std::size_t>(experiment.architecture().layers),
                                             analysis::softmax_block());
   for (const auto& [block, attention] : experiment.blocks())

@@ -5,13 +5,13 @@
 
 #include "analysis/cost.h"
 #include "app/command.h"
-#include "pipeline/experiment.h"
+#include "stages/experiment.h"
 
 namespace rehyat::app {
 
 /// Reads the config on every rank; throws UsageError with file:line:column. Warns where the teacher was not made by
 /// this program and the encoders are the embedded ones, which it has never seen.
-pipeline::Experiment load_experiment(const Context& context);
+stages::Experiment load_experiment(const Context& context);
 
 /// The sections that the file or an override names: `run` does what is described.
 std::set<std::string> sections_of(const Arguments& arguments);
@@ -20,6 +20,6 @@ std::set<std::string> sections_of(const Arguments& arguments);
 analysis::Dimensions dimensions_of(const models::WanConfig& config);
 analysis::VideoSize video_of(const data::DataConfig& config);
 /// The attention of every block as the experiment configures it.
-std::vector<analysis::BlockChoice> block_choices(pipeline::Experiment& experiment);
+std::vector<analysis::BlockChoice> block_choices(stages::Experiment& experiment);
 
 }  // namespace rehyat::app

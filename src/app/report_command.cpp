@@ -6,19 +6,19 @@
 #include <thread>
 
 #include "app/command.h"
-#include "app/finite_json.h"
 #include "app/load_experiment.h"
 #include "app/report_parts.h"
 #include "app/stages.h"
-#include "core/atomic_file.h"
 #include "core/strings.h"
+#include "evaluate/finite_json.h"
+#include "files/atomic_file.h"
 #include "report/report.h"
 
 namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
-using pipeline::Experiment;
+using stages::Experiment;
 using State = report::Check::State;
 
 std::string today() {
@@ -77,8 +77,8 @@ void add_headline(report::ReportData& data, Experiment& experiment) {
 }
 
 /// The stages that the report reads; `run` and the messages name the first that is missing.
-std::vector<std::pair<std::string, pipeline::Stage>> needed_stages(Experiment& experiment) {
-  std::vector<std::pair<std::string, pipeline::Stage>> out = {{"prepare", experiment.dataset_stage()}};
+std::vector<std::pair<std::string, stages::Stage>> needed_stages(Experiment& experiment) {
+  std::vector<std::pair<std::string, stages::Stage>> out = {{"prepare", experiment.dataset_stage()}};
   if (experiment.config().model.weights.empty()) out.emplace_back("pretrain", experiment.pretrain_stage());
   if (!experiment.blocks().empty()) out.emplace_back("distill", experiment.distill_stage());
   out.emplace_back("finetune", experiment.finetune_stage());
@@ -165,11 +165,11 @@ json run_report(Experiment& experiment, const std::vector<std::string>& commands
   json stages = json::array();
   for (const auto& s : data.stages)
     stages.push_back({{"name", s.name}, {"budget_seconds", s.budget_seconds}, {"seconds", s.seconds}});
-  return finite_json({{"report", path.string()},
-                      {"losses", losses_json(losses)},
-                      {"checks", checks_json(data)},
-                      {"stages", stages},
-                      {"seconds", seconds}});
+  return evaluate::finite_json({{"report", path.string()},
+                                {"losses", losses_json(losses)},
+                                {"checks", checks_json(data)},
+                                {"stages", stages},
+                                {"seconds", seconds}});
 }
 
 Command report_command() {

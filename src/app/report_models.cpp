@@ -2,10 +2,10 @@
 #include <sstream>
 
 #include "app/report_parts.h"
-#include "core/atomic_file.h"
 #include "core/progress.h"
 #include "core/strings.h"
-#include "data/video.h"
+#include "data/video/video.h"
+#include "files/atomic_file.h"
 #include "finetune/flow_task.h"
 #include "sampling/generate.h"
 
@@ -13,8 +13,8 @@ namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
-using pipeline::Experiment;
-using pipeline::WhichModel;
+using stages::Experiment;
+using stages::WhichModel;
 using State = report::Check::State;
 
 /// "By a wide margin": the teacher's loss is below this share of the no-context predictor's.
@@ -73,7 +73,7 @@ report::Clip clip_of(Experiment& experiment, WhichModel which, const std::string
     const at::Tensor latents = sampling::generate(model, request, experiment.encode_prompt(prompt),
                                                   experiment.encode_prompt(experiment.config().sample.negative_prompt));
     progress.finish();
-    clip = show(experiment, label, cat("report-", sample, '-', pipeline::to_string(which), ".mp4"), latents);
+    clip = show(experiment, label, cat("report-", sample, '-', stages::to_string(which), ".mp4"), latents);
   });
   return clip;
 }
@@ -151,7 +151,7 @@ void add_distillation(report::ReportData& data, Experiment& experiment) {
 }
 
 void add_denoised(report::ReportData& data, Experiment& experiment) {
-  const pipeline::ExperimentConfig& config = experiment.config();
+  const stages::ExperimentConfig& config = experiment.config();
   std::vector<finetune::FlowSample> samples;
   const auto on_rank_0 = [&](const std::function<void(std::size_t)>& work) {
     experiment.world().together([&] {
@@ -176,7 +176,7 @@ void add_denoised(report::ReportData& data, Experiment& experiment) {
     models::WanTransformer model = experiment.load(which);
     on_rank_0([&, which = which, label = label](std::size_t i) {
       const auto compute = compute_type(config.finetune.precision, experiment.device());
-      add(i, label, pipeline::to_string(which), finetune::denoised(model, samples[i], compute));
+      add(i, label, stages::to_string(which), finetune::denoised(model, samples[i], compute));
     });
     progress.advance(1, label);
   }

@@ -6,16 +6,16 @@
 #include <sstream>
 
 #include "app/load_experiment.h"
-#include "core/atomic_file.h"
-#include "core/json.h"
 #include "core/strings.h"
-#include "pipeline/environment.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
+#include "stages/environment.h"
 
 namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
-using pipeline::Experiment;
+using stages::Experiment;
 
 /// One series of metrics.jsonl: (step, value) of every line that has the key.
 report::Series series_of(const std::filesystem::path& folder, const std::string& key, const std::string& name) {
@@ -99,8 +99,8 @@ void add_costs(report::ReportData& data, Experiment& experiment) {
 }
 
 void add_stages(report::ReportData& data, Experiment& experiment, Experiment& control) {
-  const pipeline::BudgetConfig& budget = experiment.config().report.budget;
-  const auto add = [&](const std::string& name, double seconds, const pipeline::Stage& stage) {
+  const stages::BudgetConfig& budget = experiment.config().report.budget;
+  const auto add = [&](const std::string& name, double seconds, const stages::Stage& stage) {
     if (stage.complete()) data.stages.push_back({name, seconds, stage.summary().value("seconds", 0.0)});
   };
   add("prepare", budget.prepare, experiment.dataset_stage());
@@ -117,7 +117,7 @@ void add_stages(report::ReportData& data, Experiment& experiment, Experiment& co
 }
 
 void add_environment(report::ReportData& data, const Experiment& experiment) {
-  const json values = pipeline::environment(experiment.world(), experiment.device());
+  const json values = stages::environment(experiment.world(), experiment.device());
   for (const auto& [name, value] : values.items()) {
     if (name == "host") continue;  // the page is meant to be passed on
     data.environment.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());

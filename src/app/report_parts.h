@@ -2,8 +2,8 @@
 
 #include <optional>
 
-#include "pipeline/experiment.h"
 #include "report/report.h"
+#include "stages/experiment.h"
 
 /// The parts of the report's data; all collective where they run a model.
 namespace rehyat::app {
@@ -14,17 +14,17 @@ struct Losses {
   std::optional<double> undistilled, distilled, control;
 };
 
-Losses measure_losses(pipeline::Experiment& experiment, pipeline::Experiment& control);
+Losses measure_losses(stages::Experiment& experiment, stages::Experiment& control);
 void add_losses(report::ReportData& data, const Losses& losses, const std::string& how_to_get_control);
-void add_distillation(report::ReportData& data, pipeline::Experiment& experiment);
-void add_curves(report::ReportData& data, pipeline::Experiment& experiment, pipeline::Experiment& control);
+void add_distillation(report::ReportData& data, stages::Experiment& experiment);
+void add_curves(report::ReportData& data, stages::Experiment& experiment, stages::Experiment& control);
 /// Held-out clips, the same with noise, and what every model takes them for; also as MP4 in the run's folder.
-void add_denoised(report::ReportData& data, pipeline::Experiment& experiment);
+void add_denoised(report::ReportData& data, stages::Experiment& experiment);
 /// Videos of every model for the first prompts, from the same noise; also as MP4 in the run's folder.
-void add_comparisons(report::ReportData& data, pipeline::Experiment& experiment);
-void add_costs(report::ReportData& data, pipeline::Experiment& experiment);
+void add_comparisons(report::ReportData& data, stages::Experiment& experiment);
+void add_costs(report::ReportData& data, stages::Experiment& experiment);
 /// Every stage that is complete, with its time and its budget.
-void add_stages(report::ReportData& data, pipeline::Experiment& experiment, pipeline::Experiment& control);
-void add_environment(report::ReportData& data, const pipeline::Experiment& experiment);
+void add_stages(report::ReportData& data, stages::Experiment& experiment, stages::Experiment& control);
+void add_environment(report::ReportData& data, const stages::Experiment& experiment);
 
 }  // namespace rehyat::app

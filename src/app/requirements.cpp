@@ -19,7 +19,7 @@ using json = nlohmann::ordered_json;
 constexpr double kStepOverForward = 3;
 
 struct Planned {
-  const pipeline::ExperimentConfig& config;
+  const stages::ExperimentConfig& config;
   models::WanConfig model;
   std::vector<std::int64_t> latent;
   analysis::Dimensions dimensions;
@@ -29,7 +29,7 @@ struct Planned {
   at::Device device;
 };
 
-Planned plan(pipeline::Experiment& experiment) {
+Planned plan(stages::Experiment& experiment) {
   const models::WanConfig& model = experiment.architecture();
   Planned p{experiment.config(),
             model,
@@ -143,9 +143,9 @@ json of_distill(const Planned& p) {
 }
 
 json of_sample(const Planned& p) {
-  const pipeline::SampleConfig& s = p.config.sample;
+  const stages::SampleConfig& s = p.config.sample;
   const std::int64_t branches = s.guidance != 1 ? 2 : 1;
-  const bool teacher = s.model == pipeline::WhichModel::teacher;
+  const bool teacher = s.model == stages::WhichModel::teacher;
   const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
   const bool recurrent = !teacher && s.resolved_form(p.converted) == models::AttentionForm::recurrent;
   // An ancestral sampler draws noise for the whole video at each step, and so goes step by step.
@@ -164,13 +164,13 @@ json of_sample(const Planned& p) {
 }
 
 json of_export(const Planned& p) {
-  const pipeline::ExportConfig& e = p.config.export_;
-  const bool teacher = e.model == pipeline::WhichModel::teacher;
+  const stages::ExportConfig& e = p.config.export_;
+  const bool teacher = e.model == stages::WhichModel::teacher;
   const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
   const std::int64_t bytes = e.dtype == "f32" ? 4 : 2, copies = static_cast<std::int64_t>(e.formats.size());
   // Feature maps stay in float32; the headers are small.
   return {
-      {"model", pipeline::to_string(e.model)},
+      {"model", stages::to_string(e.model)},
       {"model_parameters", cost.parameters},
       {"disk_bytes", copies * ((cost.parameters - cost.phi_parameters) * bytes + cost.phi_parameters * 4 + (1 << 20))},
       {"host_memory_bytes", 2 * 4 * cost.parameters}};
@@ -187,13 +187,13 @@ json of_stage(const Planned& p, const std::string& stage) {
 }
 
 /// Bytes of the memory that the run would have, and what it is called.
-std::pair<std::int64_t, std::string> memory_of(const pipeline::RunConfig& run) {
+std::pair<std::int64_t, std::string> memory_of(const stages::RunConfig& run) {
   if (run.device == "cuda" || (run.device == "auto" && at::globalContext().hasCUDA()))
     return {run.gpu_memory, "one GPU (run.gpu_memory)"};
   return {static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE), "this machine"};
 }
 
-void warn_about_memory(json& needs, const pipeline::RunConfig& run, const std::string& stage) {
+void warn_about_memory(json& needs, const stages::RunConfig& run, const std::string& stage) {
   std::int64_t bytes = 0;
   if (needs.contains("memory_per_gpu")) bytes = needs["memory_per_gpu"].at("total");
   if (needs.contains("state_and_ring_bytes"))
@@ -208,7 +208,7 @@ void warn_about_memory(json& needs, const pipeline::RunConfig& run, const std::s
 
 }  // namespace
 
-json requirements(pipeline::Experiment& experiment, const std::string& stage) {
+json requirements(stages::Experiment& experiment, const std::string& stage) {
   const Planned p = plan(experiment);
   json needs = of_stage(p, stage);
   warn_about_memory(needs, p.config.run, stage);

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "pipeline/experiment.h"
+#include "stages/experiment.h"
 
 namespace rehyat::app {
 
@@ -13,6 +13,6 @@ namespace rehyat::app {
 /// run.gpu_tflops. Stages: prepare, pretrain, cache, distill, finetune, sample, export. Reads no video and no weights.
 /// Where a stage needs more memory than there is (run.gpu_memory; on CPUs this machine's), "warning" says so, and the
 /// log as well.
-nlohmann::ordered_json requirements(pipeline::Experiment& experiment, const std::string& stage);
+nlohmann::ordered_json requirements(stages::Experiment& experiment, const std::string& stage);
 
 }  // namespace rehyat::app

@@ -4,21 +4,21 @@
 #include "app/load_experiment.h"
 #include "app/requirements.h"
 #include "app/stages.h"
-#include "core/atomic_file.h"
-#include "core/folder_lock.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
-#include "data/video.h"
+#include "data/video/video.h"
+#include "files/atomic_file.h"
+#include "files/folder_lock.h"
+#include "files/json.h"
 #include "sampling/generate.h"
 
 namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
-using pipeline::Experiment;
+using stages::Experiment;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -120,7 +120,7 @@ void say_order(const Experiment& experiment, const models::WanTransformer& model
 void sample(Context& context) {
   Experiment experiment = load_experiment(context);
   if (context.arguments.dry_run) {
-    const pipeline::Stage stage = experiment.find(&Experiment::sample_stage);
+    const stages::Stage stage = experiment.find(&Experiment::sample_stage);
     const json needs = requirements(experiment, "sample");
     context.result(
         {{"stage", "sample"}, {"folder", stage.folder().string()}, {"complete", stage.complete()}, {"needs", needs}},
@@ -135,8 +135,8 @@ void sample(Context& context) {
 }  // namespace
 
 json run_sample(Experiment& experiment) {
-  const pipeline::Stage stage = experiment.find(&Experiment::sample_stage);
-  const dist::Communicator& world = experiment.world();
+  const stages::Stage stage = experiment.find(&Experiment::sample_stage);
+  const comm::Communicator& world = experiment.world();
   const std::vector<std::string> prompts = each_video(experiment);
   std::vector<json> videos(prompts.size());
   std::size_t missing = 0;

@@ -12,11 +12,11 @@ namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
-using pipeline::Experiment;
+using stages::Experiment;
 
 /// A command that runs one stage and prints its summary.
 Command stage_command(std::string name, std::string summary, json (Experiment::*run)(),
-                      pipeline::Stage (Experiment::*stage)()) {
+                      stages::Stage (Experiment::*stage)()) {
   Command command;
   command.name = name;
   command.summary = std::move(summary);
@@ -25,7 +25,7 @@ Command stage_command(std::string name, std::string summary, json (Experiment::*
   command.run = [name, run, stage](Context& context) {
     Experiment experiment = load_experiment(context);
     if (name == "prepare") experiment.read_clips();
-    const pipeline::Stage where = experiment.find(stage);
+    const stages::Stage where = experiment.find(stage);
     if (context.arguments.dry_run) {
       const bool complete = where.complete();
       const json needs = requirements(experiment, name);
@@ -52,16 +52,16 @@ struct Step {
 /// section it names.
 std::vector<Step> steps_of(Experiment& experiment, const std::set<std::string>& sections) {
   std::vector<Step> steps;
-  const auto add = [&](const std::string& name, json (Experiment::*run)(), pipeline::Stage (Experiment::*stage)()) {
+  const auto add = [&](const std::string& name, json (Experiment::*run)(), stages::Stage (Experiment::*stage)()) {
     const auto plan = [&experiment, name, stage] {
-      const pipeline::Stage where = (experiment.*stage)();
+      const stages::Stage where = (experiment.*stage)();
       return json{{"folder", where.folder().string()},
                   {"complete", where.complete()},
                   {"needs", requirements(experiment, name)}};
     };
     steps.push_back({name, [&experiment, run] { return (experiment.*run)(); }, plan});
   };
-  const auto add_made = [&](const std::string& name, json (*run)(Experiment&), pipeline::Stage (Experiment::*stage)()) {
+  const auto add_made = [&](const std::string& name, json (*run)(Experiment&), stages::Stage (Experiment::*stage)()) {
     if (sections.count(name) == 0) return;
     add(name, nullptr, stage);
     steps.back().run = [&experiment, run] { return run(experiment); };

@@ -7,11 +7,11 @@
 
 #include "app/command.h"
 #include "app/device_option.h"
-#include "app/finite_json.h"
 #include "app/load_experiment.h"
-#include "app/parity.h"
-#include "app/verify_model.h"
 #include "core/strings.h"
+#include "evaluate/finite_json.h"
+#include "evaluate/parity.h"
+#include "evaluate/verify_model.h"
 #include "models/wan/weights.h"
 
 namespace rehyat::app {
@@ -22,28 +22,28 @@ using json = nlohmann::ordered_json;
 /// Of the whole model and of fixtures in float64.
 constexpr double kTolerance = 1e-9;
 
-struct Options {
+struct VerifyOptions {
   std::string config, model, which, parity, weights, fixture, form, device;
   std::vector<std::string> overrides;
   std::optional<double> tolerance;
 };
 
 /// Names of the components of which `take` is true.
-std::string component_names(const std::function<bool(const ParityComponent&)>& take) {
+std::string component_names(const std::function<bool(const evaluate::ParityComponent&)>& take) {
   std::vector<std::string> names;
-  for (const auto& component : parity_components()) {
+  for (const auto& component : evaluate::parity_components()) {
     if (take(component)) names.push_back(component.name);
   }
   return join(names, ", ");
 }
 
 std::string component_names() {
-  return component_names([](const ParityComponent&) { return true; });
+  return component_names([](const evaluate::ParityComponent&) { return true; });
 }
 
 /// The component of --parity; throws UsageError where there is none.
-const ParityComponent& component_of(const std::string& name) {
-  for (const auto& component : parity_components()) {
+const evaluate::ParityComponent& component_of(const std::string& name) {
+  for (const auto& component : evaluate::parity_components()) {
     if (component.name == name) return component;
   }
   throw UsageError(Mistake{"--parity", cat('"', name, '"'), cat("one of: ", component_names()), ""});
@@ -53,13 +53,13 @@ void refuse(bool given, const std::string& option, const std::string& where, con
   if (given) throw UsageError(Mistake{cat("verify", where.empty() ? "" : " ", where), option, hint, ""});
 }
 
-void check_parity(const Options& o) {
-  using Weights = ParityComponent::Weights;
+void check_parity(const VerifyOptions& o) {
+  using Weights = evaluate::ParityComponent::Weights;
   refuse(!o.config.empty(), "-c", "--parity", "a fixture alone; leave -c out");
   refuse(!o.overrides.empty(), "settings", "--parity", "a fixture alone; its settings are in its metadata");
   refuse(!o.model.empty(), "--model", "--parity", "a fixture alone; leave --model out, weights go with --weights");
   refuse(!o.which.empty(), "--which", "--parity", "a fixture alone; leave --which out");
-  const ParityComponent& component = component_of(o.parity);
+  const evaluate::ParityComponent& component = component_of(o.parity);
   const std::string where = cat("--parity ", o.parity);
   refuse(o.fixture.empty(), "no fixture", where, "--fixture FILE.safetensors");
   refuse(component.weights == Weights::needed && o.weights.empty(), "no weights", where, "--weights FOLDER");
@@ -68,8 +68,8 @@ void check_parity(const Options& o) {
   refuse(!component.forms && !o.form.empty(), "--form", where, "no form; leave --form out");
 }
 
-/// Options that mean nothing beside others are refused, not ignored.
-void check(const Options& o) {
+/// VerifyOptions that mean nothing beside others are refused, not ignored.
+void check(const VerifyOptions& o) {
   if (!o.parity.empty()) return check_parity(o);
   refuse(!o.fixture.empty(), "--fixture without --parity", "",
          cat("both, or neither; add --parity with one of: ", component_names()));
@@ -91,7 +91,7 @@ std::string error_text(const json& value) {
   return out.str();
 }
 
-std::string table(const json& result) {
+std::string verify_table(const json& result) {
   std::ostringstream out;
   out << "verify " << result.at("model").get<std::string>() << ": largest relative error "
       << error_text(result.at("max_rel_error")) << ", at most " << error_text(result.at("tolerance"))
@@ -123,54 +123,55 @@ void conclude(const Context& context, const std::string& where, const json& resu
           [&] { return cat(where, ": found a largest relative error of ", worst, ", expected at most ", tolerance); });
 }
 
-void verify_folder(const Context& context, const Options& options) {
+void verify_folder(const Context& context, const VerifyOptions& options) {
   models::WanTransformer model =
       models::load_model(options.model, device_option(options.device.empty() ? "cpu" : options.device));
   const std::int64_t side = 4 * model->config().patch;
-  json result = verify_model(model, {side, side}, 0);
+  json result = evaluate::verify_model(model, {side, side}, 0);
   result["model"] = options.model;
   result["tolerance"] = options.tolerance.value_or(kTolerance);
-  conclude(context, options.model, result, table(result));
+  conclude(context, options.model, result, verify_table(result));
 }
 
-void verify_run(const Context& context, const Options& options) {
+void verify_run(const Context& context, const VerifyOptions& options) {
   Arguments arguments;
   arguments.config = options.config;
   arguments.overrides = options.overrides;
   const Context own{arguments, context.world};
-  pipeline::Experiment experiment = load_experiment(own);
+  stages::Experiment experiment = load_experiment(own);
   const std::string which = options.which.empty() ? "finetuned" : options.which;
   const auto start = std::chrono::steady_clock::now();
-  pipeline::WhichModel model_of_run = pipeline::WhichModel::finetuned;
-  for (const auto& [name, value] : pipeline::model_names()) {
+  stages::WhichModel model_of_run = stages::WhichModel::finetuned;
+  for (const auto& [name, value] : stages::model_names()) {
     if (name == which) model_of_run = value;
   }
   models::WanTransformer model = experiment.load(model_of_run);
-  json result = verify_model(model, {experiment.latent()[1], experiment.latent()[2]}, experiment.config().run.seed);
+  json result =
+      evaluate::verify_model(model, {experiment.latent()[1], experiment.latent()[2]}, experiment.config().run.seed);
   result["model"] = cat(which, " of ", options.config);
   result["tolerance"] = options.tolerance.value_or(kTolerance);
-  conclude(context, cat("[verify] ", which, " of ", options.config), result, table(result));
-  if (model_of_run != pipeline::WhichModel::finetuned) return;
+  conclude(context, cat("[verify] ", which, " of ", options.config), result, verify_table(result));
+  if (model_of_run != stages::WhichModel::finetuned) return;
   // Only what passed leaves its record, which the report shows.
-  const pipeline::Stage stage = experiment.verify_stage();
+  const stages::Stage stage = experiment.verify_stage();
   const auto lock = experiment.open(stage);
   result["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   stage.finish(result);
 }
 
-void verify_parity(const Context& context, const Options& options) {
-  ParityRequest request;
+void verify_parity(const Context& context, const VerifyOptions& options) {
+  evaluate::ParityRequest request;
   request.fixture = options.fixture;
   request.weights = options.weights;
   request.form = options.form.empty() ? "chunked" : options.form;
   request.device = device_option(options.device.empty() ? "cpu" : options.device);
-  json result = finite_json(component_of(options.parity).run(request));
+  json result = evaluate::finite_json(component_of(options.parity).run(request));
   result["tolerance"] = options.tolerance.value_or(result.at("default_tolerance").get<double>());
   result.erase("default_tolerance");
   conclude(context, options.fixture, result, cat("parity: ", result.dump(2)));
 }
 
-void verify(Context& context, const Options& options) {
+void verify(Context& context, const VerifyOptions& options) {
   check(options);
   require(context.world.size() == 1,
           [] { return "[verify] found several ranks, expected one; start it without mpirun"; });
@@ -192,22 +193,23 @@ Command verify_command() {
       "  rehyat verify --parity attention --fixture FILE.safetensors --form recurrent --json\n"
       "  rehyat verify --parity transformer --weights weights/wan/transformer --fixture FILE.safetensors";
   command.takes_config = false;
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<VerifyOptions>();
   command.declare = [options](CLI::App& app) {
     std::vector<std::string> names;
-    for (const auto& item : pipeline::model_names()) names.push_back(item.first);
+    for (const auto& item : stages::model_names()) names.push_back(item.first);
     app.add_option("-c,--config", options->config, "the run whose model is checked");
     app.add_option("overrides", options->overrides, "settings that replace the file's: dotted.key=value");
     app.add_option("--which", options->which, "model of the run: teacher, undistilled, distilled, finetuned (default)")
         ->check(CLI::IsMember(names));
     app.add_option("--model", options->model, "or a model folder or single file, an exported one for example");
     app.add_option("--parity", options->parity, cat("or a component to compare with a fixture: ", component_names()));
-    app.add_option("--weights", options->weights,
-                   cat("folder (or file) of the component's weights or settings in any published layout; not for ",
-                       component_names([](const auto& c) { return c.weights == ParityComponent::Weights::none; }),
-                       ", may be left out for ",
-                       component_names([](const auto& c) { return c.weights == ParityComponent::Weights::optional; }),
-                       " whose fixture names its class"));
+    app.add_option(
+        "--weights", options->weights,
+        cat("folder (or file) of the component's weights or settings in any published layout; not for ",
+            component_names([](const auto& c) { return c.weights == evaluate::ParityComponent::Weights::none; }),
+            ", may be left out for ",
+            component_names([](const auto& c) { return c.weights == evaluate::ParityComponent::Weights::optional; }),
+            " whose fixture names its class"));
     app.add_option("--fixture", options->fixture,
                    "safetensors file with the component's inputs and expected outputs, named as in the original "
                    "library (README), and settings in its metadata; of attention slices and kind are needed, tc = 3, "

@@ -111,8 +111,8 @@ std::string human_count(std::int64_t count) {
   const auto plain = static_cast<std::uint64_t>(count);
   std::string digits = std::to_string(count < 0 ? 0 - plain : plain);
   for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > 0; i -= 3)
-    digits.insert(static_cast<std::size_t>(i), ",");
-  return count < 0 ? "-" + digits : digits;
+    digits.insert(static_cast<std::size_t>(i), 1, ',');
+  return cat(count < 0 ? "-" : "", digits);
 }
 
 std::int64_t parse_bytes(std::string_view text, std::string_view what) {
@@ -169,7 +169,7 @@ std::string text_position(std::string_view before) {
 std::string shape_string(const std::vector<std::int64_t>& shape) {
   std::vector<std::string> parts;
   for (const std::int64_t size : shape) parts.push_back(std::to_string(size));
-  return "[" + join(parts, ", ") + "]";
+  return cat('[', join(parts, ", "), ']');
 }
 
 }  // namespace rehyat

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace rehyat::data {
 

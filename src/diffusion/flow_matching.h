@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "core/rng.h"
 
 /// Rectified-flow matching: x_sigma = (1 - sigma) x0 + sigma eps, the model predicts the velocity eps - x0 at timestep

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "core/rng.h"
 
 /// Samplers of rectified-flow models. Schedules in double; the factors of a step with the roundings of the published

@@ -7,8 +7,8 @@
 #include <set>
 
 #include "core/error.h"
-#include "core/json.h"
 #include "core/strings.h"
+#include "files/json.h"
 
 namespace rehyat::diffusion {
 namespace {

@@ -1,12 +1,12 @@
 #include "distill/collect.h"
 
-#include "core/atomic_file.h"
+#include "comm/work_queue.h"
 #include "core/error.h"
-#include "core/json.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
-#include "dist/work_queue.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
 
 namespace rehyat::distill {
 
@@ -35,7 +35,7 @@ CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, 
 }
 
 void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::Identity& identity,
-                         const std::filesystem::path& folder, const dist::Communicator& world) {
+                         const std::filesystem::path& folder, const comm::Communicator& world) {
   const CacheConfig& config = walk.config;
   std::vector<std::int64_t> open;
   world.together([&] {
@@ -46,7 +46,7 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::I
     if (!data::trajectory_done(folder, i)) open.push_back(i);
   }
   open = parse_json(world.broadcast(nlohmann::ordered_json(open).dump(), 0), "cache").get<std::vector<std::int64_t>>();
-  dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
+  comm::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
   const auto collect = [&] {
     Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), plan.trajectories * config.sampler.steps, "steps",
                       (plan.trajectories - static_cast<std::int64_t>(open.size())) * config.sampler.steps);
@@ -69,7 +69,7 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::I
     }
     progress.finish();
   };
-  world.together(collect, dist::Communicator::Length::lengthy);
+  world.together(collect, comm::Communicator::Length::lengthy);
   world.together([&] {
     if (world.rank() != 0) return;
     const std::vector<bool> held = held_out_prompts(config, walk.prompts.count, walk.seed);

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "data/activation_cache.h"
-#include "dist/communicator.h"
+#include "comm/communicator.h"
+#include "data/cache/activation_cache.h"
 #include "distill/trajectories.h"
 
 namespace rehyat::distill {
@@ -26,6 +26,6 @@ CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, 
 /// at the kept points. Trajectories are shared out over the ranks; finished ones are kept by a run that is started
 /// again. Collective.
 void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::Identity& identity,
-                         const std::filesystem::path& folder, const dist::Communicator& world);
+                         const std::filesystem::path& folder, const comm::Communicator& world);
 
 }  // namespace rehyat::distill

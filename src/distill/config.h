@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "diffusion/samplers.h"
 #include "distill/loss.h"
 #include "tensor/precision.h"

@@ -1,5 +1,7 @@
 #include "distill/distill.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -7,15 +9,15 @@
 #include <memory>
 #include <set>
 
-#include "core/atomic_file.h"
-#include "core/elapsed.h"
+#include "comm/work_queue.h"
 #include "core/error.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/strings.h"
-#include "dist/work_queue.h"
 #include "distill/block_task.h"
+#include "files/atomic_file.h"
+#include "files/elapsed.h"
+#include "files/json.h"
 #include "models/wan/weights.h"
 #include "tensor/error_text.h"
 #include "train/checkpoint.h"
@@ -105,7 +107,7 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
   training.pause_after = until;
   // A map without weights (elu) is as it is.
   const json after = task.parameters().empty() ? task.validate()
-                                               : train::train(task, work.config.train, training, dist::Communicator());
+                                               : train::train(task, work.config.train, training, comm::Communicator());
   if (until < work.config.train.iterations) return;
   NamedTensors named;
   for (const auto& [name, tensor] : feature_maps(student, 0))
@@ -141,7 +143,7 @@ BlockResult read_result(const std::filesystem::path& folder, std::int64_t block,
 /// This rank's part of the work, and what went wrong in it.
 class Worker {
  public:
-  Worker(const Work& work, Progress& progress, const dist::Communicator& world)
+  Worker(const Work& work, Progress& progress, const comm::Communicator& world)
       : work_(work), progress_(progress), world_(world) {}
 
   /// False once a stop was asked for.
@@ -172,13 +174,13 @@ class Worker {
  private:
   const Work& work_;
   Progress& progress_;
-  const dist::Communicator& world_;
+  const comm::Communicator& world_;
 };
 
 /// Blocks go to whoever is free, each from its first step to its last.
 void run_whole_blocks(const Work& work, const std::vector<std::int64_t>& open, Worker& worker,
-                      const dist::Communicator& world) {
-  dist::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
+                      const comm::Communicator& world) {
+  comm::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
   while (const auto job = queue.next()) {
     if (!worker.run(open[static_cast<std::size_t>(*job)], work.config.train.iterations)) break;
   }
@@ -191,7 +193,7 @@ std::int64_t steps_before(const Work& work, std::int64_t round) {
 
 /// The same round for all blocks; a round is begun again from its seed by a run that is started again.
 void run_in_rounds(const Work& work, const std::vector<std::int64_t>& open, std::int64_t done, Worker& worker,
-                   const dist::Communicator& world) {
+                   const comm::Communicator& world) {
   const std::int64_t rounds = work.source.rounds();
   std::int64_t round = 0;
   while (round + 1 < rounds && steps_before(work, round + 1) <= done) ++round;
@@ -210,7 +212,7 @@ void run_in_rounds(const Work& work, const std::vector<std::int64_t>& open, std:
 }
 
 /// Raises together what any rank met.
-void report_failures(const Worker& worker, const dist::Communicator& world) {
+void report_failures(const Worker& worker, const comm::Communicator& world) {
   if (world.any(worker.stopped)) throw Stopped("distill stopped; start the same command again to go on");
   std::string every;
   for (const std::string& text : world.all_gather(worker.failures)) {
@@ -227,7 +229,7 @@ void report_failures(const Worker& worker, const dist::Communicator& world) {
 std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
                                  PointSource& source, const DistillConfig& config, std::uint64_t seed,
                                  const std::string& fingerprint, const std::filesystem::path& folder,
-                                 const dist::Communicator& world) {
+                                 const comm::Communicator& world) {
   const Work work{teacher, blocks, source, config, seed, fingerprint, folder};
   std::vector<std::int64_t> open, all;
   std::int64_t done = config.train.iterations, done_by_all = 0;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "dist/communicator.h"
+#include "comm/communicator.h"
 #include "distill/config.h"
 #include "distill/point_source.h"
 #include "models/hybrid.h"
@@ -28,7 +28,7 @@ struct BlockResult {
 std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
                                  PointSource& source, const DistillConfig& config, std::uint64_t seed,
                                  const std::string& fingerprint, const std::filesystem::path& folder,
-                                 const dist::Communicator& world);
+                                 const comm::Communicator& world);
 
 /// Puts the distilled maps into a model whose blocks were converted alike.
 void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,

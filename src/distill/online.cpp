@@ -26,7 +26,7 @@ std::int64_t online_bytes(const models::WanConfig& model, const CacheConfig& con
   return point_bytes(model, config, trajectories, blocks, latent);
 }
 
-OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const dist::Communicator& world)
+OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const comm::Communicator& world)
     : walk_(std::move(walk)),
       config_(config.online.value_or(OnlineConfig())),
       rounds_(std::max<std::int64_t>(std::min(config_.rounds, config.train.iterations), 1)),

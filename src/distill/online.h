@@ -3,7 +3,7 @@
 #include <map>
 #include <vector>
 
-#include "dist/communicator.h"
+#include "comm/communicator.h"
 #include "distill/point_source.h"
 #include "distill/trajectories.h"
 
@@ -21,7 +21,7 @@ class OnlinePoints : public PointSource {
  public:
   /// Throws UserError when the points of a round need more memory than distill.online.memory, and when no prompt would
   /// be left to train or to measure on.
-  OnlinePoints(TeacherWalk walk, const DistillConfig& config, const dist::Communicator& world);
+  OnlinePoints(TeacherWalk walk, const DistillConfig& config, const comm::Communicator& world);
 
   const std::vector<std::int64_t>& blocks() const override { return walk_.blocks; }
   const std::vector<std::int64_t>& latent() const override { return walk_.latent; }
@@ -51,7 +51,7 @@ class OnlinePoints : public PointSource {
   std::vector<std::size_t> train_prompts_, held_prompts_;
   OnlineConfig config_;
   std::int64_t rounds_, held_trajectories_, points_;
-  const dist::Communicator& world_;
+  const comm::Communicator& world_;
   std::vector<std::int64_t> open_;
   Points train_, validation_;
 };

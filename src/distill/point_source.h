@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "data/activation_cache.h"
-#include "data/split.h"
+#include "data/cache/activation_cache.h"
+#include "data/dataset/split.h"
 
 namespace rehyat::distill {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/activation_cache.h"
+#include "data/cache/activation_cache.h"
 #include "distill/config.h"
 #include "models/wan/transformer.h"
 

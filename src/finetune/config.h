@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/config.h"
+#include "config/config.h"
 #include "diffusion/flow_matching.h"
 #include "tensor/precision.h"
 #include "train/config.h"

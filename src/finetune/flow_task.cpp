@@ -100,7 +100,7 @@ at::Tensor denoised(models::WanTransformer& model, const FlowSample& sample, at:
 }
 
 at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
-                             at::ScalarType compute, const dist::Communicator& world) {
+                             at::ScalarType compute, const comm::Communicator& world) {
   const at::NoGradGuard no_grad;
   at::Tensor losses = at::zeros({static_cast<std::int64_t>(points.size())}, at::kDouble);
   for (std::size_t i = static_cast<std::size_t>(world.rank()); i < points.size();
@@ -112,12 +112,12 @@ at::Tensor validation_losses(models::WanTransformer& model, const std::vector<Fl
 }
 
 double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
-                       const dist::Communicator& world) {
+                       const comm::Communicator& world) {
   return validation_losses(model, points, compute, world).mean().item<double>();
 }
 
 double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
-                      const dist::Communicator& world) {
+                      const comm::Communicator& world) {
   double total = 0;
   world.together([&] {
     if (world.rank() != 0 || points.empty()) return;
@@ -134,7 +134,7 @@ double pointwise_loss(const data::LatentDataset& dataset, const std::vector<Flow
 }
 
 FlowTask::FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
-                   std::uint64_t seed, const std::string& stage, const dist::Communicator& world)
+                   std::uint64_t seed, const std::string& stage, const comm::Communicator& world)
     : model_(std::move(model)),
       dataset_(dataset),
       config_(config),

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "data/latent_dataset.h"
-#include "dist/communicator.h"
+#include "comm/communicator.h"
+#include "data/dataset/latent_dataset.h"
 #include "finetune/config.h"
 #include "finetune/pointwise_predictor.h"
 #include "models/wan/transformer.h"
@@ -34,16 +34,16 @@ at::Tensor denoised(models::WanTransformer& model, const FlowSample& sample, at:
 /// Mean squared error of the velocity of each point, [points] float64. Collective: points are shared out over the
 /// ranks, and every rank gets the same numbers whatever their count.
 at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
-                             at::ScalarType compute, const dist::Communicator& world);
+                             at::ScalarType compute, const comm::Communicator& world);
 
 /// The mean of these.
 double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
-                       const dist::Communicator& world);
+                       const comm::Communicator& world);
 
 /// The same loss of the best predictor value by value (see PointwisePredictor), learnt from the training split. Reads
 /// the dataset on rank 0 alone; collective.
 double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
-                      const dist::Communicator& world);
+                      const comm::Communicator& world);
 
 /// Flow matching of every parameter, data parallel. Where the dataset has buckets, all samples of a step are of one,
 /// drawn by the step alone, each as often as its share of the samples; validate() then also gives the loss of each.
@@ -52,7 +52,7 @@ double pointwise_loss(const data::LatentDataset& dataset, const std::vector<Flow
 class FlowTask : public train::Task {
  public:
   FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
-           std::uint64_t seed, const std::string& stage, const dist::Communicator& world);
+           std::uint64_t seed, const std::string& stage, const comm::Communicator& world);
 
   std::vector<train::NamedParameter> parameters() override;
   std::int64_t micro_batches() const override;
@@ -71,7 +71,7 @@ class FlowTask : public train::Task {
   std::uint64_t seed_;
   std::string stream_;
   at::ScalarType compute_;
-  const dist::Communicator& world_;
+  const comm::Communicator& world_;
   std::int64_t begin_ = 0, end_ = 0;  ///< this rank's samples of a step
   std::vector<FlowSample> validation_;
 };

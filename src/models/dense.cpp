@@ -1,25 +1,23 @@
 #include "models/dense.h"
 
-#include <torch/torch.h>
-
 #include "ops/row_ops.h"
 
 namespace rehyat::models {
 
 DenseImpl::DenseImpl(std::int64_t in, std::int64_t out) {
-  weight = register_parameter("weight", torch::empty({out, in}));
-  bias = register_parameter("bias", torch::zeros({out}));
+  weight = register_parameter("weight", at::empty({out, in}));
+  bias = register_parameter("bias", at::zeros({out}));
 }
 
-torch::Tensor DenseImpl::forward(const torch::Tensor& x) const {
-  return torch::linear(x, weight.to(x.scalar_type()), bias.to(x.scalar_type()));
+at::Tensor DenseImpl::forward(const at::Tensor& x) const {
+  return at::linear(x, weight.to(x.scalar_type()), bias.to(x.scalar_type()));
 }
 
 RmsNormImpl::RmsNormImpl(std::int64_t width, double eps) : eps_(eps) {
-  weight = register_parameter("weight", torch::ones({width}));
+  weight = register_parameter("weight", at::ones({width}));
 }
 
-torch::Tensor RmsNormImpl::forward(const torch::Tensor& x, std::int64_t heads, const ops::RopeTables* rope) const {
+at::Tensor RmsNormImpl::forward(const at::Tensor& x, std::int64_t heads, const ops::RopeTables* rope) const {
   const at::Tensor y = ops::rms_norm_heads(x, weight, eps_, heads, rope);
   return y.is_cpu() ? y.contiguous() : y;  // the kernels of GPUs take any strides
 }

@@ -16,9 +16,9 @@ class DenseImpl : public torch::nn::Module {
  public:
   DenseImpl(std::int64_t in, std::int64_t out);
   /// [..., in] -> [..., out] in x's type.
-  torch::Tensor forward(const torch::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x) const;
 
-  torch::Tensor weight, bias;
+  at::Tensor weight, bias;
 };
 TORCH_MODULE(Dense);
 
@@ -27,9 +27,9 @@ class RmsNormImpl : public torch::nn::Module {
  public:
   RmsNormImpl(std::int64_t width, double eps);
   /// x [B,N,width] -> [B,heads,N,width/heads], normalised over the whole width and, with `rope`, rotated.
-  torch::Tensor forward(const torch::Tensor& x, std::int64_t heads, const ops::RopeTables* rope = nullptr) const;
+  at::Tensor forward(const at::Tensor& x, std::int64_t heads, const ops::RopeTables* rope = nullptr) const;
 
-  torch::Tensor weight;
+  at::Tensor weight;
 
  private:
   double eps_;

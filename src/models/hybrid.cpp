@@ -4,8 +4,8 @@
 #include <set>
 
 #include "core/error.h"
-#include "core/json.h"
 #include "core/strings.h"
+#include "files/json.h"
 
 namespace rehyat::models {
 

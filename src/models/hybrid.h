@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/safetensors.h"
+#include "files/safetensors.h"
 #include "models/wan/transformer.h"
 
 /// Conversion of a softmax transformer into a hybrid one.

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace rehyat::ops {
 

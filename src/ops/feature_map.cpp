@@ -15,24 +15,24 @@ constexpr std::int64_t kCalibrationTokens = 256;
 /// The bias of an embedding whose sign matters, in units of its spread's order: most of it starts above 0.
 constexpr double kStartBias = 1;
 
-torch::Tensor activate(const torch::Tensor& x, Activation activation) {
+at::Tensor activate(const at::Tensor& x, Activation activation) {
   switch (activation) {
     case Activation::gelu:
-      return torch::gelu(x);
+      return at::gelu(x);
     case Activation::silu:
-      return torch::silu(x);
+      return at::silu(x);
     case Activation::relu:
-      return torch::relu(x);
+      return at::relu(x);
   }
   return x;
 }
 
-torch::Tensor make_nonnegative(const torch::Tensor& x, NonNegative how) {
+at::Tensor make_nonnegative(const at::Tensor& x, NonNegative how) {
   switch (how) {
     case NonNegative::softplus:
-      return torch::softplus(x);
+      return at::softplus(x);
     case NonNegative::relu:
-      return torch::relu(x);
+      return at::relu(x);
     case NonNegative::exp:
       return x.exp();
     case NonNegative::none:
@@ -41,8 +41,8 @@ torch::Tensor make_nonnegative(const torch::Tensor& x, NonNegative how) {
   return x;
 }
 
-torch::Tensor widened(const torch::Tensor& x) {
-  return x.scalar_type() == torch::kDouble ? x : x.to(torch::kFloat);
+at::Tensor widened(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
 }
 
 }  // namespace
@@ -98,54 +98,54 @@ FeatureMapImpl::FeatureMapImpl(std::int64_t heads, std::int64_t head_width, cons
   config_.validate();
   if (config_.kind == FeatureMapKind::hedgehog) {
     weights_.push_back(
-        register_parameter("weight_0", torch::eye(head_width).expand({heads, head_width, head_width}).clone()));
+        register_parameter("weight_0", at::eye(head_width).expand({heads, head_width, head_width}).clone()));
   } else if (config_.kind == FeatureMapKind::poly_mlp) {
     const std::int64_t out = feature_width(), hidden = config_.hidden > 0 ? config_.hidden : out;
     for (std::int64_t i = 0; i < config_.layers; ++i) {
       const std::int64_t from = i == 0 ? head_width : hidden, to = i + 1 == config_.layers ? out : hidden;
-      weights_.push_back(register_parameter(cat("weight_", i), torch::zeros({heads, from, to})));
-      biases_.push_back(register_parameter(cat("bias_", i), torch::zeros({heads, 1, to})));
+      weights_.push_back(register_parameter(cat("weight_", i), at::zeros({heads, from, to})));
+      biases_.push_back(register_parameter(cat("bias_", i), at::zeros({heads, 1, to})));
     }
   }
-  if (config_.kind != FeatureMapKind::poly_mlp) level_ = register_buffer("level", torch::ones({1}));
+  if (config_.kind != FeatureMapKind::poly_mlp) level_ = register_buffer("level", at::ones({1}));
 }
 
-torch::Tensor FeatureMapImpl::raw(const torch::Tensor& x) const {
-  torch::Tensor h = x;
+at::Tensor FeatureMapImpl::raw(const at::Tensor& x) const {
+  at::Tensor h = x;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
-    h = torch::matmul(h, weights_[i].to(x.scalar_type())) + biases_[i].to(x.scalar_type());
+    h = at::matmul(h, weights_[i].to(x.scalar_type())) + biases_[i].to(x.scalar_type());
     if (i + 1 < weights_.size()) h = activate(h, config_.activation);
   }
   return widened(h);
 }
 
-torch::Tensor FeatureMapImpl::forward(const torch::Tensor& x) {
+at::Tensor FeatureMapImpl::forward(const at::Tensor& x) {
   require(x.dim() == 4 && x.size(1) == heads_ && x.size(3) == head_width_, [&] {
     return cat("[feature_map] x: found ", shape_string(x.sizes().vec()), ", expected [B, ", heads_, ", N, ",
                head_width_, "]");
   });
   if (config_.kind == FeatureMapKind::elu)
-    return ((1 + torch::elu(widened(x))) * level_.to(widened(x).scalar_type())).to(x.scalar_type());
+    return ((1 + at::elu(widened(x))) * level_.to(widened(x).scalar_type())).to(x.scalar_type());
   if (config_.kind == FeatureMapKind::hedgehog) {
-    const torch::Tensor h = widened(torch::matmul(x, weights_[0].to(x.scalar_type())));
-    return (torch::softmax(torch::cat({h, -h}, -1), -1) * level_.to(h.scalar_type())).to(x.scalar_type());
+    const at::Tensor h = widened(at::matmul(x, weights_[0].to(x.scalar_type())));
+    return (at::softmax(at::cat({h, -h}, -1), -1) * level_.to(h.scalar_type())).to(x.scalar_type());
   }
   return powers(raw(x)).to(x.scalar_type());
 }
 
-torch::Tensor FeatureMapImpl::powers(const torch::Tensor& embedding) const {
-  const torch::Tensor e = make_nonnegative(embedding, config_.nonnegative);
-  std::vector<torch::Tensor> slices;
+at::Tensor FeatureMapImpl::powers(const at::Tensor& embedding) const {
+  const at::Tensor e = make_nonnegative(embedding, config_.nonnegative);
+  std::vector<at::Tensor> slices;
   for (std::int64_t i = 0; i < config_.degree; ++i) {
-    const torch::Tensor slice = e.narrow(-1, i * head_width_, head_width_);
+    const at::Tensor slice = e.narrow(-1, i * head_width_, head_width_);
     slices.push_back(i == 0 ? slice : slice.pow(i + 1));
   }
-  return torch::cat(slices, -1);
+  return at::cat(slices, -1);
 }
 
 /// phi_q . phi_k that two maps with features like these can expect: independent but for the mean of each slice.
-double FeatureMapImpl::expected_product(const torch::Tensor& features) const {
-  const torch::Tensor slices = features.unflatten(-1, {-1, head_width_}).mean(std::vector<std::int64_t>{0, 1, 2, 4});
+double FeatureMapImpl::expected_product(const at::Tensor& features) const {
+  const at::Tensor slices = features.unflatten(-1, {-1, head_width_}).mean(std::vector<std::int64_t>{0, 1, 2, 4});
   return slices.square().sum().item<double>() * static_cast<double>(head_width_);
 }
 
@@ -153,10 +153,10 @@ double FeatureMapImpl::expected_product(const torch::Tensor& features) const {
 /// bias; what relu and none let through is as large as the embedding itself, so that the whole layer is scaled. Either
 /// way the product grows monotonically and is bisected.
 void FeatureMapImpl::calibrate(Rng& rng, double target_product) {
-  const torch::Tensor x =
+  const at::Tensor x =
       randn(rng, {1, heads_, kCalibrationTokens, head_width_}).to(weights_[0].device(), weights_[0].scalar_type());
   const bool scaled = config_.nonnegative == NonNegative::none || config_.nonnegative == NonNegative::relu;
-  const torch::Tensor drawn = raw(x);  // the last bias is 0 yet
+  const at::Tensor drawn = raw(x);  // the last bias is 0 yet
   const auto product = [&](double level) {
     return expected_product(powers(scaled ? (drawn + kStartBias) * std::exp(level) : drawn + level));
   };
@@ -175,7 +175,7 @@ void FeatureMapImpl::calibrate(Rng& rng, double target_product) {
 }
 
 void FeatureMapImpl::initialize(Rng& rng, double target_product) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   require(target_product > 0,
           [&] { return cat("[feature_map] target product: found ", target_product, ", expected > 0"); });
   if (config_.kind == FeatureMapKind::poly_mlp) {
@@ -188,7 +188,7 @@ void FeatureMapImpl::initialize(Rng& rng, double target_product) {
     return;
   }
   level_.fill_(1);
-  const torch::Tensor x = randn(rng, {1, heads_, kCalibrationTokens, head_width_}).to(level_.device());
+  const at::Tensor x = randn(rng, {1, heads_, kCalibrationTokens, head_width_}).to(level_.device());
   level_.fill_(std::sqrt(target_product / expected_product(forward(x))));
 }
 

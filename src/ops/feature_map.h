@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "core/rng.h"
 
 /// Feature maps phi: R^D -> R^F of the linear branch, own weights per head (paper, "Characterization of phi").
@@ -41,7 +41,7 @@ class FeatureMapImpl : public torch::nn::Module {
  public:
   FeatureMapImpl(std::int64_t heads, std::int64_t head_width, const FeatureMapConfig& config);
 
-  torch::Tensor forward(const torch::Tensor& x);
+  at::Tensor forward(const at::Tensor& x);
   /// Draws the weights from `rng` and sets the output level so that phi_q . phi_k is about `target_product` for a
   /// typical pair (1 for the joint normalizer: an exponent of 0). Maps without an output level of their own (hedgehog,
   /// elu) get it through the saved buffer `level`. Throws UserError where the settings cannot reach the target.
@@ -50,15 +50,15 @@ class FeatureMapImpl : public torch::nn::Module {
   std::int64_t feature_width() const { return config_.feature_width(head_width_); }
 
  private:
-  double expected_product(const torch::Tensor& features) const;
+  double expected_product(const at::Tensor& features) const;
   void calibrate(Rng& rng, double target_product);
-  torch::Tensor raw(const torch::Tensor& x) const;             ///< poly_mlp: the embedding
-  torch::Tensor powers(const torch::Tensor& embedding) const;  ///< poly_mlp: the features of an embedding
+  at::Tensor raw(const at::Tensor& x) const;             ///< poly_mlp: the embedding
+  at::Tensor powers(const at::Tensor& embedding) const;  ///< poly_mlp: the features of an embedding
 
   std::int64_t heads_, head_width_;
   FeatureMapConfig config_;
-  std::vector<torch::Tensor> weights_, biases_;
-  torch::Tensor level_;
+  std::vector<at::Tensor> weights_, biases_;
+  at::Tensor level_;
 };
 TORCH_MODULE(FeatureMap);
 

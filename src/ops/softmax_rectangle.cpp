@@ -22,7 +22,7 @@ Path path_for(const at::Tensor& q) {
   return q.is_cpu() ? Path::cpu_flash : Path::plain;
 }
 
-at::ScalarType wide(const at::Tensor& x) {
+at::ScalarType wide_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
@@ -35,18 +35,18 @@ std::int64_t block_rows(const at::Tensor& q, const at::Tensor& k) {
 }
 
 at::Tensor scores(const at::Tensor& q, const at::Tensor& k) {
-  return at::matmul(q.to(wide(q)), k.to(wide(k)).transpose(-1, -2)) * scale_of(q);
+  return at::matmul(q.to(wide_type(q)), k.to(wide_type(k)).transpose(-1, -2)) * scale_of(q);
 }
 
 RectangleOutput plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   RectangleOutput out{at::empty_like(q, at::MemoryFormat::Contiguous),
-                      at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(wide(q)))};
+                      at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(wide_type(q)))};
   const std::int64_t rows = block_rows(q, k);
   for (std::int64_t at = 0; at < q.size(2); at += rows) {
     const std::int64_t count = std::min(rows, q.size(2) - at);
     const at::Tensor s = scores(q.narrow(2, at, count), k);
     const at::Tensor lse = s.logsumexp(-1, true);
-    out.o.narrow(2, at, count).copy_(at::matmul((s - lse).exp(), v.to(wide(v))));
+    out.o.narrow(2, at, count).copy_(at::matmul((s - lse).exp(), v.to(wide_type(v))));
     out.lse.narrow(2, at, count).copy_(lse.squeeze(-1));
   }
   return out;
@@ -55,7 +55,7 @@ RectangleOutput plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor
 std::tuple<at::Tensor, at::Tensor, at::Tensor> plain_backward(const at::Tensor& dy, const at::Tensor& q,
                                                               const at::Tensor& k, const at::Tensor& v,
                                                               const at::Tensor& out, const at::Tensor& lse) {
-  const auto type = wide(q);
+  const auto type = wide_type(q);
   at::Tensor dq = at::empty_like(q, at::MemoryFormat::Contiguous);
   at::Tensor dk = at::zeros(k.sizes(), k.options().dtype(type)), dv = at::zeros(v.sizes(), v.options().dtype(type));
   const std::int64_t rows = block_rows(q, k);

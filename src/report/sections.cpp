@@ -153,7 +153,7 @@ void losses_section(Markup& page, const ReportData& data) {
     page.open("tr").element("td", {}, row.model);
     number_cell(page, number(row.loss, 5), is_best);
     const double above = best > 0 ? 100 * (row.loss / best - 1) : kNaN;
-    number_cell(page, is_best ? "best" : std::isfinite(above) ? "+" + fixed(above, 1) + " %" : "–", is_best);
+    number_cell(page, is_best ? "best" : std::isfinite(above) ? cat("+", fixed(above, 1), " %") : "–", is_best);
     meter_cell(page, worst > 0 ? row.loss / worst : kNaN, "dot s0", number(row.loss, 5));
     page.element("td", {}, row.note).close();
   }

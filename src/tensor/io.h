@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/safetensors.h"
+#include "files/safetensors.h"
 
 /// libtorch tensors to and from safetensors files.
 namespace rehyat {

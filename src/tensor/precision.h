@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace rehyat {
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/json.h"
 #include "core/strings.h"
+#include "files/json.h"
 
 namespace rehyat {
 namespace {

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
 
 namespace rehyat::train {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace rehyat::train {
 

@@ -8,12 +8,12 @@
 #include <optional>
 #include <sstream>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "files/atomic_file.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
@@ -28,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 /// Everything that lives from the first step to the last.
 class Loop {
  public:
-  Loop(Task& task, const TrainConfig& config, const Training& training, const dist::Communicator& world)
+  Loop(Task& task, const TrainConfig& config, const Training& training, const comm::Communicator& world)
       : task_(task),
         config_(config),
         training_(training),
@@ -191,7 +191,7 @@ class Loop {
   Task& task_;
   const TrainConfig& config_;
   const Training& training_;
-  const dist::Communicator& world_;
+  const comm::Communicator& world_;
   std::vector<NamedParameter> parameters_;
   AdamW optimizer_;
   std::unique_ptr<Ema> ema_;
@@ -208,7 +208,7 @@ class Loop {
 
 }  // namespace
 
-json train(Task& task, const TrainConfig& config, const Training& training, const dist::Communicator& world) {
+json train(Task& task, const TrainConfig& config, const Training& training, const comm::Communicator& world) {
   return Loop(task, config, training, world).run();
 }
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "dist/communicator.h"
+#include "comm/communicator.h"
 #include "train/config.h"
 #include "train/task.h"
 
@@ -27,6 +27,6 @@ struct Training {
 /// Collective over `world`. Throws UserError on a non-finite loss or gradient, on all ranks, before the update; Stopped
 /// after a checkpoint when a stop was asked for.
 nlohmann::ordered_json train(Task& task, const TrainConfig& config, const Training& training,
-                             const dist::Communicator& world);
+                             const comm::Communicator& world);
 
 }  // namespace rehyat::train

@@ -9,10 +9,10 @@
 #include <cstring>
 #include <sstream>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
-#include "core/json.h"
 #include "core/strings.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
 
 namespace rehyat::train {
 namespace {

@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::int64_t kBucketBytes = 25'000'000;
 
-void reduce_bucket(const std::vector<at::Tensor>& gradients, const dist::Communicator& world) {
+void reduce_bucket(const std::vector<at::Tensor>& gradients, const comm::Communicator& world) {
   std::vector<at::Tensor> flat;
   for (const at::Tensor& g : gradients) flat.push_back(g.reshape({-1}));
   at::Tensor bucket = at::cat(flat);
@@ -21,7 +21,7 @@ void reduce_bucket(const std::vector<at::Tensor>& gradients, const dist::Communi
 }  // namespace
 
 void reduce_gradients(const std::vector<NamedParameter>& parameters, at::Tensor& loss,
-                      const dist::Communicator& world) {
+                      const comm::Communicator& world) {
   const at::NoGradGuard no_grad;
   for (const NamedParameter& p : parameters) {
     if (!p.tensor.grad().defined()) p.tensor.mutable_grad() = at::zeros_like(p.tensor);

@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "data/clip_maker.h"
-#include "data/video.h"
+#include "data/video/clip_maker.h"
+#include "data/video/video.h"
 
 /// Writes N clips of 40 frames, 64 x 48, or of the frames, height and width that are given, in which a bright square
 /// moves over a gradient, and a caption beside each. With `odd` for N: a file with sound alone, and one with a video

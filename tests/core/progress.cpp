@@ -7,12 +7,12 @@
 #include <cstdlib>
 #include <thread>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 
 namespace rehyat {
 namespace {

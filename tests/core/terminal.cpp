@@ -10,11 +10,11 @@
 #include <string>
 #include <thread>
 
-#include "core/atomic_file.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 
 namespace rehyat {
 namespace {

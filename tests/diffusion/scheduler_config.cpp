@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core/atomic_file.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 
 namespace rehyat::diffusion {
 namespace {

@@ -24,7 +24,7 @@ using testing::TempFolder;
 std::vector<BlockResult> run(FakePoints& points, const models::BlockAttention& attention, const DistillConfig& config,
                              const std::filesystem::path& folder) {
   const models::WanTransformer teacher = small_wan();
-  return distill(teacher, all_blocks(teacher, attention), points, config, 5, "f", folder, dist::Communicator());
+  return distill(teacher, all_blocks(teacher, attention), points, config, 5, "f", folder, comm::Communicator());
 }
 
 /// The losses of block 0, as they were written.

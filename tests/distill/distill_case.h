@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "core/atomic_file.h"
 #include "core/strings.h"
 #include "distill/distill.h"
 #include "distill/online.h"
+#include "files/atomic_file.h"
 #include "models/small_wan.h"
 
 namespace rehyat::testing {

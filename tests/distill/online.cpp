@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "comm/mpi_test_main.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
-#include "dist/mpi_test_main.h"
 #include "distill/distill_case.h"
 
 namespace rehyat::distill {
@@ -27,7 +27,7 @@ DistillConfig online_config(std::int64_t rounds = 3, std::int64_t trajectories =
 }
 
 std::vector<BlockResult> run(const DistillConfig& config, const std::filesystem::path& folder,
-                             const dist::Communicator& ranks, bool targets = false) {
+                             const comm::Communicator& ranks, bool targets = false) {
   const models::WanTransformer teacher = small_wan();
   TeacherWalk walk = walk_of(teacher);
   walk.config.store_targets = targets;
@@ -46,7 +46,7 @@ class Online : public ::testing::Test {
 TEST_F(Online, TheFilesDoNotDependOnTheNumberOfRanks) {
   for (const bool targets : {false, true}) {
     const std::string name = targets ? "targets" : "inputs";
-    const auto alone = run(online_config(), mine_ / name, dist::Communicator(), targets);
+    const auto alone = run(online_config(), mine_ / name, comm::Communicator(), targets);
     const auto together = run(online_config(), shared_ / name, world(), targets);
     EXPECT_EQ(testing::phi_files(shared_ / name), testing::phi_files(mine_ / name));
     ASSERT_EQ(together.size(), 3U);

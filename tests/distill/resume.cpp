@@ -21,7 +21,7 @@ pid_t start(const std::filesystem::path& folder) {
     config.source = Source::online;
     config.online = OnlineConfig{.rounds = 4, .trajectories = 3, .memory = 1 << 24};
     const models::WanTransformer teacher = testing::small_wan();
-    const dist::Communicator alone;
+    const comm::Communicator alone;
     OnlinePoints points(testing::walk_of(teacher), config, alone);
     distill(teacher, testing::all_blocks(teacher, testing::every_attention()[1]), points, config, 5, "f", folder,
             alone);

@@ -5,12 +5,12 @@
 #include <map>
 #include <set>
 
+#include "comm/mpi_test_main.h"
 #include "core/strings.h"
 #include "core/temp_folder.h"
-#include "data/hdf5_file.h"
-#include "data/manifest.h"
-#include "dist/mpi_test_main.h"
+#include "data/dataset/manifest.h"
 #include "models/small_wan.h"
+#include "tensor/hdf5_file.h"
 #include "train/reduce.h"
 
 namespace rehyat::finetune {
@@ -26,7 +26,7 @@ class Dataset : public ::testing::Test {
     const std::vector<std::pair<std::string, bool>> windows = {{"t", false}, {"a", true},  {"a", true}, {"a", true},
                                                                {"a", true},  {"a", true},  {"b", true}, {"c", true},
                                                                {"c", true},  {"t", false}, {"u", false}};
-    data::Hdf5Writer shard(folder_ / "shard.h5"), text(folder_ / "text.h5");
+    Hdf5Writer shard(folder_ / "shard.h5"), text(folder_ / "text.h5");
     nlohmann::ordered_json samples = nlohmann::ordered_json::array();
     for (std::size_t i = 0; i < windows.size(); ++i) {
       Rng rng(1, "test.latents", {i});
@@ -55,7 +55,7 @@ class Dataset : public ::testing::Test {
     out.validation_samples = 6;
     return out;
   }
-  FlowTask task(const FlowTrainingConfig& config, const dist::Communicator& ranks,
+  FlowTask task(const FlowTrainingConfig& config, const comm::Communicator& ranks,
                 const std::string& stage = "finetune") const {
     return FlowTask(testing::small_wan(2), *dataset_, config, 4, stage, ranks);
   }
@@ -72,7 +72,7 @@ class Dataset : public ::testing::Test {
 };
 
 /// One step's loss over all ranks, with its gradients left in the parameters.
-double step_loss(FlowTask& task, const dist::Communicator& ranks) {
+double step_loss(FlowTask& task, const comm::Communicator& ranks) {
   at::Tensor total = at::zeros({}, at::kDouble);
   const auto parameters = task.parameters();
   for (std::int64_t micro = 0; micro < task.micro_batches(); ++micro) {
@@ -85,7 +85,7 @@ double step_loss(FlowTask& task, const dist::Communicator& ranks) {
 }
 
 TEST_F(Dataset, UnevenAndEmptySharesAddUpToTheWholeBatch) {
-  const dist::Communicator alone;
+  const comm::Communicator alone;
   // Fewer samples than ranks, one more than a multiple, micro-batches that do not divide the share.
   for (const auto& [global, micro] :
        std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {3, 1}, {5, 2}, {7, 3}}) {
@@ -101,7 +101,7 @@ TEST_F(Dataset, UnevenAndEmptySharesAddUpToTheWholeBatch) {
 }
 
 TEST_F(Dataset, TheValidationLossIsTheSameOnAnyNumberOfRanks) {
-  const dist::Communicator alone;
+  const comm::Communicator alone;
   FlowTask single = task(config(2, 1), alone), shared = task(config(2, 1), world());
   EXPECT_NEAR(shared.validate().at("validation_loss").get<double>(),
               single.validate().at("validation_loss").get<double>(), 1e-6);
@@ -148,7 +148,7 @@ TEST_F(Dataset, ALookThroughNoiseEqualsOneStepOfTheModel) {
 }
 
 TEST_F(Dataset, StagesWithTheSameSeedSeeOtherSamples) {
-  const dist::Communicator alone;
+  const comm::Communicator alone;
   FlowTask first = task(config(4, 4), alone, "pretrain"), same = task(config(4, 4), alone, "pretrain"),
            other = task(config(4, 4), alone, "finetune");
   const double loss = step_loss(first, alone);
@@ -157,7 +157,7 @@ TEST_F(Dataset, StagesWithTheSameSeedSeeOtherSamples) {
 }
 
 TEST_F(Dataset, HalfProductsStayClose) {
-  const dist::Communicator alone;
+  const comm::Communicator alone;
   FlowTrainingConfig half = config(4, 4);
   half.precision = Precision::bf16;
   FlowTask a = task(config(4, 4), alone), b = task(half, alone);
@@ -171,7 +171,7 @@ TEST_F(Dataset, HalfProductsStayClose) {
 class Buckets : public ::testing::Test {
  protected:
   Buckets() {
-    data::Hdf5Writer shard(folder_ / "shard.h5"), text(folder_ / "text.h5");
+    Hdf5Writer shard(folder_ / "shard.h5"), text(folder_ / "text.h5");
     nlohmann::ordered_json samples = nlohmann::ordered_json::array();
     for (std::size_t i = 0; i < 12; ++i) {
       const bool wide = i % 3 == 0;
@@ -196,7 +196,7 @@ class Buckets : public ::testing::Test {
     data::write_manifest(folder_.path(), {{"test", 1}}, content);
     dataset_ = std::make_unique<data::LatentDataset>(folder_.path(), data::Identity{{"test", 1}});
   }
-  FlowTask task(std::int64_t global, std::int64_t micro, const dist::Communicator& ranks) const {
+  FlowTask task(std::int64_t global, std::int64_t micro, const comm::Communicator& ranks) const {
     FlowTrainingConfig config;
     config.global_batch = global;
     config.micro_batch = micro;
@@ -217,7 +217,7 @@ TEST_F(Buckets, AreListedWithTheirSamples) {
 }
 
 TEST_F(Buckets, ABatchIsOfOneWhateverTheRanks) {
-  const dist::Communicator alone;
+  const comm::Communicator alone;
   // Windows of two shapes in one micro batch could not be stacked.
   FlowTask single = task(6, 6, alone), shared = task(6, 2, world());
   double differs = 0, first = 0;

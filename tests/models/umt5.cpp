@@ -3,11 +3,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/fixtures.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 #include "models/umt5/activation.h"
 #include "models/umt5/encoder.h"
 #include "models/umt5/text_encoder.h"

@@ -3,10 +3,10 @@
 #include <fstream>
 #include <sstream>
 
-#include "core/atomic_file.h"
 #include "core/expect_error.h"
 #include "core/fixtures.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 #include "models/small_wan.h"
 #include "models/wan/weights.h"
 
@@ -21,13 +21,13 @@ using testing::wan_inputs;
 using json = nlohmann::ordered_json;
 using Which = WanTransformerImpl::Which;
 
-WanTransformer hybrid() {
+WanTransformer hybrid_of_layouts() {
   WanTransformer model = small_wan();
   convert(model, {{1, testing::every_attention()[1]}}, 3, testing::kLatent);
   return model;
 }
 
-void expect_equal(const WanTransformer& a, const WanTransformer& b) {
+void expect_same_model(const WanTransformer& a, const WanTransformer& b) {
   const auto left = a->tensors(Which::all), right = b->tensors(Which::all);
   ASSERT_EQ(left.size(), right.size());
   for (std::size_t i = 0; i < left.size(); ++i) {
@@ -61,11 +61,11 @@ TEST(WanLayouts, EveryLayoutComesBackBitEqual) {
   for (const WanLayout layout : {WanLayout::diffusers, WanLayout::original, WanLayout::comfyui}) {
     const TempFolder folder;
     for (const bool converted : {true, false}) {
-      const WanTransformer model = converted ? hybrid() : small_wan();
+      const WanTransformer model = converted ? hybrid_of_layouts() : small_wan();
       save_model(place(folder, layout), model, {.layout = layout});
       EXPECT_EQ(open_checkpoint(place(folder, layout)).layout, layout);
       EXPECT_EQ(read_wan_config(place(folder, layout)), model->config());
-      expect_equal(load_model(place(folder, layout)), model);
+      expect_same_model(load_model(place(folder, layout)), model);
       EXPECT_NE(model_fingerprint(place(folder, layout)), "");
     }
   }
@@ -73,13 +73,13 @@ TEST(WanLayouts, EveryLayoutComesBackBitEqual) {
 
 TEST(WanLayouts, ASingleFileHasItsHybridPartUnderItsOwnName) {
   const TempFolder folder;
-  const WanTransformer converted = hybrid(), plain = small_wan();
+  const WanTransformer converted = hybrid_of_layouts(), plain = small_wan();
   save_model(folder / "a.safetensors", converted, {.layout = WanLayout::comfyui});
   save_model(folder / "b.safetensors", plain, {.layout = WanLayout::comfyui});
   EXPECT_TRUE(std::filesystem::exists(folder / "a.hybrid.json"));
   EXPECT_TRUE(std::filesystem::exists(folder / "a.hybrid.safetensors"));
-  expect_equal(load_model(folder / "a.safetensors"), converted);
-  expect_equal(load_model(folder / "b.safetensors"), plain);
+  expect_same_model(load_model(folder / "a.safetensors"), converted);
+  expect_same_model(load_model(folder / "b.safetensors"), plain);
   save_model(folder / "a.safetensors", plain, {.layout = WanLayout::comfyui});
   EXPECT_FALSE(std::filesystem::exists(folder / "a.hybrid.json"));
   expect_error<UserError>([&] { save_model(folder / "c", plain, {.layout = WanLayout::comfyui}); },
@@ -102,13 +102,13 @@ TEST(WanLayouts, ShardsAreSplitIndexedAndReplaced) {
     EXPECT_EQ(index["weight_map"].items().begin().value(),
               "diffusion_pytorch_model-00001-of-" +
                   index["weight_map"].items().begin().value().get<std::string>().substr(33));
-    expect_equal(load_model(folder.path()), model);
+    expect_same_model(load_model(folder.path()), model);
     // A later save in one file leaves no shard behind.
     save_model(folder.path(), model, {.layout = layout});
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2);
-    expect_equal(load_model(folder.path()), model);
+    expect_same_model(load_model(folder.path()), model);
     save_model(folder.path(), model, {.layout = layout, .max_shard_bytes = 1});
-    expect_equal(load_model(folder.path()), model);
+    expect_same_model(load_model(folder.path()), model);
   }
 }
 
@@ -131,7 +131,7 @@ TEST(WanLayouts, EveryTypeIsReadAndKeptWhenAsked) {
   for (const WanLayout layout : {WanLayout::diffusers, WanLayout::original, WanLayout::comfyui}) {
     for (const at::ScalarType type : {at::kBFloat16, at::kHalf, at::kFloat, at::kDouble}) {
       const TempFolder folder;
-      WanTransformer model = hybrid();
+      WanTransformer model = hybrid_of_layouts();
       save_model(place(folder, layout), model, {.layout = layout, .type = type});
       const WanTransformer kept = load_model(place(folder, layout), {.type = std::nullopt}),
                            masters = load_model(place(folder, layout));
@@ -150,7 +150,7 @@ TEST(WanLayouts, EveryTypeIsReadAndKeptWhenAsked) {
 
 TEST(WanLayouts, AModelInHalfPrecisionRunsLikeItsMasters) {
   const TempFolder folder;
-  save_model(folder.path(), hybrid(), at::kBFloat16);
+  save_model(folder.path(), hybrid_of_layouts(), at::kBFloat16);
   WanTransformer kept = load_model(folder.path(), {.type = std::nullopt}), masters = load_model(folder.path());
   const auto in = wan_inputs();
   for (const at::ScalarType compute : {at::kFloat, at::kBFloat16}) {
@@ -187,7 +187,7 @@ TEST(WanSingleFile, ItsConfigComesFromItsShapes) {
   model->initialize(5);
   for (const char* prefix : {"", "model.diffusion_model."}) {
     write_single(folder / "x.safetensors", model, prefix, {});
-    expect_equal(load_model(folder / "x.safetensors"), model);
+    expect_same_model(load_model(folder / "x.safetensors"), model);
   }
 }
 
@@ -217,7 +217,7 @@ TEST(WanSingleFile, OnlyTheTransformerOfAWholeCheckpointIsRead) {
   const std::string prefix = "model.diffusion_model.";
   const safetensors::Metadata says = {{"num_heads", "2"}, {"text_len", "5"}};
   write_single(path, model, prefix, says, {{"vae.conv1.weight", at::ones({2})}, {"text_encoders.a", at::ones({3})}});
-  expect_equal(load_model(path), model);
+  expect_same_model(load_model(path), model);
   write_single(path, model, prefix, says, {{"something.else", at::ones({2})}});
   expect_error<UserError>([&] { load_model(path); }, {"'something.else'", "only tensors of the model"});
 }

@@ -12,6 +12,8 @@
 namespace rehyat::models {
 namespace {
 
+using Which = WanTransformerImpl::Which;
+
 using Shapes = std::map<std::string, std::vector<std::int64_t>>;
 
 /// The published tensors of the 1.3B model: diffusers' name and the shape.
@@ -53,7 +55,7 @@ TEST(WanNames, NamesAndShapesAreDiffusers) {
   small.in_channels = small.out_channels = 16;
   WanTransformer model(small);
   Shapes found;
-  for (const auto& [name, tensor] : model->tensors(WanTransformerImpl::Which::all)) found[name] = tensor.sizes().vec();
+  for (const auto& [name, tensor] : model->tensors(Which::all)) found[name] = tensor.sizes().vec();
   const Shapes expected = published();
   ASSERT_EQ(names_of(found), names_of(expected));
   const WanConfig full;
@@ -72,7 +74,6 @@ TEST(WanNames, NamesAndShapesAreDiffusers) {
 }
 
 TEST(WanNames, FeatureMapsStandApartFromTheTeacher) {
-  using Which = WanTransformerImpl::Which;
   WanTransformer model = testing::small_wan(2);
   const std::size_t base = model->tensors(Which::all).size();
   EXPECT_TRUE(model->tensors(Which::phi).empty());
@@ -96,10 +97,10 @@ TEST(WanNames, ThePaperCountsTheFeatureMapsOfABlock) {
 TEST(WanConfigJson, SurvivesTheRoundTrip) {
   const WanConfig config = testing::small_config();
   EXPECT_EQ(from_diffusers_json(to_diffusers_json(config), "here"), config);
-  const auto json = to_diffusers_json(WanConfig());
-  EXPECT_EQ(json.at("attention_head_dim"), 128);
-  EXPECT_EQ(json.at("num_attention_heads"), 12);
-  EXPECT_EQ(json.at("patch_size"), (std::vector<int>{1, 2, 2}));
+  const auto published = to_diffusers_json(WanConfig());
+  EXPECT_EQ(published.at("attention_head_dim"), 128);
+  EXPECT_EQ(published.at("num_attention_heads"), 12);
+  EXPECT_EQ(published.at("patch_size"), (std::vector<int>{1, 2, 2}));
 }
 
 }  // namespace

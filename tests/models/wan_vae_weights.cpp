@@ -2,11 +2,11 @@
 #include <map>
 #include <sstream>
 
-#include "core/atomic_file.h"
 #include "core/expect_error.h"
 #include "core/fixtures.h"
 #include "core/strings.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 #include "models/small_vae.h"
 
 namespace rehyat::models {

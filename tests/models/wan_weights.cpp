@@ -2,14 +2,16 @@
 
 #include <limits>
 
-#include "core/atomic_file.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 #include "models/small_wan.h"
 #include "models/wan/weights.h"
 
 namespace rehyat::models {
 namespace {
+
+using Which = WanTransformerImpl::Which;
 
 using testing::expect_error;
 using testing::run;
@@ -62,7 +64,7 @@ at::Tensor& find(NamedTensors& tensors, const std::string& name) {
 }
 
 void expect_equal(const WanTransformer& a, const WanTransformer& b) {
-  const auto left = a->tensors(WanTransformerImpl::Which::all), right = b->tensors(WanTransformerImpl::Which::all);
+  const auto left = a->tensors(Which::all), right = b->tensors(Which::all);
   ASSERT_EQ(left.size(), right.size());
   for (std::size_t i = 0; i < left.size(); ++i) {
     EXPECT_EQ(left[i].first, right[i].first);
@@ -107,7 +109,6 @@ TEST(ModelFolder, HalfPrecisionFilesLoadAsFloat) {
   WanTransformer model = hybrid();
   save_model(folder.path(), model, at::kBFloat16);
   WanTransformer again = load_model(folder.path());
-  using Which = WanTransformerImpl::Which;
   const auto before = model->tensors(Which::base), after = again->tensors(Which::base);
   for (std::size_t i = 0; i < before.size(); ++i) {
     EXPECT_EQ(after[i].second.scalar_type(), at::kFloat);

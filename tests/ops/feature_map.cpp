@@ -28,14 +28,14 @@ TEST(FeatureMap, EqualsItsDefinition) {
   FeatureMap map(2, 4, config);
   Rng rng(1, "test.phi");
   map->initialize(rng);
-  map->to(torch::kDouble);
-  const at::Tensor x = randn(rng, {2, 2, 5, 4}).to(torch::kDouble);
+  map->to(at::kDouble);
+  const at::Tensor x = randn(rng, {2, 2, 5, 4}).to(at::kDouble);
   const at::Tensor y = map->forward(x);
   const auto p = map->named_parameters();
   for (int b = 0; b < 2; ++b) {
     for (int a = 0; a < 2; ++a) {
-      const at::Tensor h = torch::gelu(at::matmul(x[b][a], p["weight_0"][a]) + p["bias_0"][a]);
-      const at::Tensor e = torch::softplus(at::matmul(h, p["weight_1"][a]) + p["bias_1"][a]);
+      const at::Tensor h = at::gelu(at::matmul(x[b][a], p["weight_0"][a]) + p["bias_0"][a]);
+      const at::Tensor e = at::softplus(at::matmul(h, p["weight_1"][a]) + p["bias_1"][a]);
       const at::Tensor expected = at::cat({e.narrow(1, 0, 4), e.narrow(1, 4, 4).square(), e.narrow(1, 8, 4).pow(3)}, 1);
       EXPECT_LE((y[b][a] - expected).abs().max().item<double>(), 1e-13);
     }
@@ -51,7 +51,7 @@ TEST(FeatureMap, StartsAtTheWantedProduct) {
       Rng rng_q(1, "q"), rng_k(1, "k"), rng(2, "x");
       phi_q->initialize(rng_q, target);
       phi_k->initialize(rng_k, target);
-      const torch::NoGradGuard no_grad;
+      const at::NoGradGuard no_grad;
       const at::Tensor q = phi_q->forward(randn(rng, {1, 3, 64, 32})), k = phi_k->forward(randn(rng, {1, 3, 64, 32}));
       EXPECT_GE(q.min().item<float>(), 0);
       const double mean = at::matmul(q, k.transpose(-1, -2)).mean().item<double>();
@@ -62,7 +62,7 @@ TEST(FeatureMap, StartsAtTheWantedProduct) {
 
 /// Whatever makes the features non-negative, the linear branch starts at the normalizer's level, at Wan's head width.
 TEST(FeatureMap, EverySettingStartsAtEveryNormalizersProduct) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (const auto activation : {Activation::gelu, Activation::silu, Activation::relu}) {
     for (const auto nonnegative : {NonNegative::softplus, NonNegative::relu, NonNegative::exp, NonNegative::none}) {
       for (const auto normalizer : {Normalizer::joint, Normalizer::row_max, Normalizer::lse}) {
@@ -150,8 +150,8 @@ TEST(FeatureMap, StartProductsOfTheNormalizers) {
 
 TEST(FeatureMap, RefusesWrongWidths) {
   FeatureMap map(2, 8, FeatureMapConfig{});
-  EXPECT_THROW(map->forward(torch::zeros({1, 2, 3, 7})), UserError);
-  EXPECT_THROW(map->forward(torch::zeros({1, 3, 3, 8})), UserError);
+  EXPECT_THROW(map->forward(at::zeros({1, 2, 3, 7})), UserError);
+  EXPECT_THROW(map->forward(at::zeros({1, 3, 3, 8})), UserError);
 }
 
 }  // namespace

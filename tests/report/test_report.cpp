@@ -15,7 +15,7 @@ namespace {
 using testing::count_of;
 using testing::unbalanced;
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
 constexpr int kSide = 64;
 
 std::string big_endian(std::uint32_t value) {
@@ -87,11 +87,11 @@ ReportData sample() {
                  {"hybrid, distilled", 0.1391, ""},
                  {"hybrid, fine-tuned", 0.1187, "500 steps"},
                  {"window only", 0.2205, "no summary of older frames"},
-                 {"diverged", kNaN, "stopped after 20 steps"}};
+                 {"diverged", kNotANumber, "stopped after 20 steps"}};
   for (int block = 0; block < 16; ++block) {
     const double depth = 1 + 0.5 * std::sin(block);
     data.errors.push_back({block, block % 2 ? "rehyat tc 3 to 2" : "rehyat tc 1 to 1", 0.31 * depth,
-                           block == 5 ? kNaN : 0.44 * depth, 0.07 * depth});
+                           block == 5 ? kNotANumber : 0.44 * depth, 0.07 * depth});
   }
   data.charts = {curves(),
                  {"Seconds for a video",
@@ -100,7 +100,7 @@ ReportData sample() {
                   false,
                   {{"softmax", {{17, 3.1}, {33, 9.8}, {65, 34}, {129, 128}}},
                    {"recurrent", {{17, 2.2}, {33, 4.3}, {65, 8.5}, {129, 17}}},
-                   {"parallel", {{17, 2.0}, {33, 4.1}, {65, kNaN}}}}}};
+                   {"parallel", {{17, 2.0}, {33, 4.1}, {65, kNotANumber}}}}}};
   data.comparisons = {{"A ball rolls <script>alert('x')</script> from left to right & stops", 42, {}},
                       {"the same without video files", 7, {}}};
   for (auto& comparison : data.comparisons) {
@@ -110,7 +110,7 @@ ReportData sample() {
   }
   data.comparisons[1].clips.push_back({"nothing kept", "", {}});
   data.denoised = {{"A ball <b>through</b> noise", 0.5, {clip("the clip", 0, "mp4-c"), clip("with noise", 20, "")}}};
-  data.costs = {{"softmax", 5.81, kNaN, 3.94, 0, 0},
+  data.costs = {{"softmax", 5.81, kNotANumber, 3.94, 0, 0},
                 {"rehyat tc 3 to 2", 1.934, 1.861, 0.552, 12'779'520, 38'338'560},
                 {"linear", 1.71, 1.70, 0.31, 12'779'520, 0}};
   data.stages = {{"data", 60, 12.4}, {"teacher", 900, 811}, {"distillation", 300, 342.5}, {"pictures", 0, 31}};
@@ -190,10 +190,10 @@ TEST(Report, CountsTheChecks) {
 
 TEST(Report, ShowsNoNumberThatIsNotOne) {
   ReportData data{"NaN"};
-  data.losses = {{"a", kNaN, ""}, {"b", std::numeric_limits<double>::infinity(), ""}};
-  data.errors = {{0, "x", kNaN, kNaN, kNaN}};
-  data.costs = {{"c", kNaN, kNaN, kNaN, -1, 0}};
-  data.stages = {{"d", kNaN, kNaN}};
+  data.losses = {{"a", kNotANumber, ""}, {"b", std::numeric_limits<double>::infinity(), ""}};
+  data.errors = {{0, "x", kNotANumber, kNotANumber, kNotANumber}};
+  data.costs = {{"c", kNotANumber, kNotANumber, kNotANumber, -1, 0}};
+  data.stages = {{"d", kNotANumber, kNotANumber}};
   const std::string html = render_html(data);
   const std::string body = html.substr(html.find("<body"));
   EXPECT_EQ(unbalanced(html), "");
@@ -204,7 +204,7 @@ TEST(Report, ShowsNoNumberThatIsNotOne) {
 TEST(Report, CountsOperationsInAUnitThatNeedsNoExponent) {
   ReportData data{"costs"};
   data.costs = {
-      {"large", 4.3, 4.256, 1.2, 0, 0}, {"small", 3.026e-7, 0.0042, 2e-5, 0, 0}, {"none", 0, kNaN, 1e-13, 0, 0}};
+      {"large", 4.3, 4.256, 1.2, 0, 0}, {"small", 3.026e-7, 0.0042, 2e-5, 0, 0}, {"none", 0, kNotANumber, 1e-13, 0, 0}};
   const std::string html = render_html(data);
   for (const char* text : {"4.3 TFLOP", "4.256 TFLOP", "302.6 kFLOP", "4.2 GFLOP", "20 MFLOP", ">0 TFLOP", ">0.1 FLOP"})
     EXPECT_NE(html.find(text), std::string::npos) << text;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "tensor/zip_archive.h"
+#include "files/zip_archive.h"
 
 namespace rehyat::testing {
 

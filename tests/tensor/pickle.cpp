@@ -6,7 +6,7 @@
 #include "core/strings.h"
 #include "core/temp_folder.h"
 #include "tensor/crafted_pth.h"
-#include "tensor/pickle_source.h"
+#include "tensor/pth/pickle_source.h"
 
 namespace rehyat {
 namespace {

@@ -22,7 +22,7 @@ NamedTensors stored(at::ScalarType type) {
 }
 
 NamedTensors parameters() {
-  return {{"a", torch::empty({3000, 5}).requires_grad_()}, {"b", torch::empty({7}).requires_grad_()}};
+  return {{"a", at::empty({3000, 5}).requires_grad_()}, {"b", at::empty({7}).requires_grad_()}};
 }
 
 void expect_values(const NamedTensors& found, const NamedTensors& expected) {

@@ -4,10 +4,10 @@
 
 #include <fstream>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 #include "tensor/random.h"
 
 namespace rehyat::train {

@@ -6,11 +6,11 @@
 #include <limits>
 #include <sstream>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/log.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 #include "tensor/io.h"
 #include "train/toy_task.h"
 
@@ -48,7 +48,7 @@ class TrainingLoop : public ::testing::Test {
   }
 
   TempFolder temp_;
-  dist::Communicator alone_;
+  comm::Communicator alone_;
 };
 
 TEST_F(TrainingLoop, LearnsAndReportsTheLastValidation) {

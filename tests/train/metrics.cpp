@@ -10,10 +10,10 @@
 #include <map>
 #include <sstream>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 
 namespace rehyat::train {
 namespace {

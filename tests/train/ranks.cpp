@@ -4,10 +4,10 @@
 
 #include <cmath>
 
+#include "comm/mpi_test_main.h"
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
-#include "dist/mpi_test_main.h"
 #include "tensor/io.h"
 #include "train/loop.h"
 #include "train/reduce.h"
@@ -21,7 +21,7 @@ using testing::TempFolder;
 using testing::ToyTask;
 using testing::world;
 
-at::Tensor backward(ToyTask& task, const dist::Communicator& ranks) {
+at::Tensor backward(ToyTask& task, const comm::Communicator& ranks) {
   at::Tensor total = at::zeros({}, at::kDouble);
   for (std::int64_t micro = 0; micro < task.micro_batches(); ++micro) {
     const at::Tensor loss = task.loss(3, micro);
@@ -33,7 +33,7 @@ at::Tensor backward(ToyTask& task, const dist::Communicator& ranks) {
 }
 
 TEST(Ranks, GradientsAreThoseOfTheWholeBatch) {
-  const dist::Communicator alone;
+  const comm::Communicator alone;
   ToyTask whole(alone), shared(world()), finer(world(), 2);
   const at::Tensor expected = backward(whole, alone);
   for (ToyTask* task : {&shared, &finer}) {
@@ -89,7 +89,7 @@ class SharedFolder : public ::testing::Test {
 };
 
 TEST_F(SharedFolder, TrainingEndsWhereOneRankEnds) {
-  const dist::Communicator alone;
+  const comm::Communicator alone;
   const TempFolder mine;
   ToyTask single(alone), shared(world());
   train(single, config(20), {.title = "toy", .folder = mine.path(), .fingerprint = "f", .quiet = true}, alone);

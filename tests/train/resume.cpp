@@ -4,12 +4,12 @@
 
 #include <sstream>
 
-#include "core/atomic_file.h"
 #include "core/child.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/signals.h"
 #include "core/temp_folder.h"
+#include "files/atomic_file.h"
 #include "train/loop.h"
 #include "train/toy_task.h"
 
@@ -35,7 +35,7 @@ TrainConfig config() {
 pid_t start_training(const std::filesystem::path& folder, const std::function<void(std::int64_t)>& on_step = {}) {
   return testing::start_child([&] {
     install_stop_signals();
-    const dist::Communicator alone;
+    const comm::Communicator alone;
     testing::ToyTask task(alone);
     train(task, config(), {.title = "toy", .folder = folder, .fingerprint = "f", .quiet = true, .on_step = on_step},
           alone);

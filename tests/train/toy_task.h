@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "core/rng.h"
-#include "dist/communicator.h"
 #include "tensor/random.h"
 #include "train/task.h"
 
@@ -16,7 +16,7 @@ class ToyTask : public train::Task {
  public:
   static constexpr std::int64_t kBatch = 8;
 
-  explicit ToyTask(const dist::Communicator& world, std::int64_t micro_batches = 1)
+  explicit ToyTask(const comm::Communicator& world, std::int64_t micro_batches = 1)
       : world_(world), micro_batches_(micro_batches) {
     Rng rng(1, "toy.start");
     weight_ = (0.3 * randn(rng, {3, 5})).set_requires_grad(true);
@@ -54,7 +54,7 @@ class ToyTask : public train::Task {
     return (at::mv(weight_, x) + bias_ - target).square().mean();
   }
 
-  const dist::Communicator& world_;
+  const comm::Communicator& world_;
   std::int64_t micro_batches_;
   at::Tensor weight_, bias_;
 };

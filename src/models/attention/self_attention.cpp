@@ -1,7 +1,5 @@
 #include "models/attention/self_attention.h"
 
-#include <torch/torch.h>
-
 #include "core/error.h"
 #include "core/strings.h"
 #include "ops/softmax_rectangle.h"

@@ -7,7 +7,7 @@
 namespace rehyat::models {
 namespace {
 
-constexpr int kColours = 3;
+constexpr int kRgb = 3;
 
 /// Orthonormal DCT-II: value of frequency k at sample x of n.
 double cosine(int k, int x, int n) {
@@ -16,8 +16,8 @@ double cosine(int k, int x, int n) {
 }
 
 double colour_weight(int colour, int rgb) {
-  static constexpr int kRows[kColours][kColours] = {{1, 1, 1}, {1, 0, -1}, {1, -2, 1}};
-  static constexpr int kSquares[kColours] = {3, 2, 6};
+  static constexpr int kRows[kRgb][kRgb] = {{1, 1, 1}, {1, 0, -1}, {1, -2, 1}};
+  static constexpr int kSquares[kRgb] = {3, 2, 6};
   return kRows[colour][rgb] / std::sqrt(static_cast<double>(kSquares[colour]));
 }
 
@@ -56,10 +56,10 @@ const std::array<TransformChannel, kTransformChannels>& transform_channels() {
 
 at::Tensor transform_basis() {
   at::Tensor basis =
-      at::empty({kTransformChannels, kColours, kTransformTime, kTransformSpace, kTransformSpace}, at::kDouble);
+      at::empty({kTransformChannels, kRgb, kTransformTime, kTransformSpace, kTransformSpace}, at::kDouble);
   double* value = basis.mutable_data_ptr<double>();
   for (const TransformChannel& channel : transform_channels())
-    for (int rgb = 0; rgb < kColours; ++rgb)
+    for (int rgb = 0; rgb < kRgb; ++rgb)
       for (int t = 0; t < kTransformTime; ++t)
         for (int y = 0; y < kTransformSpace; ++y)
           for (int x = 0; x < kTransformSpace; ++x)

@@ -13,7 +13,7 @@
 namespace rehyat::models {
 namespace {
 
-constexpr std::int64_t kColours = 3;
+constexpr std::int64_t kVideoColours = 3;
 
 at::ScalarType compute_type(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -21,7 +21,7 @@ at::ScalarType compute_type(const at::Tensor& tensor) {
 
 void require_video(const at::Tensor& video) {
   const std::string found = shape_string(video.sizes().vec());
-  if (video.dim() != 4 || video.size(0) != kColours || !video.is_floating_point())
+  if (video.dim() != 4 || video.size(0) != kVideoColours || !video.is_floating_point())
     throw UserError(Mistake{"[encode] video", cat(found, " ", video.scalar_type()),
                             "floating point [3, frames, height, width] in [-1, 1]", ""});
   const std::int64_t frames = video.size(1);
@@ -43,11 +43,11 @@ BlockTransformCodec::BlockTransformCodec() : basis_(transform_basis()) {}
 at::Tensor BlockTransformCodec::encode(const at::Tensor& video) {
   require_video(video);
   const std::int64_t slices = 1 + (video.size(1) - 1) / 4, rows = video.size(2) / 8, columns = video.size(3) / 8;
-  const at::Tensor first = video.narrow(1, 0, 1).expand({kColours, kTransformTime - 1, -1, -1});
+  const at::Tensor first = video.narrow(1, 0, 1).expand({kVideoColours, kTransformTime - 1, -1, -1});
   const at::Tensor blocks =
       at::cat({first, video}, 1)
           .to(compute_type(video))
-          .view({kColours, slices, kTransformTime, rows, kTransformSpace, columns, kTransformSpace})
+          .view({kVideoColours, slices, kTransformTime, rows, kTransformSpace, columns, kTransformSpace})
           .permute({1, 3, 5, 0, 2, 4, 6})
           .reshape({slices * rows * columns, -1});
   const at::Tensor latents = transform_forward(blocks, basis_.to(blocks.device(), blocks.scalar_type()));
@@ -66,9 +66,9 @@ at::Tensor BlockTransformCodec::decode(const at::Tensor& latents) {
   const at::Tensor flat = latents.to(compute_type(latents)).permute({1, 2, 3, 0}).reshape({-1, kTransformChannels});
   const at::Tensor video =
       transform_backward(flat, basis_.to(flat.device(), flat.scalar_type()))
-          .view({slices, rows, columns, kColours, kTransformTime, kTransformSpace, kTransformSpace})
+          .view({slices, rows, columns, kVideoColours, kTransformTime, kTransformSpace, kTransformSpace})
           .permute({3, 0, 4, 1, 5, 2, 6})
-          .reshape({kColours, slices * kTransformTime, rows * kTransformSpace, columns * kTransformSpace});
+          .reshape({kVideoColours, slices * kTransformTime, rows * kTransformSpace, columns * kTransformSpace});
   // The lone first frame is the mean of its four: what motion a model puts there has no frames to show itself in.
   const at::Tensor first = video.narrow(1, 0, kTransformTime).mean(1, true);
   return at::cat({first, video.narrow(1, kTransformTime, video.size(1) - kTransformTime)}, 1).to(latents.scalar_type());

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/encoders.h"
+#include "models/encoders.h"
 
 /// The encoders that need no downloaded weights, behind the interfaces of the Wan VAE and UMT5.
 namespace rehyat::models {
@@ -15,7 +15,7 @@ namespace rehyat::models {
 /// of which the first stands alone (it is coded as four equal frames). decode(encode(x)) is the orthogonal projection
 /// of x onto what 16 of 768 coefficients can express. Computed in float32 (float64 for float64), returned in the
 /// input's dtype, on its device.
-class BlockTransformCodec : public data::VideoCodec {
+class BlockTransformCodec : public models::VideoCodec {
  public:
   BlockTransformCodec();
 
@@ -38,7 +38,7 @@ struct SeededTextOptions {
 
 /// Words as seeded normal vectors (models/embedded/seeded_text.h), zero-padded like UMT5's output; an empty prompt is
 /// one row, that of the end.
-class SeededTextEncoder : public data::TextEncoder {
+class SeededTextEncoder : public models::TextEncoder {
  public:
   /// Throws UserError on a length or width below 1.
   explicit SeededTextEncoder(const SeededTextOptions& options);

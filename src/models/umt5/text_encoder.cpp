@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/strings.h"
-#include "models/text/clean.h"
+#include "text/clean.h"
 
 namespace rehyat::models {
 

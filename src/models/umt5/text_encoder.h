@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "data/encoders.h"
-#include "models/text/tokenizer.h"
+#include "models/encoders.h"
 #include "models/umt5/encoder.h"
+#include "text/tokenizer.h"
 
 namespace rehyat::models {
 
@@ -26,7 +26,7 @@ Umt5TextOptions find_umt5(const std::filesystem::path& model);
 
 /// Prompts as Wan2.1 sees them: cleaned, tokenized, encoded by UMT5 and zero-padded to `length` rows. Each prompt is
 /// encoded alone and at its own length, so that its rows do not depend on what else is asked for.
-class Umt5TextEncoder : public data::TextEncoder {
+class Umt5TextEncoder : public models::TextEncoder {
  public:
   /// Throws UserError when a file is missing or wrong, or the length is below 1.
   explicit Umt5TextEncoder(const Umt5TextOptions& options);

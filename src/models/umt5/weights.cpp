@@ -1,10 +1,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/json.h"
 #include "core/strings.h"
+#include "files/json.h"
 #include "models/umt5/encoder.h"
-#include "tensor/pickle_source.h"
+#include "tensor/pth/pickle_source.h"
 
 namespace rehyat::models {
 namespace {

@@ -1,18 +1,16 @@
 #include "models/wan/block.h"
 
-#include <torch/torch.h>
-
 #include "ops/row_ops.h"
 
 namespace rehyat::models {
 
 BlockImpl::BlockImpl(const WanConfig& config, std::int64_t index) : index_(index), eps_(config.eps) {
-  table_ = register_parameter("scale_shift_table", torch::zeros({1, 6, config.dim}));
+  table_ = register_parameter("scale_shift_table", at::zeros({1, 6, config.dim}));
   attn1_ = register_module("attn1", SelfAttention(config.dim, config.heads, config.eps));
   attn2_ = register_module("attn2", CrossAttention(config.dim, config.heads, config.eps));
   Folder norm2;
-  norm2_weight_ = norm2->register_parameter("weight", torch::ones({config.dim}));
-  norm2_bias_ = norm2->register_parameter("bias", torch::zeros({config.dim}));
+  norm2_weight_ = norm2->register_parameter("weight", at::ones({config.dim}));
+  norm2_bias_ = norm2->register_parameter("bias", at::zeros({config.dim}));
   register_module("norm2", norm2);
   // The published names: ffn.net.0.proj and ffn.net.2.
   Folder ffn, net, first;

@@ -6,15 +6,15 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/json.h"
 #include "core/strings.h"
+#include "files/json.h"
 
 namespace rehyat::models {
 namespace {
 
 using json = nlohmann::ordered_json;
-constexpr const char* kConfig = "config.json";
-constexpr const char* kStem = "diffusion_pytorch_model";
+constexpr const char* kConfigFile = "config.json";
+constexpr const char* kWeightsStem = "diffusion_pytorch_model";
 constexpr const char* kPrefix = "model.diffusion_model.";
 constexpr std::int64_t kHeadWidth = 128;
 
@@ -82,8 +82,8 @@ std::pair<WanLayout, WanConfig> read_folder_config(const std::filesystem::path& 
            ": found no such folder or file, expected a folder with config.json and weights, or a .safetensors file; "
            "check the path";
   });
-  const json values = read_json_object(folder / kConfig);
-  const std::string where = (folder / kConfig).string();
+  const json values = read_json_object(folder / kConfigFile);
+  const std::string where = (folder / kConfigFile).string();
   const bool original = values.value("_class_name", json()) == "WanModel" ||
                         (values.contains("num_heads") && !values.contains("num_attention_heads"));
   if (original) return {WanLayout::original, from_original_json(values, where)};
@@ -214,7 +214,7 @@ WanCheckpoint open_checkpoint(const std::filesystem::path& path) {
   if (std::filesystem::is_regular_file(path)) return open_single(path);
   WanCheckpoint c;
   std::tie(c.layout, c.config) = read_folder_config(path);
-  c.tensors = open_sharded(path, kStem);
+  c.tensors = open_sharded(path, kWeightsStem);
   refuse_conditioned(*c.tensors);
   return c;
 }

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/config.h"
+#include "config/config.h"
 
 namespace rehyat::models {
 

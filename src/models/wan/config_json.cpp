@@ -14,9 +14,9 @@ constexpr const char* kOnlyText =
     "; only text-to-video transformers are supported, none conditioned on images or videos";
 
 /// Reads a model's config key by key and knows at the end which ones nobody asked for.
-class Keys {
+class TransformerKeys {
  public:
-  Keys(const json& values, const std::string& where, std::string kind)
+  TransformerKeys(const json& values, const std::string& where, std::string kind)
       : values_(values), where_(where), kind_(std::move(kind)) {
     require(values.is_object(), [&] { return where + ": found no JSON object, expected a model's config"; });
   }
@@ -110,7 +110,7 @@ json to_diffusers_json(const WanConfig& c) {
 }
 
 WanConfig from_diffusers_json(const json& values, const std::string& where) {
-  Keys keys(values, where, "WanTransformer3DModel");
+  TransformerKeys keys(values, where, "WanTransformer3DModel");
   keys.only("_class_name", "WanTransformer3DModel", kOnlyText);
   keys.only("image_dim", nullptr, kOnlyText);
   keys.only("added_kv_proj_dim", nullptr, kOnlyText);
@@ -155,7 +155,7 @@ json to_original_json(const WanConfig& c) {
 }
 
 WanConfig from_original_json(const json& values, const std::string& where) {
-  Keys keys(values, where, "WanModel");
+  TransformerKeys keys(values, where, "WanModel");
   keys.only("_class_name", "WanModel", kOnlyText);
   keys.only("model_type", "t2v", kOnlyText);
   WanConfig c;

@@ -1,7 +1,5 @@
 #include "models/wan/transformer.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -34,9 +32,9 @@ bool is_phi(const std::string& name) {
 WanTransformerImpl::WanTransformerImpl(const WanConfig& config) : config_(config) {
   config.validate();
   Folder patch, embedder, time, text, all;
-  patch_weight_ = patch->register_parameter(
-      "weight", torch::empty({config.dim, config.in_channels, 1, config.patch, config.patch}));
-  patch_bias_ = patch->register_parameter("bias", torch::zeros({config.dim}));
+  patch_weight_ =
+      patch->register_parameter("weight", at::empty({config.dim, config.in_channels, 1, config.patch, config.patch}));
+  patch_bias_ = patch->register_parameter("bias", at::zeros({config.dim}));
   register_module("patch_embedding", patch);
   time_1_ = time->register_module("linear_1", Dense(config.freq_dim, config.dim));
   time_2_ = time->register_module("linear_2", Dense(config.dim, config.dim));
@@ -52,7 +50,7 @@ WanTransformerImpl::WanTransformerImpl(const WanConfig& config) : config_(config
   }
   register_module("blocks", all);
   proj_out_ = register_module("proj_out", Dense(config.dim, config.out_channels * config.patch * config.patch));
-  table_ = register_parameter("scale_shift_table", torch::zeros({1, 2, config.dim}));
+  table_ = register_parameter("scale_shift_table", at::zeros({1, 2, config.dim}));
 }
 
 void WanTransformerImpl::check(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text) const {
@@ -123,7 +121,7 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
 }
 
 void WanTransformerImpl::initialize(std::uint64_t seed) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (auto& item : named_parameters()) {
     const std::string& name = item.key();
     at::Tensor& p = item.value();

@@ -1,7 +1,5 @@
 #include "models/wan/vae.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 
 #include "core/error.h"

@@ -8,7 +8,7 @@
 namespace rehyat::models {
 namespace {
 
-constexpr std::int64_t kColours = 3;
+constexpr std::int64_t kVaeColours = 3;
 
 at::Tensor per_channel(const std::vector<double>& values, at::ScalarType type) {
   return at::tensor(values, at::kDouble).to(type).view({1, -1, 1, 1, 1});
@@ -25,12 +25,12 @@ std::string tiling_text(const std::optional<VaeTiling>& tiling) {
 
 WanVaeCodec::WanVaeCodec(WanVae vae) : vae_(std::move(vae)) {
   const VaeConfig& c = vae_->config();
-  require(
-      c.in_channels == kColours && c.out_channels == kColours && c.spatial_stride() == 8 && c.temporal_stride() == 4,
-      [&] {
-        return cat("[vae] found ", c.in_channels, " and ", c.out_channels, " colours and strides of ",
-                   c.temporal_stride(), " frames and ", c.spatial_stride(), " pixels, expected 3, 3, 4 and 8");
-      });
+  require(c.in_channels == kVaeColours && c.out_channels == kVaeColours && c.spatial_stride() == 8 &&
+              c.temporal_stride() == 4,
+          [&] {
+            return cat("[vae] found ", c.in_channels, " and ", c.out_channels, " colours and strides of ",
+                       c.temporal_stride(), " frames and ", c.spatial_stride(), " pixels, expected 3, 3, 4 and 8");
+          });
   for (const auto& [key, values] :
        {std::pair{"latents_mean", &c.latents_mean}, std::pair{"latents_std", &c.latents_std}}) {
     require(static_cast<std::int64_t>(values->size()) == c.z_dim, [&, key = key, values = values] {

@@ -2,14 +2,14 @@
 
 #include <string>
 
-#include "data/encoders.h"
+#include "models/encoders.h"
 #include "models/wan/vae.h"
 
 namespace rehyat::models {
 
 /// The Wan VAE as the codec of a dataset or a sampler: latents are the posterior's mode, normalised channel by channel
 /// with the config's mean and deviation, as diffusers' pipelines do it.
-class WanVaeCodec : public data::VideoCodec {
+class WanVaeCodec : public models::VideoCodec {
  public:
   /// Throws UserError unless the VAE has three colours, a stride of 4 x 8 x 8, and a mean and a deviation for every
   /// latent channel.

@@ -14,9 +14,9 @@ using json = nlohmann::ordered_json;
 constexpr std::int64_t kMostChannels = 65'536, kMostStages = 8, kMostBlocks = 64;
 
 /// Reads the keys of one config.json; an absent key keeps the default.
-class Keys {
+class VaeKeys {
  public:
-  Keys(const json& values, const std::string& where) : values_(values), where_(where) {
+  VaeKeys(const json& values, const std::string& where) : values_(values), where_(where) {
     require(values.is_object(), [&] { return where + ": found no JSON object, expected the config of a VAE"; });
   }
 
@@ -126,7 +126,7 @@ json to_diffusers_json(const VaeConfig& c) {
 }
 
 VaeConfig vae_config_from_json(const json& values, const std::string& where) {
-  Keys keys(values, where);
+  VaeKeys keys(values, where);
   const json name = values.value("_class_name", json("AutoencoderKLWan"));
   require(name == "AutoencoderKLWan", [&] {
     return cat(where, ": found _class_name ", name.dump(), ", expected \"AutoencoderKLWan\"; give the VAE's folder");

@@ -1,7 +1,5 @@
 #include "models/wan/vae_decoder.h"
 
-#include <torch/torch.h>
-
 #include "models/dense.h"
 
 namespace rehyat::models {

@@ -1,7 +1,5 @@
 #include "models/wan/vae_encoder.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 
 #include "models/dense.h"

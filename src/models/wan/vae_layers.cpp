@@ -1,7 +1,5 @@
 #include "models/wan/vae_layers.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
 #include "models/dense.h"

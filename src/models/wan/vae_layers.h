@@ -40,7 +40,7 @@ class VaeConvImpl : public torch::nn::Module {
   /// The same over the last frames of the chunks before and this one, as many frames out as in. Only for 3 frames.
   at::Tensor forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding) const;
 
-  torch::Tensor weight, bias;
+  at::Tensor weight, bias;
 };
 TORCH_MODULE(VaeConv);
 
@@ -53,7 +53,7 @@ class VaeNormImpl : public torch::nn::Module {
   /// silu of the same.
   at::Tensor forward_silu(const at::Tensor& x) const;
 
-  torch::Tensor gamma;
+  at::Tensor gamma;
 };
 TORCH_MODULE(VaeNorm);
 

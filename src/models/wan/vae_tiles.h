@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/config.h"
+#include "config/config.h"
 #include "models/wan/vae_layers.h"
 
 namespace rehyat::models {

@@ -4,19 +4,19 @@
 #include <charconv>
 #include <optional>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/json.h"
 #include "core/strings.h"
-#include "tensor/pickle_source.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
+#include "tensor/pth/pickle_source.h"
 
 namespace rehyat::models {
 namespace {
 
 using json = nlohmann::ordered_json;
-constexpr const char* kConfig = "config.json";
-constexpr const char* kStem = "diffusion_pytorch_model";
+constexpr const char* kVaeConfigFile = "config.json";
+constexpr const char* kVaeStem = "diffusion_pytorch_model";
 
 using Names = std::vector<std::pair<std::string_view, std::string_view>>;
 
@@ -113,16 +113,16 @@ WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options) {
     return load_vae(VaeConfig(), pickled ? open_pth(path) : open_safetensors({path}, path.string()), options);
   }
   // Read before the weights: a folder without it is not a VAE's.
-  const VaeConfig config = vae_config_from_json(read_config(path / kConfig), (path / kConfig).string());
-  return load_vae(config, open_sharded(path, kStem), options);
+  const VaeConfig config = vae_config_from_json(read_config(path / kVaeConfigFile), (path / kVaeConfigFile).string());
+  return load_vae(config, open_sharded(path, kVaeStem), options);
 }
 
 void save_vae(const std::filesystem::path& folder, const WanVae& vae) {
   make_folder(folder);
   // config.json is the marker of a whole folder: gone while the weights are replaced, written last.
-  std::filesystem::remove(folder / kConfig);
-  write_tensors(folder / (std::string(kStem) + ".safetensors"), vae->tensors(), {{"format", "pt"}});
-  write_file_atomic(folder / kConfig, to_diffusers_json(vae->config()).dump(2) + "\n");
+  std::filesystem::remove(folder / kVaeConfigFile);
+  write_tensors(folder / (std::string(kVaeStem) + ".safetensors"), vae->tensors(), {{"format", "pt"}});
+  write_file_atomic(folder / kVaeConfigFile, to_diffusers_json(vae->config()).dump(2) + "\n");
 }
 
 std::string vae_checksum(const WanVae& vae) {

@@ -1,16 +1,14 @@
 #include "models/wan/weights.h"
 
-#include <torch/torch.h>
-
 #include <cstdio>
 #include <map>
 #include <regex>
 
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/json.h"
 #include "core/strings.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
 
 namespace rehyat::models {
 namespace {

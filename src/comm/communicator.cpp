@@ -1,0 +1,291 @@
+#include "comm/communicator.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "comm/mpi_check.h"
+#include "comm/nccl_group.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/strings.h"
+#include "tensor/error_text.h"
+
+namespace rehyat::comm {
+namespace {
+
+constexpr std::int64_t kLargestMessage = 1 << 28;  // bytes; MPI counts are ints
+
+MPI_Comm comm_of(int handle) {
+  return MPI_Comm_f2c(handle);
+}
+
+void broadcast_bytes(void* data, std::int64_t bytes, int root, MPI_Comm comm) {
+  for (std::int64_t at = 0; at < bytes; at += kLargestMessage) {
+    const int count = static_cast<int>(std::min(kLargestMessage, bytes - at));
+    check_mpi(MPI_Bcast(static_cast<char*>(data) + at, count, MPI_BYTE, root, comm), "broadcast");
+  }
+}
+
+/// Sum over ranks in rank order: every rank adds up its own share of the values and shares the result.
+void ordered_sum(at::Tensor& flat, int rank, int size, MPI_Comm comm) {
+  const std::int64_t element = static_cast<std::int64_t>(flat.element_size());
+  const std::int64_t share = (flat.numel() + size - 1) / size;
+  at::Tensor padded = at::zeros({share * size}, flat.options());
+  padded.narrow(0, 0, flat.numel()).copy_(flat);
+  at::Tensor parts = at::empty({size, share}, flat.options());
+  const std::int64_t step = std::max<std::int64_t>(kLargestMessage / size / element, 1);
+  for (std::int64_t at = 0; at < share; at += step) {
+    const std::int64_t count = std::min(step, share - at);
+    at::Tensor send = padded.view({size, share}).narrow(1, at, count).contiguous();
+    at::Tensor receive = at::empty({size, count}, flat.options());
+    const int bytes = static_cast<int>(count * element);
+    check_mpi(MPI_Alltoall(send.data_ptr(), bytes, MPI_BYTE, receive.data_ptr(), bytes, MPI_BYTE, comm), "all-to-all");
+    parts.narrow(1, at, count).copy_(receive);
+  }
+  at::Tensor sum = parts[0].clone();
+  for (int r = 1; r < size; ++r) sum += parts[r];
+  padded.view({size, share})[rank].copy_(sum);
+  for (int root = 0; root < size; ++root) {
+    at::Tensor row = padded.view({size, share})[root];
+    broadcast_bytes(row.data_ptr(), share * element, root, comm);
+  }
+  flat.copy_(padded.narrow(0, 0, flat.numel()));
+}
+
+constexpr int kAlarmTag = 7;
+
+/// Thrown by `poll`: another rank has failed, and `together` knows how.
+class AnotherRankFailed : public std::exception {
+ public:
+  const char* what() const noexcept override { return "another rank failed"; }
+};
+
+/// The first rank's error again, on a rank that need not report it.
+template <typename Error>
+class Echo : public Error, public ToldElsewhere {
+ public:
+  using Error::Error;
+};
+
+/// What `together` tells the other ranks of one rank's outcome: the kind of its error and the message.
+enum class Outcome : char { done = 'd', interrupted = 'i', stopped = 's', usage = 'u', failed = 'f' };
+
+std::string outcome_of(const std::exception_ptr& error) {
+  const auto text = [](Outcome kind, const std::string& message) { return static_cast<char>(kind) + message; };
+  if (!error) return text(Outcome::done, "");
+  try {
+    std::rethrow_exception(error);
+  } catch (const AnotherRankFailed&) {
+    return text(Outcome::interrupted, "");
+  } catch (const Stopped& e) {
+    return text(Outcome::stopped, e.what());
+  } catch (const UsageError& e) {
+    return text(Outcome::usage, e.what());
+  } catch (const std::exception& e) {
+    return text(Outcome::failed, message_of(e));
+  } catch (...) {
+    return text(Outcome::failed, "an error of an unknown kind");
+  }
+}
+
+}  // namespace
+
+void check_mpi(int result, const char* what) {
+  if (result == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(result, text.data(), &length);
+  throw std::runtime_error(cat("MPI ", what, ": ", text.data()));
+}
+
+Communicator::Communicator() = default;
+
+Communicator::Communicator(int mpi_handle, bool owned) : handle_(mpi_handle), owned_(owned) {
+  const MPI_Comm comm = comm_of(handle_);
+  check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "error handler");
+  check_mpi(MPI_Comm_rank(comm, &rank_), "rank");
+  check_mpi(MPI_Comm_size(comm, &size_), "size");
+  if (size_ == 1) return;
+  MPI_Comm local = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local), "split");
+  check_mpi(MPI_Comm_rank(local, &local_rank_), "rank");
+  check_mpi(MPI_Comm_size(local, &local_size_), "size");
+  check_mpi(MPI_Comm_free(&local), "free");
+}
+
+Communicator::~Communicator() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (!owned_ || finalized != 0) return;
+  MPI_Comm comm = comm_of(handle_);
+  MPI_Comm_free(&comm);
+}
+
+Communicator::Communicator(Communicator&& other) noexcept
+    : handle_(other.handle_),
+      owned_(std::exchange(other.owned_, false)),
+      rank_(other.rank_),
+      size_(other.size_),
+      local_rank_(other.local_rank_),
+      local_size_(other.local_size_),
+      nccl_(std::move(other.nccl_)) {}
+
+void Communicator::barrier() const {
+  if (size_ > 1) check_mpi(MPI_Barrier(comm_of(handle_)), "barrier");
+}
+
+void Communicator::check_same(const at::Tensor& tensor, const char* what) const {
+  // Whatever differs is exchanged before anybody throws: a rank that left early would keep the others waiting.
+  const std::string mine = cat(at::toString(tensor.scalar_type()), ' ', shape_string(tensor.sizes().vec()), " on ",
+                               tensor.is_cuda() ? "GPU" : "CPU", tensor.is_contiguous() ? "" : ", not contiguous");
+  const std::vector<std::string> all = all_gather(mine);
+  for (int r = 0; r < size_; ++r) {
+    require(all[static_cast<std::size_t>(r)] == all[0], [&] {
+      return cat("[", what, "] rank ", r, ": found ", all[static_cast<std::size_t>(r)], ", expected ", all[0],
+                 " as on rank 0");
+    });
+  }
+  require(tensor.is_contiguous(),
+          [&] { return cat("[", what, "] found a tensor that is not contiguous, expected a contiguous one"); });
+}
+
+NcclGroup& Communicator::nccl(at::Device device) const {
+  if (!nccl_) nccl_ = std::make_unique<NcclGroup>(*this, device);
+  return *nccl_;
+}
+
+void Communicator::broadcast(at::Tensor& tensor, int root) const {
+  if (size_ == 1) return;
+  check_same(tensor, "broadcast");
+  if (tensor.is_cuda()) {
+    nccl(tensor.device()).broadcast(tensor, root);
+    return;
+  }
+  broadcast_bytes(tensor.data_ptr(), static_cast<std::int64_t>(tensor.nbytes()), root, comm_of(handle_));
+}
+
+void Communicator::all_reduce_sum(at::Tensor& tensor) const {
+  if (size_ == 1) return;
+  check_same(tensor, "all_reduce_sum");
+  if (tensor.is_cuda()) {
+    nccl(tensor.device()).all_reduce_sum(tensor);
+    return;
+  }
+  const bool narrow = tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16;
+  at::Tensor flat = narrow ? tensor.to(at::kFloat).view({-1}) : tensor.view({-1});
+  if (flat.numel() > 0) ordered_sum(flat, rank_, size_, comm_of(handle_));
+  if (narrow) tensor.copy_(flat.view_as(tensor));
+}
+
+std::string Communicator::broadcast(const std::string& text, int root) const {
+  if (size_ == 1) return text;
+  std::int64_t length = static_cast<std::int64_t>(text.size());
+  broadcast_bytes(&length, sizeof length, root, comm_of(handle_));
+  std::string out = rank_ == root ? text : std::string(static_cast<std::size_t>(length), '\0');
+  broadcast_bytes(out.data(), length, root, comm_of(handle_));
+  return out;
+}
+
+std::vector<std::string> Communicator::all_gather(const std::string& text) const {
+  if (size_ == 1) return {text};
+  int length = static_cast<int>(text.size());
+  std::vector<int> lengths(static_cast<std::size_t>(size_)), offsets(static_cast<std::size_t>(size_));
+  check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, comm_of(handle_)), "all-gather");
+  int total = 0;
+  for (std::size_t r = 0; r < lengths.size(); ++r) offsets[r] = std::exchange(total, total + lengths[r]);
+  std::string joined(static_cast<std::size_t>(total), '\0');
+  check_mpi(MPI_Allgatherv(text.data(), length, MPI_BYTE, joined.data(), lengths.data(), offsets.data(), MPI_BYTE,
+                           comm_of(handle_)),
+            "all-gather");
+  std::vector<std::string> out;
+  for (std::size_t r = 0; r < lengths.size(); ++r)
+    out.push_back(joined.substr(static_cast<std::size_t>(offsets[r]), static_cast<std::size_t>(lengths[r])));
+  return out;
+}
+
+std::vector<double> Communicator::all_gather(double value) const {
+  std::vector<double> out(static_cast<std::size_t>(size_), value);
+  if (size_ > 1)
+    check_mpi(MPI_Allgather(&value, 1, MPI_DOUBLE, out.data(), 1, MPI_DOUBLE, comm_of(handle_)), "all-gather");
+  return out;
+}
+
+bool Communicator::any(bool yes) const {
+  int value = yes ? 1 : 0;
+  if (size_ > 1) check_mpi(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT, MPI_MAX, comm_of(handle_)), "all-reduce");
+  return value != 0;
+}
+
+Communicator Communicator::split(int color) const {
+  if (size_ == 1) return Communicator();
+  MPI_Comm part = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(comm_of(handle_), color, rank_, &part), "split");
+  return Communicator(MPI_Comm_c2f(part), true);
+}
+
+void Communicator::poll() const {
+  if (size_ == 1) return;
+  int alarm = 0;
+  check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, kAlarmTag, comm_of(handle_), &alarm, MPI_STATUS_IGNORE), "probe");
+  if (alarm != 0) throw AnotherRankFailed();
+}
+
+void Communicator::raise_alarm() const {
+  for (int r = 0; r < size_; ++r) {
+    if (r == rank_) continue;
+    MPI_Request request = MPI_REQUEST_NULL;  // of no bytes: MPI buffers it
+    check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, r, kAlarmTag, comm_of(handle_), &request), "send");
+    check_mpi(MPI_Request_free(&request), "send");
+  }
+}
+
+void Communicator::take_alarms(const std::vector<std::string>& outcomes) const {
+  for (int r = 0; r < size_; ++r) {
+    const auto kind = static_cast<Outcome>(outcomes[static_cast<std::size_t>(r)].front());
+    if (r == rank_ || kind == Outcome::done || kind == Outcome::interrupted) continue;
+    check_mpi(MPI_Recv(nullptr, 0, MPI_BYTE, r, kAlarmTag, comm_of(handle_), MPI_STATUS_IGNORE), "receive");
+  }
+}
+
+void Communicator::together(const std::function<void()>& work, Length length) const {
+  std::exception_ptr mine;
+  try {
+    work();
+  } catch (...) {
+    mine = std::current_exception();
+  }
+  if (size_ == 1) {
+    if (mine) std::rethrow_exception(mine);
+    return;
+  }
+  const std::string outcome = outcome_of(mine);
+  const bool own = mine && outcome.front() != static_cast<char>(Outcome::interrupted);
+  if (own && length == Length::lengthy) {
+    if (outcome.front() != static_cast<char>(Outcome::stopped))
+      log::error(outcome.substr(1), "; the other ranks are asked to stop");
+    raise_alarm();
+  }
+  if (!any(mine != nullptr)) return;
+  const std::vector<std::string> outcomes = all_gather(outcome);
+  if (length == Length::lengthy) take_alarms(outcomes);
+  // What failed counts more than what only stopped; of equals the lowest rank.
+  int first = -1;
+  for (const bool stopped : {false, true}) {
+    for (int r = 0; r < size_ && first < 0; ++r) {
+      const auto kind = static_cast<Outcome>(outcomes[static_cast<std::size_t>(r)].front());
+      if (stopped ? kind == Outcome::stopped : kind == Outcome::usage || kind == Outcome::failed) first = r;
+    }
+  }
+  if (first == rank_) std::rethrow_exception(mine);
+  if (first < 0) throw std::logic_error("[together] found an interruption without a cause");
+  const std::string& told = outcomes[static_cast<std::size_t>(first)];
+  const std::string sentence = cat("rank ", first, " failed: ", told.substr(1));
+  if (told.front() == static_cast<char>(Outcome::stopped)) throw Echo<Stopped>(told.substr(1));
+  if (told.front() == static_cast<char>(Outcome::usage)) throw Echo<UsageError>(sentence);
+  throw Echo<UserError>(sentence);
+}
+
+}  // namespace rehyat::comm

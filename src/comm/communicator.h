@@ -1,0 +1,72 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rehyat::comm {
+
+class NcclGroup;
+
+/// A group of ranks. Every member function that moves data is collective: all ranks call it in the same order. A group
+/// of one rank is an ordinary case and sends nothing. CPU tensors go through MPI, GPU tensors through NCCL.
+class Communicator {
+ public:
+  /// A group of this process alone.
+  Communicator();
+  /// Takes over an MPI communicator by its Fortran handle, so that this header needs no mpi.h. Made by MpiSession.
+  explicit Communicator(int mpi_handle, bool owned);
+  ~Communicator();
+  Communicator(Communicator&&) noexcept;
+  Communicator& operator=(Communicator&&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  /// Rank among the processes of this machine, and how many there are: which GPU and how many threads to take.
+  int local_rank() const { return local_rank_; }
+  int local_size() const { return local_size_; }
+
+  void barrier() const;
+  /// In place; the tensor must be contiguous and of the same shape and dtype on every rank (checked).
+  void broadcast(at::Tensor& tensor, int root) const;
+  /// Sum in place. On CPUs added in the order of the ranks, so that the result does not depend on the algorithm; half
+  /// types are added in float32.
+  void all_reduce_sum(at::Tensor& tensor) const;
+  std::string broadcast(const std::string& text, int root) const;
+  /// The texts of all ranks, in their order, on every rank.
+  std::vector<std::string> all_gather(const std::string& text) const;
+  std::vector<double> all_gather(double value) const;
+  /// Whether any rank says yes.
+  bool any(bool yes) const;
+  /// The ranks with the same colour form a group, ordered as here.
+  Communicator split(int color) const;
+
+  enum class Length { brief, lengthy };
+  /// Runs `work` on every rank; where it throws on any, throws on all of them: on the failing rank of lowest number the
+  /// error itself, elsewhere one of the same kind (UserError, UsageError, Stopped) and of ToldElsewhere that names that
+  /// rank and its message. Keeps ranks from waiting for one that failed. In lengthy work a failing rank says so in its
+  /// log at once, and the others stop at their next `poll`.
+  void together(const std::function<void()>& work, Length length = Length::brief) const;
+  /// To be called at each step of lengthy work: lets MPI serve the other ranks meanwhile (a work queue's counter), and
+  /// throws, for `together` to catch, once another rank has failed. Not collective.
+  void poll() const;
+
+  int mpi_handle() const { return handle_; }
+
+ private:
+  void raise_alarm() const;
+  void take_alarms(const std::vector<std::string>& outcomes) const;
+  void check_same(const at::Tensor& tensor, const char* what) const;
+  NcclGroup& nccl(at::Device device) const;
+
+  int handle_ = 0;
+  bool owned_ = false;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  mutable std::unique_ptr<NcclGroup> nccl_;
+};
+
+}  // namespace rehyat::comm

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.h"
+
+namespace rehyat::comm {
+
+/// Name and version of the MPI library that is running.
+std::string mpi_version();
+
+/// Starts and ends MPI; owned by main. A program that was not started by mpirun is a group of one.
+class MpiSession {
+ public:
+  /// Throws UserError when a launcher announced more ranks than MPI sees (another MPI's mpirun).
+  MpiSession(int& argc, char**& argv);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  Communicator& world() { return *world_; }
+  /// For a rank that failed: waits a moment for the others to fail too. The lowest rank that has something to `tell`,
+  /// or the world's size where none has; nothing when the others do not come.
+  std::optional<int> meet(bool tell);
+  /// Ends the processes of all ranks with this exit code.
+  [[noreturn]] void end_all(int code);
+
+ private:
+  std::unique_ptr<Communicator> world_;
+  int mine_ = 0, lowest_ = 0;  // of `meet`, whose request may stay open
+};
+
+}  // namespace rehyat::comm

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/dataset/manifest.h"
+#include "data/dataset/split.h"
+#include "tensor/hdf5_file.h"
+#include "tensor/hdf5_pool.h"
+
+/// The cache of a teacher's activations: one HDF5 file for each trajectory (prompt, noise seed), written whole by one
+/// rank, so that its content does not depend on how many ranks there are and a killed run loses only what it was
+/// writing.
+namespace rehyat::data {
+
+/// One kept point of a trajectory.
+struct CachePoint {
+  std::int64_t step = 0;
+  bool conditional = true;  ///< which branch of classifier-free guidance
+};
+
+/// Writes the file of one trajectory.
+class TrajectoryWriter {
+ public:
+  TrajectoryWriter(const std::filesystem::path& folder, std::int64_t trajectory);
+  /// The attention's input [N,dim] of one block at one kept point, and its target where targets are stored.
+  void add(std::int64_t point, std::int64_t block, const at::Tensor& input, const at::Tensor& target = {});
+  void commit(const std::vector<CachePoint>& points);
+
+ private:
+  Hdf5Writer file_;
+};
+
+bool trajectory_done(const std::filesystem::path& folder, std::int64_t trajectory);
+
+/// Bytes of a whole cache, before anything is written.
+std::int64_t cache_bytes(std::int64_t trajectories, std::int64_t points, std::int64_t blocks, std::int64_t tokens,
+                         std::int64_t dim, std::int64_t element_bytes, bool targets);
+
+/// Writes the manifest once all trajectories are there. `validation[i]` tells the split of trajectory i; `latent` =
+/// [T,H,W].
+void finish_cache(const std::filesystem::path& folder, const Identity& identity, const std::vector<bool>& validation,
+                  const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent);
+
+/// Reads a finished cache.
+class ActivationCache {
+ public:
+  /// Throws UserError when the folder is not complete or was made from something else.
+  ActivationCache(std::filesystem::path folder, const Identity& identity);
+
+  std::int64_t size(Split split) const;
+  /// Input [N,dim] of a block at the i-th point of a split, in the stored type.
+  at::Tensor input(Split split, std::int64_t i, std::int64_t block) const;
+  bool has_targets() const { return has_targets_; }
+  at::Tensor target(Split split, std::int64_t i, std::int64_t block) const;
+  const std::vector<std::int64_t>& blocks() const { return blocks_; }
+  const std::vector<std::int64_t>& latent() const { return latent_; }
+
+ private:
+  struct Entry {
+    std::size_t file;
+    std::int64_t point;
+  };
+  at::Tensor read(Split split, std::int64_t i, std::int64_t block, const char* what) const;
+
+  std::filesystem::path folder_;
+  Hdf5Pool files_;
+  std::vector<Entry> train_, validation_;
+  std::vector<std::int64_t> blocks_, latent_;
+  bool has_targets_ = false;
+};
+
+}  // namespace rehyat::data

@@ -1,0 +1,238 @@
+#include "data/dataset/shards.h"
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <optional>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/signals.h"
+#include "core/strings.h"
+#include "data/dataset/windows.h"
+#include "data/sources/buckets.h"
+#include "data/video/video.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
+#include "tensor/hdf5_file.h"
+
+namespace rehyat::data {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr const char* kClipPart = "clip-part-";
+
+/// What decoding and encoding of one clip may throw without ending the run.
+template <typename Work>
+std::optional<Verdict> attempt(const ClipFile& clip, Work&& work) {
+  try {
+    work();
+    return {};
+  } catch (const PassingFailure& error) {
+    return Verdict{error.what(), true, {}};
+  } catch (const ShortClip& error) {
+    return Verdict{error.what(), false, error.pictures};
+  } catch (const UserError& error) {
+    return Verdict{error.what(), false, {}};
+  } catch (const std::bad_alloc&) {
+    return Verdict{cat(clip.shown(), ": found too little memory for a window, expected enough"), true, {}};
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    return Verdict{cat(clip.shown(), ": ", text.substr(0, text.find('\n'))), true, {}};
+  }
+}
+
+}  // namespace
+
+Shards::Shards(const DataConfig& config, const ClipList& clips, models::VideoCodec& codec, std::uint64_t seed,
+               std::filesystem::path folder, std::int64_t clips_per_shard)
+    : config_(config),
+      clips_(clips),
+      codec_(codec),
+      seed_(seed),
+      folder_(std::move(folder)),
+      clips_per_shard_(static_cast<std::size_t>(clips_per_shard)) {
+  for (std::size_t bucket = 0; bucket < config.bucket_count(); ++bucket) of_bucket_.push_back(config.of_bucket(bucket));
+}
+
+std::size_t Shards::count() const {
+  return (clips_.videos.size() + clips_per_shard_ - 1) / clips_per_shard_;
+}
+
+std::size_t Shards::first(std::size_t shard) const {
+  return shard * clips_per_shard_;
+}
+
+std::size_t Shards::last(std::size_t shard) const {
+  return std::min(first(shard + 1), clips_.videos.size());
+}
+
+std::int64_t Shards::clips_in(std::size_t shard) const {
+  return static_cast<std::int64_t>(last(shard) - first(shard));
+}
+
+std::filesystem::path Shards::path(std::size_t shard) const {
+  char name[40];
+  std::snprintf(name, sizeof name, "shard-%05zu.h5", shard);
+  return folder_ / name;
+}
+
+std::int64_t Shards::clips_kept(std::size_t shard) const {
+  std::int64_t kept = 0;
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) kept += std::filesystem::exists(part(clip)) ? 1 : 0;
+  return kept;
+}
+
+std::filesystem::path Shards::part(std::size_t clip) const {
+  char name[40];
+  std::snprintf(name, sizeof name, "%s%06zu.h5", kClipPart, clip);
+  return folder_ / name;
+}
+
+std::filesystem::path Shards::tried(std::size_t shard) const {
+  return path(shard).replace_extension(".tried.json");
+}
+
+bool Shards::done(std::size_t shard) const {
+  if (!std::filesystem::exists(path(shard))) return false;
+  if (!std::filesystem::exists(tried(shard))) return true;  // every clip of it could be used
+  const json list = parse_json_if(read_file(tried(shard))).value_or(json());
+  if (!list.is_object() || list.value("library", "") != video_library_version() || !list.contains("clips"))
+    return false;
+  return std::ranges::all_of(list["clips"], [&](const json& clip) {
+    const ClipFile* file = clip.is_object() ? clips_.find(clip.value("file", "")) : nullptr;
+    return file && !clip.value("again", true) && clip.value("state", "") == file_state(file->path);
+  });
+}
+
+/// What a shard says of clips that are not in it.
+struct Shards::LeftOut {
+  json dropped = json::array(), bad = json::array(), states = json::array();
+};
+
+void Shards::write(std::size_t shard, Throughput& throughput, const comm::Communicator& world) const {
+  // What was tried is saved before the shard: killed in between, no old shard may pass for what the list says.
+  std::filesystem::remove(path(shard));
+  LeftOut left_out;
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
+    if (std::filesystem::exists(part(clip))) continue;
+    one_clip(clip, left_out, throughput, world);
+    throughput.clip_done(clips_.videos[clip]);
+  }
+  join(shard, left_out);
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) std::filesystem::remove(part(clip));
+}
+
+/// Makes a shard of the parts of its clips.
+void Shards::join(std::size_t shard, const LeftOut& left_out) const {
+  Hdf5Writer file(path(shard));
+  json entries = json::array();
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
+    if (!std::filesystem::exists(part(clip))) continue;  // left out
+    const Hdf5Reader from(part(clip));
+    const json windows = parse_json(from.attribute("entries"), part(clip).string());
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      file.write(cat("latents/", entries.size()), from.read(cat("latents/", i)));
+      entries.push_back(windows.at(i));
+    }
+  }
+  constexpr auto replace = json::error_handler_t::replace;
+  file.attribute("entries", entries.dump());
+  file.attribute("quarantine", left_out.bad.dump(-1, ' ', false, replace));
+  if (!config_.buckets.empty()) file.attribute("dropped", left_out.dropped.dump(-1, ' ', false, replace));
+  if (left_out.bad.empty()) {
+    std::filesystem::remove(tried(shard));
+  } else {
+    write_file_atomic(tried(shard),
+                      json{{"library", video_library_version()}, {"clips", left_out.states}}.dump(1) + "\n");
+  }
+  file.commit();
+}
+
+void Shards::one_clip(std::size_t clip, LeftOut& left_out, Throughput& throughput,
+                      const comm::Communicator& world) const {
+  const std::string state = file_state(clips_.files[clip].path);
+  const std::optional<Verdict> verdict =
+      config_.buckets.empty() ? windows(clip, 0, throughput, world) : in_a_bucket(clip, left_out, throughput, world);
+  if (!verdict) return;
+  left_out.bad.push_back({{"file", clips_.videos[clip]}, {"reason", verdict->reason}});
+  left_out.states.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", verdict->again}});
+  log::warn("clip set aside: ", verdict->reason);
+}
+
+/// Looks for the clip's bucket, and again where it turns out to be shorter than its container says.
+std::optional<Verdict> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
+                                           const comm::Communicator& world) const {
+  ClipShape shape;
+  std::optional<Verdict> verdict =
+      attempt(clips_.files[clip], [&] { shape = shape_of(probe_video(clips_.files[clip]), config_.fps); });
+  while (!verdict) {
+    const BucketChoice choice = choose_bucket(config_, shape);
+    if (!choice.bucket) {
+      left_out.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.why}, {"reason", choice.reason}});
+      log::debug("clip dropped: ", clips_.videos[clip], ": ", choice.reason);
+      return {};
+    }
+    verdict = windows(clip, *choice.bucket, throughput, world);
+    // Each turn the clip gets shorter.
+    if (!verdict || !verdict->count || *verdict->count >= shape.pictures) return verdict;
+    shape.pictures = *verdict->count;
+    verdict.reset();
+  }
+  return verdict;
+}
+
+/// Writes the windows of a clip into its part; returns why it cannot be used, where damage may show after some windows.
+std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
+                                       const comm::Communicator& world) const {
+  Hdf5Writer file(part(clip));
+  json entries = json::array();
+  std::optional<ClipWindows> windows;
+  std::vector<at::Tensor> latents;
+  std::optional<Verdict> verdict;
+  do {
+    world.poll();
+    if (stop_requested())
+      throw Stopped("prepare stopped; start the same command again to go on with the clips that are left");
+    verdict = attempt(clips_.files[clip], [&] {
+      if (!windows) windows.emplace(of_bucket_[bucket], codec_, seed_, clips_.files[clip], clip);
+      latents = windows->next();
+    });
+    if (verdict) break;
+    // Outside of the attempt: a full disk is no fault of the clip.
+    for (const at::Tensor& window : latents) {
+      file.write(cat("latents/", entries.size()), window);
+      entries.push_back({{"clip", clip}});
+      if (!config_.buckets.empty()) entries.back()["bucket"] = bucket;
+    }
+  } while (!latents.empty());
+  if (windows) throughput.spent(windows->decode_seconds(), windows->codec_seconds());
+  if (verdict) return verdict;
+  file.attribute("entries", entries.dump());
+  file.commit();
+  return {};
+}
+
+void remove_clip_parts(const std::filesystem::path& folder) {
+  remove_files(folder, kClipPart);
+}
+
+std::int64_t shard_size(const std::filesystem::path& folder, std::int64_t wanted) {
+  const std::filesystem::path path = folder / "layout.json";
+  if (!std::filesystem::exists(path)) {
+    write_file_atomic(path, json{{"clips_per_shard", wanted}}.dump() + "\n");
+    return wanted;
+  }
+  const json layout = parse_json_if(read_file(path, 1 << 16)).value_or(json());
+  const bool good = layout.is_object() && layout.contains("clips_per_shard") &&
+                    layout["clips_per_shard"].is_number_integer() && layout["clips_per_shard"].get<std::int64_t>() > 0;
+  require(good, [&] {
+    return path.string() + ": found no number of clips in a shard; remove the folder and run `rehyat prepare` again";
+  });
+  return layout["clips_per_shard"].get<std::int64_t>();
+}
+
+}  // namespace rehyat::data

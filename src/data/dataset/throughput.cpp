@@ -1,0 +1,73 @@
+#include "data/dataset/throughput.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "core/log.h"
+#include "core/strings.h"
+
+namespace rehyat::data {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+enum Sum : std::size_t { kClips, kDecode, kCodec, kText, kSums };
+constexpr std::chrono::seconds kBetweenLines{60};
+
+std::string percent(const json& share) {
+  return cat(std::lround(100 * share.get<double>()), " %");
+}
+
+}  // namespace
+
+Throughput::Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t kept)
+    : ranks_(world.size()), left_(total - kept), tally_(world, kSums), progress_("prepare", total, "clips", kept) {}
+
+void Throughput::spent(double decode, double codec) {
+  decode_ += decode;
+  codec_ += codec;
+}
+
+void Throughput::clip_done(const std::string& name) {
+  tally_.add({1, decode_, codec_, 0});
+  decode_ = codec_ = 0;
+  const auto done = static_cast<std::int64_t>(tally_.read()[kClips]);
+  progress_.advance(done - shown_, name);
+  shown_ = done;
+  if (Clock::now() - said_ < kBetweenLines) return;
+  said_ = Clock::now();
+  log::info(line());
+}
+
+void Throughput::clips_finished() {
+  progress_.advance(left_ - shown_);
+  shown_ = left_;
+  progress_.finish();
+}
+
+void Throughput::text_encoded(double seconds) {
+  tally_.add({0, 0, 0, seconds});
+}
+
+json Throughput::summary() const {
+  const std::vector<double> sums = tally_.read();
+  const double wall = std::max(seconds(), 1e-9), all = wall * ranks_;
+  return {{"clips", static_cast<std::int64_t>(sums[kClips])},
+          {"ranks", ranks_},
+          {"clips_per_second", sums[kClips] / wall},
+          {"decode_share", sums[kDecode] / all},
+          {"vae_share", sums[kCodec] / all},
+          {"text_share", sums[kText] / all}};
+}
+
+std::string Throughput::line() const {
+  const json s = summary();
+  char rate[32];
+  std::snprintf(rate, sizeof rate, "%.3g", s["clips_per_second"].get<double>());
+  return cat("prepare: ", rate, " clips/s over ", ranks_, ranks_ == 1 ? " rank" : " ranks", ", of their time ",
+             percent(s["decode_share"]), " decode, ", percent(s["vae_share"]), " VAE, ", percent(s["text_share"]),
+             " text encoder");
+}
+
+}  // namespace rehyat::data

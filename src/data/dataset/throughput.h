@@ -1,0 +1,47 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "comm/communicator.h"
+#include "comm/tally.h"
+#include "core/progress.h"
+
+namespace rehyat::data {
+
+/// How fast all ranks get on together, and on what they spend their time. Rank 0 shows it: the progress of all ranks,
+/// and now and then, and at the end, a line such as
+///
+///     prepare: 3.1 clips/s over 4 ranks, of their time 35 % decode, 52 % VAE, 2 % text encoder
+class Throughput {
+ public:
+  /// `total` clips, of which `kept` were done by an earlier start. Collective; the destructor too.
+  Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t kept);
+
+  void spent(double decode, double codec);  ///< seconds of this rank
+  void clip_done(const std::string& name);
+  /// Ends the progress; the text encoder comes after it. Not collective.
+  void clips_finished();
+  void text_encoded(double seconds);
+
+  /// {"clips", "ranks", "clips_per_second", "decode_share", "vae_share", "text_share"} of this start; shares are of all
+  /// ranks' time. Once all ranks are done.
+  nlohmann::ordered_json summary() const;
+  std::string line() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  int ranks_;
+  std::int64_t left_;  ///< clips to do in this start
+  comm::Tally tally_;
+  Progress progress_;
+  Clock::time_point start_ = Clock::now(), said_ = start_;
+  std::int64_t shown_ = 0;
+  double decode_ = 0, codec_ = 0;  ///< of this rank, not yet in the tally
+};
+
+}  // namespace rehyat::data

@@ -1,0 +1,207 @@
+#include "data/sources/captions.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string_view>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "core/utf8.h"
+#include "data/sources/videos2caption.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
+
+namespace rehyat::data {
+namespace {
+
+using Entry = CaptionEntry;
+
+[[noreturn]] void refuse_caption(const std::string& where, const std::string& found, const std::string& expected,
+                                 const std::string& hint = "") {
+  throw UserError(Mistake{where, found, expected, hint});
+}
+
+const std::string& text_of(const nlohmann::json& line, const char* key, const std::string& where) {
+  const auto found = line.find(key);
+  if (found == line.end()) refuse_caption(where, cat("no \"", key, "\""), R"({"file": "…", "caption": "…"})");
+  if (!found->is_string()) refuse_caption(where, cat("\"", key, "\" of type ", found->type_name()), "a string");
+  return found->get_ref<const std::string&>();
+}
+
+std::string read_text(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30) {
+  std::string text = read_file(path, limit);
+  require_utf8(text, path.string());
+  return text;
+}
+
+std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
+  const std::string text = read_text(path);
+  std::vector<Entry> entries;
+  std::size_t number = 0;
+  for (const std::string& line : split(without_mark(text), '\n')) {
+    const std::string where = cat(path.string(), ":", ++number);
+    if (trim(line).empty()) continue;
+    const auto fields = parse_json_if(line).value_or(nlohmann::ordered_json());
+    if (!fields.is_object())
+      refuse_caption(where, "a line that is not a JSON object", R"({"file": "…", "caption": "…"})");
+    entries.push_back({where, text_of(fields, "file", where), text_of(fields, "caption", where),
+                       fields.contains("group") ? text_of(fields, "group", where) : ""});
+  }
+  return entries;
+}
+
+/// CSV as in RFC 4180: fields may be quoted, quotes in them doubled, and line ends in them kept.
+class CsvReader {
+ public:
+  CsvReader(std::string_view text, std::string name) : text_(text), name_(std::move(name)) {}
+
+  std::string where() const { return cat(name_, ":", row_line_); }
+
+  /// The next row that is not empty; false at the end.
+  bool next(std::vector<std::string>& row) {
+    while (position_ < text_.size()) {
+      row.clear();
+      row_line_ = line_;
+      do row.push_back(field());
+      while (take(','));
+      take('\r');
+      if (position_ < text_.size() && !take('\n'))
+        refuse_caption(where(), "text after a quoted field", "a comma or a new line");
+      ++line_;
+      if (row.size() > 1 || !trim(row[0]).empty()) return true;
+    }
+    return false;
+  }
+
+ private:
+  bool take(char wanted) {
+    if (position_ >= text_.size() || text_[position_] != wanted) return false;
+    ++position_;
+    return true;
+  }
+
+  std::string field() {
+    std::string out;
+    if (!take('"')) {
+      const std::size_t end = std::min(text_.find_first_of(",\r\n", position_), text_.size());
+      out = text_.substr(position_, end - position_);
+      position_ = end;
+      return out;
+    }
+    for (;;) {
+      if (position_ >= text_.size()) refuse_caption(where(), "a quote that is never closed", "a closing quote");
+      const char c = text_[position_++];
+      if (c == '"' && !take('"')) return out;
+      if (c == '\n') ++line_;
+      out += c;
+    }
+  }
+
+  std::string_view text_;
+  std::string name_;
+  std::size_t position_ = 0, line_ = 1, row_line_ = 1;
+};
+
+std::vector<Entry> read_csv(const std::filesystem::path& path) {
+  const std::string text = read_text(path);
+  CsvReader reader(without_mark(text), path.string());
+  std::vector<std::string> row;
+  if (!reader.next(row)) refuse_caption(path.string(), "an empty file", "a header with the columns file and caption");
+  const auto column = [&](const std::string& name, bool optional = false) {
+    for (std::size_t i = 0; i < row.size(); ++i)
+      if (trim(row[i]) == name) return i;
+    if (optional) return row.size();
+    refuse_caption(reader.where(), cat("the columns ", join(row, ",")), cat("a header with the column ", name));
+  };
+  const std::size_t file = column("file"), caption = column("caption"), columns = row.size();
+  const std::size_t group = column("group", true);
+  std::vector<Entry> entries;
+  while (reader.next(row)) {
+    if (row.size() != columns)
+      refuse_caption(reader.where(), cat(row.size(), " fields"), cat(columns, " as in the header"),
+                     "quote a caption that has a comma in it");
+    entries.push_back({reader.where(), row[file], row[caption], group < columns ? row[group] : ""});
+  }
+  return entries;
+}
+
+std::vector<Entry> read_beside(const std::filesystem::path& videos, const std::vector<std::string>& clips) {
+  std::vector<Entry> entries;
+  for (const std::string& clip : clips) {
+    std::filesystem::path text = videos / clip;
+    text.replace_extension(".txt");
+    if (std::filesystem::exists(text))
+      entries.push_back({text.string(), clip, std::string(without_mark(read_text(text, kMaxCaption))), ""});
+  }
+  return entries;
+}
+
+std::vector<Entry> read_entries(const CaptionSource& source, const std::vector<std::string>& clips) {
+  if (source.metadata.empty()) return source.archives ? source.beside : read_beside(source.videos, clips);
+  const std::string extension = source.metadata.extension().string();
+  if (extension == ".jsonl") return read_jsonl(source.metadata);
+  if (extension == ".csv") return read_csv(source.metadata);
+  if (extension == ".json") return read_videos2caption(source.metadata);
+  refuse_caption(source.metadata.string(), cat("the extension \"", extension, "\""), ".jsonl, .csv or .json");
+}
+
+}  // namespace
+
+std::string_view without_mark(std::string_view text) {
+  return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
+}
+
+Captions Captions::load(const CaptionSource& source, const std::vector<std::string>& clips) {
+  Captions result;
+  const std::set<std::string> known(clips.begin(), clips.end());
+  std::map<std::string, std::string> named_at;
+  for (const Entry& entry : read_entries(source, clips)) {
+    const std::string clip = std::filesystem::path(std::string(trim(entry.file))).lexically_normal().generic_string();
+    if (!known.contains(clip)) {
+      const std::string near = nearest(clip, clips);
+      refuse_caption(entry.where, cat("the clip \"", entry.file, "\""), cat("a video in ", source.videos.string()),
+                     near.empty() ? "paths are relative to that folder" : cat("did you mean \"", near, "\"?"));
+    }
+    const auto [first, added] = named_at.emplace(clip, entry.where);
+    if (!added)
+      refuse_caption(entry.where, cat("a second caption of \"", clip, "\""), "one",
+                     cat("the first is ", first->second));
+    if (entry.caption.size() > kMaxCaption)
+      refuse_caption(entry.where, cat("a caption of ", entry.caption.size(), " bytes"), cat("at most ", kMaxCaption));
+    const std::string_view caption = trim(entry.caption);
+    if (!caption.empty()) result.captions_.emplace(clip, caption);
+    if (!trim(entry.group).empty()) result.groups_.emplace(clip, trim(entry.group));
+  }
+  for (const std::string& clip : known) {
+    if (result.captions_.contains(clip)) continue;
+    if (!source.allow_missing)
+      refuse_caption(source.metadata.empty() ? (source.videos / clip).string() : source.metadata.string(),
+                     cat("no caption of \"", clip, "\""), "one a clip", "add it, or allow clips without captions");
+    result.captions_.emplace(clip, "");
+    ++result.missing_;
+  }
+  return result;
+}
+
+Captions::Captions(const nlohmann::ordered_json& content)
+    : captions_(content.at("captions").get<std::map<std::string, std::string>>()),
+      groups_(content.at("groups").get<std::map<std::string, std::string>>()),
+      missing_(content.at("missing")) {}
+
+nlohmann::ordered_json Captions::content() const {
+  return {{"captions", captions_}, {"groups", groups_}, {"missing", missing_}};
+}
+
+const std::string& Captions::at(const std::string& clip) const {
+  const auto found = captions_.find(clip);
+  if (found == captions_.end()) refuse_caption(clip, "no caption", "a clip whose captions were loaded");
+  return found->second;
+}
+
+const std::string& Captions::group(const std::string& clip) const {
+  static const std::string none;
+  const auto found = groups_.find(clip);
+  return found == groups_.end() ? none : found->second;
+}
+
+}  // namespace rehyat::data

@@ -1,0 +1,141 @@
+#include "data/sources/clip_list.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "data/sources/clips.h"
+#include "data/sources/path_pattern.h"
+#include "data/sources/webdataset.h"
+
+namespace rehyat::data {
+namespace {
+
+namespace fs = std::filesystem;
+using json = nlohmann::ordered_json;
+
+bool ends_like(const fs::path& path, std::initializer_list<const char*> endings) {
+  return std::ranges::any_of(endings, [&](const char* ending) { return path.string().ends_with(ending); });
+}
+
+/// The archives that a path names; none where it is a folder of videos.
+std::vector<fs::path> find_archives(const fs::path& videos) {
+  std::vector<fs::path> archives;
+  if (fs::is_directory(videos)) {
+    FolderContent content = look_into(videos);
+    if (content.videos.empty())
+      for (const std::string& name : content.archives) archives.push_back(videos / name);
+    return archives;
+  }
+  if (is_pattern(videos)) {
+    archives = expand_pattern(videos);
+  } else if (fs::is_regular_file(videos)) {
+    archives = {videos};
+  }
+  for (const fs::path& path : archives) {
+    const bool packed = ends_like(path, {".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"});
+    require(ends_like(path, {".tar"}), [&] {
+      return to_sentence({path.string(), packed ? "a compressed archive" : "no folder and no tar",
+                          "a folder of videos, or tars that end in .tar", packed ? "unpack it to a plain .tar" : ""});
+    });
+  }
+  return archives;
+}
+
+/// The deepest folder that holds all of them.
+fs::path common_folder(const std::vector<fs::path>& paths) {
+  fs::path common = paths.front().parent_path();
+  for (const fs::path& path : paths) {
+    while (!common.empty()) {
+      const auto [end, rest] = std::mismatch(common.begin(), common.end(), path.begin(), path.end());
+      if (end == common.end()) break;
+      common = common == common.parent_path() ? fs::path() : common.parent_path();
+    }
+  }
+  return common;
+}
+
+ClipList list_archives(const DataConfig& config, const std::vector<fs::path>& archives) {
+  const fs::path folder = fs::is_directory(config.videos) ? config.videos : common_folder(archives);
+  CaptionSource source{folder, config.captions, config.allow_missing_captions, {}, true};
+  std::vector<std::pair<std::string, ClipFile>> found;
+  ClipList out;
+  for (const fs::path& path : archives) {
+    const std::string label = folder.empty() ? path.generic_string() : path.lexically_relative(folder).generic_string();
+    ArchiveClips clips = list_archive(path, label);
+    for (ClipFile& clip : clips.clips) found.emplace_back(cat(label, '/', clip.member), std::move(clip));
+    source.beside.insert(source.beside.end(), clips.captions.begin(), clips.captions.end());
+    out.left_out += clips.left_out;
+  }
+  require(!found.empty(), [&] {
+    return to_sentence({config.videos.string(), cat(archives.size(), " tars without a video"),
+                        "members that end as videos do, such as .mp4", ""});
+  });
+  std::ranges::sort(found, {}, [](const auto& item) -> const std::string& { return item.first; });
+  for (auto& [name, clip] : found) {
+    out.videos.push_back(name);
+    out.files.push_back(std::move(clip));
+  }
+  if (!config.captions.empty()) source.beside.clear();
+  out.captions = Captions::load(source, out.videos);
+  return out;
+}
+
+/// A list on its way to another rank.
+std::string to_text(const ClipList& clips) {
+  json files = json::array();
+  for (const ClipFile& file : clips.files) files.push_back({file.path.string(), file.member, file.offset, file.bytes});
+  const json content = {
+      {"videos", clips.videos}, {"files", files}, {"captions", clips.captions.content()}, {"left_out", clips.left_out}};
+  std::string text;
+  json::to_msgpack(content, nlohmann::detail::output_adapter<char>(text));
+  return text;
+}
+
+ClipList from_text(const std::string& text) {
+  const json content = json::from_msgpack(text);
+  ClipList clips;
+  clips.videos = content.at("videos").get<std::vector<std::string>>();
+  for (const json& file : content.at("files")) {
+    ClipFile& clip = clips.files.emplace_back(file.at(0).get<std::string>());
+    clip.member = file.at(1);
+    clip.offset = file.at(2);
+    clip.bytes = file.at(3);
+  }
+  clips.captions = Captions(content.at("captions"));
+  clips.left_out = content.at("left_out");
+  return clips;
+}
+
+}  // namespace
+
+const ClipFile* ClipList::find(const std::string& name) const {
+  const auto place = std::ranges::lower_bound(videos, name);
+  return place != videos.end() && *place == name ? &files[static_cast<std::size_t>(place - videos.begin())] : nullptr;
+}
+
+ClipList list_clips(const DataConfig& config) {
+  const std::vector<fs::path> archives = find_archives(config.videos);
+  if (!archives.empty()) return list_archives(config, archives);
+  ClipList clips;
+  clips.videos = list_videos(config.videos);
+  clips.captions =
+      Captions::load({config.videos, config.captions, config.allow_missing_captions, {}, false}, clips.videos);
+  for (const std::string& video : clips.videos) clips.files.emplace_back(config.videos / video);
+  return clips;
+}
+
+ClipList list_clips(const DataConfig& config, const comm::Communicator& world) {
+  ClipList clips;
+  std::string text;
+  world.together([&] {
+    if (world.rank() != 0) return;
+    clips = list_clips(config);
+    if (world.size() > 1) text = to_text(clips);
+  });
+  text = world.broadcast(text, 0);
+  return world.rank() == 0 ? std::move(clips) : from_text(text);
+}
+
+}  // namespace rehyat::data

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace rehyat::evaluate {
+
+struct ParityRequest {
+  std::filesystem::path fixture;
+  std::filesystem::path weights;  ///< of the component; empty where it has none
+  std::string form = "chunked";   ///< of attention: reference, chunked or recurrent
+  at::Device device = at::kCPU;
+};
+
+/// One component that `verify --parity` compares with what the original library made of the same inputs.
+struct ParityComponent {
+  enum class Weights { none, needed, optional };
+  std::string name;
+  Weights weights = Weights::none;
+  bool forms = false;  ///< whether --form means anything
+  /// Result: that of ParityErrors::report, "default_tolerance", and what the component says of itself. max_rel_error
+  /// is, over all tensors, the largest difference divided by the tensor's largest reference value, undivided where that
+  /// is 0. Throws UserError with file and tensor on what does not fit.
+  std::function<nlohmann::ordered_json(const ParityRequest&)> run;
+};
+
+const std::vector<ParityComponent>& parity_components();
+
+/// The largest relative error that passes where none was asked for: 1e-9 for float64, 1e-5 for float32, 2e-2 for the
+/// half types.
+double default_tolerance(at::ScalarType type);
+
+}  // namespace rehyat::evaluate

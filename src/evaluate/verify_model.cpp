@@ -1,0 +1,213 @@
+#include "evaluate/verify_model.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/progress.h"
+#include "core/strings.h"
+#include "evaluate/finite_json.h"
+#include "models/hybrid.h"
+#include "models/wan/weights.h"
+#include "tensor/random.h"
+
+namespace rehyat::evaluate {
+namespace {
+
+using json = nlohmann::ordered_json;
+using models::AttentionForm;
+
+constexpr std::int64_t kSlices = 23;  // a remainder for every chunk size above 1
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// A folder of our own in the system's place for temporary files, removed in the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "rehyat-verify-XXXXXX").string();
+    require(::mkdtemp(pattern.data()) != nullptr, [&] {
+      return cat(pattern, ": found no right to make a folder there, expected a place for temporary files; set TMPDIR");
+    });
+    path_ = pattern;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A NaN on either side counts as infinitely far.
+double relative(const at::Tensor& found, const at::Tensor& expected) {
+  const double largest = expected.abs().max().item<double>(),
+               difference = (found - expected).abs().max().item<double>();
+  if (!std::isfinite(difference) || !std::isfinite(largest)) return kInfinity;
+  return largest > 0 ? difference / largest : difference;
+}
+
+bool same_after_reload(const models::WanTransformer& model) {
+  const TemporaryFolder folder;
+  const auto expected = model->tensors(models::WanTransformerImpl::Which::all);
+  std::uint64_t bytes = 1 << 20;
+  for (const auto& item : expected) bytes += static_cast<std::uint64_t>(item.second.numel()) * 4;
+  require_space(folder.path(), bytes, "a copy of the model to read back (set TMPDIR to another place)");
+  models::save_model(folder.path() / "model", model);
+  const models::WanTransformer again = models::load_model(folder.path() / "model");
+  const auto found = again->tensors(models::WanTransformerImpl::Which::all);
+  return models::block_map_of(model) == models::block_map_of(again) &&
+         std::equal(expected.begin(), expected.end(), found.begin(), found.end(), [](const auto& a, const auto& b) {
+           return a.first == b.first && at::equal(a.second.to(at::kCPU), b.second);
+         });
+}
+
+/// What the model cannot show, with the reason.
+struct Limits {
+  std::string recurrent, chunk_by_chunk;  // empty: applies
+};
+
+Limits limits_of(const models::WanTransformer& model) {
+  Limits out;
+  bool converted = false;
+  std::set<std::int64_t> chunk_sizes;
+  for (std::int64_t i = 0; i < model->block_count(); ++i) {
+    const models::BlockAttention& attention = model->attention(i)->attention();
+    const std::string name = cat("block ", i, " is ", ops::to_string(attention.spec));
+    converted = converted || attention.spec.kind != ops::AttentionKind::softmax;
+    if (attention.spec.recurrent()) chunk_sizes.insert(attention.spec.tc);
+    if (!attention.supports(AttentionForm::recurrent) && out.recurrent.empty())
+      out.recurrent = name + ", which has no recurrent form";
+    if (!attention.spec.recurrent() && out.chunk_by_chunk.empty())
+      out.chunk_by_chunk = name + "; chunk by chunk needs causal rehyat attention in every block";
+  }
+  if (!converted) out.recurrent = "no block is converted, so that every form is the same";
+  if (out.chunk_by_chunk.empty() && chunk_sizes.size() > 1) out.chunk_by_chunk = "the blocks differ in chunk size";
+  return out;
+}
+
+struct Inputs {
+  at::Tensor x, time, text;
+};
+
+at::Tensor chunk_by_chunk(models::WanTransformer& model, const Inputs& in, std::int64_t tc) {
+  auto states = model->make_states(in.x.size(3), in.x.size(4));
+  std::vector<at::Tensor> chunks;
+  for (const ops::Chunk& chunk : ops::chunks_of(in.x.size(2), tc, 0)) {
+    models::ForwardOptions options;
+    options.states = &states;
+    options.first_slice = chunk.queries.begin;
+    chunks.push_back(
+        model->forward(in.x.narrow(2, chunk.queries.begin, chunk.queries.size()), in.time, in.text, options));
+  }
+  return at::cat(chunks, 2);
+}
+
+/// All comparisons of the attention that the blocks have now. `worst` takes the largest.
+json compare_forms(models::WanTransformer& model, const Inputs& in, double& worst, Progress& progress) {
+  const Limits limits = limits_of(model);
+  const auto run = [&](AttentionForm form) {
+    models::ForwardOptions options;
+    options.form = form;
+    return model->forward(in.x, in.time, in.text, options);
+  };
+  const at::Tensor expected = run(AttentionForm::parallel);
+  const auto compared = [&](bool applies, const std::function<at::Tensor()>& other) {
+    json out = nullptr;
+    if (applies) {
+      const double error = relative(other(), expected);
+      worst = std::max(worst, error);
+      out = error;
+    }
+    progress.advance();
+    return out;
+  };
+  json row;
+  row["chunked_vs_reference"] = compared(true, [&] { return run(AttentionForm::reference); });
+  row["recurrent_vs_parallel"] = compared(limits.recurrent.empty(), [&] { return run(AttentionForm::recurrent); });
+  row["chunk_by_chunk_vs_parallel"] = compared(limits.chunk_by_chunk.empty(), [&] {
+    return chunk_by_chunk(model, in, model->attention(0)->attention().spec.tc);
+  });
+  return row;
+}
+
+/// Another pattern for every block of the kind rehyat; whether there is any.
+bool set_pattern(models::WanTransformer& model, std::int64_t tc, std::int64_t to) {
+  bool any = false;
+  for (std::int64_t i = 0; i < model->block_count(); ++i) {
+    ops::AttentionSpec spec = model->attention(i)->attention().spec;
+    if (spec.kind != ops::AttentionKind::rehyat) continue;
+    spec.tc = tc;
+    spec.to = to;
+    model->attention(i)->set_spec(spec);
+    any = true;
+  }
+  return any;
+}
+
+/// tc and to of the checkpoint, where its blocks agree on them.
+json own_pattern(const models::WanTransformer& model) {
+  std::set<std::pair<std::int64_t, std::int64_t>> patterns;
+  for (const auto& item : models::block_map_of(model)) {
+    if (item.second.spec.kind == ops::AttentionKind::rehyat) patterns.emplace(item.second.spec.tc, item.second.spec.to);
+  }
+  if (patterns.size() != 1) return {{"tc", nullptr}, {"to", nullptr}};
+  return {{"tc", patterns.begin()->first}, {"to", patterns.begin()->second}};
+}
+
+}  // namespace
+
+json verify_model(models::WanTransformer& model, std::array<std::int64_t, 2> latent_size, std::uint64_t seed) {
+  const at::NoGradGuard no_grad;
+  log::info("verify: reading back what is saved");
+  const bool reload_equal = same_after_reload(model);
+
+  const models::WanConfig& config = model->config();
+  const std::int64_t most = 4 * config.patch;
+  const std::int64_t height = std::min(latent_size[0], most), width = std::min(latent_size[1], most);
+  model->to(at::kDouble);
+  const auto device = model->tensors(models::WanTransformerImpl::Which::base).front().second.device();
+  Rng rng(seed, "verify");
+  Inputs in;
+  in.x = randn(rng, {1, config.in_channels, kSlices, height, width}).to(device, at::kDouble);
+  in.text = randn(rng, {1, std::min<std::int64_t>(config.text_length, 16), config.text_dim}).to(device, at::kDouble);
+  in.time = at::full({1}, 500.0, in.x.options().dtype(at::kFloat));
+
+  const Limits limits = limits_of(model);
+  const models::BlockMap own = models::block_map_of(model);
+  const std::vector<std::pair<std::int64_t, std::int64_t>> patterns = {{1, 0}, {2, 1}, {3, 1}, {5, 3}, {3, 4}};
+  const bool has_patterns = std::any_of(
+      own.begin(), own.end(), [](const auto& item) { return item.second.spec.kind == ops::AttentionKind::rehyat; });
+  Progress progress("verify", 3 * static_cast<std::int64_t>(1 + (has_patterns ? patterns.size() : 0)), "comparisons");
+  double worst = reload_equal ? 0 : kInfinity;
+  json rows = json::array();
+  const auto add = [&](json row, bool is_own) {
+    row["own"] = is_own;
+    row["slices"] = kSlices;
+    row.update(compare_forms(model, in, worst, progress));
+    rows.push_back(std::move(row));
+  };
+  add(own_pattern(model), true);
+  for (const auto& [tc, to] : patterns) {
+    if (set_pattern(model, tc, to)) add({{"tc", tc}, {"to", to}}, false);
+  }
+  progress.finish();
+  for (const auto& [block, attention] : own) model->attention(block)->set_spec(attention.spec);
+
+  json not_applicable = json::object();
+  if (!limits.recurrent.empty()) not_applicable["recurrent_vs_parallel"] = limits.recurrent;
+  if (!limits.chunk_by_chunk.empty()) not_applicable["chunk_by_chunk_vs_parallel"] = limits.chunk_by_chunk;
+  if (!has_patterns) not_applicable["other patterns"] = "no block has the kind rehyat, which (Tc,To) belong to";
+  return finite_json({{"max_rel_error", worst},
+                      {"reload_equal", reload_equal},
+                      {"latent", {kSlices, height, width}},
+                      {"forms", rows},
+                      {"not_applicable", not_applicable}});
+}
+
+}  // namespace rehyat::evaluate

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "models/wan/transformer.h"
+
+namespace rehyat::evaluate {
+
+/// Checks a model against itself, in float64: saved and read again it has the same bits and the same attention in each
+/// block; the chunked form = the literal reference, and the recurrent form and chunk by chunk = the chunked form, for
+/// the pattern of the checkpoint and for (Tc,To) = (1,0), (2,1), (3,1), (5,3), (3,4) on 23 slices, which leave
+/// remainders. Latents of at most 4 x 4 patches: the equalities do not depend on the picture's size.
+///
+/// Returns {"max_rel_error", "finite", "reload_equal", "latent", "forms": [{"tc", "to", "own", "slices",
+/// "chunked_vs_reference", "recurrent_vs_parallel", "chunk_by_chunk_vs_parallel"}], "not_applicable"}. A check that the
+/// model has no form for is null, and "not_applicable" says why. Moves the model to float64 and shows progress.
+nlohmann::ordered_json verify_model(models::WanTransformer& model, std::array<std::int64_t, 2> latent_size,
+                                    std::uint64_t seed);
+
+}  // namespace rehyat::evaluate

@@ -1,0 +1,190 @@
+#include "files/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/strings.h"
+
+namespace rehyat {
+namespace {
+
+constexpr std::string_view kMark = ".rehyat-part-";
+
+std::string hint_for(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free some space or choose another folder";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "choose a folder that may be written to";
+    case ENOENT:
+      return "check the path";
+    default:
+      return "";
+  }
+}
+
+[[noreturn]] void fail(const std::filesystem::path& path, std::string_view action, int error) {
+  const std::string hint = hint_for(error);
+  throw UserError(cat(path.string(), ": cannot ", action, ": ", std::strerror(error), hint.empty() ? "" : "; ", hint));
+}
+
+/// Makes a rename durable; file systems that cannot flush folders say EINVAL.
+void flush_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail(folder, "be opened", errno);
+  const int result = ::fsync(fd);
+  const int error = errno;
+  ::close(fd);
+  if (result != 0 && error != EINVAL) fail(folder, "be flushed", error);
+}
+
+std::filesystem::path temporary_name(const std::filesystem::path& path) {
+  static std::atomic<unsigned> counter{0};
+  return path.parent_path() / cat('.', path.filename().string(), kMark, ::getpid(), '-', counter++);
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+  // A killed run whose process number comes again, or a process of another machine, may have taken a name.
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries; ++i) {
+    temporary_ = temporary_name(path_);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ >= 0 || errno != EEXIST) break;
+  }
+  if (fd_ < 0) fail(path_, "be written", errno);
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)), temporary_(std::move(other.temporary_)), fd_(std::exchange(other.fd_, -1)) {}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, std::size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(fd_, next, bytes);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail(path_, "be written", errno);
+    }
+    next += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(fd_) != 0) fail(path_, "be flushed to the disk", errno);
+  // A library that writes by name may have replaced the file behind our descriptor: flush what the name holds now.
+  const int again = ::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (again < 0) fail(path_, "be finished", errno);
+  const int flushed = ::fsync(again);
+  const int error = errno;
+  ::close(again);
+  if (flushed != 0) fail(path_, "be flushed to the disk", error);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "be put in place", errno);
+  ::close(std::exchange(fd_, -1));
+  flush_folder(path_.parent_path());
+}
+
+void write_file_atomic(const std::filesystem::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail(path, "be read", errno);
+  const auto close = [fd] { ::close(fd); };
+  struct stat info = {};
+  if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
+    close();
+    throw UserError(cat(path.string(), ": found a folder, expected a file"));
+  }
+  std::string content;
+  std::string buffer(1 << 16, '\0');
+  while (true) {
+    const ssize_t count = ::read(fd, buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      const int error = errno;
+      close();
+      fail(path, "be read", error);
+    }
+    if (count == 0) break;
+    content.append(buffer, 0, static_cast<std::size_t>(count));
+    if (content.size() > limit) {
+      close();
+      throw UserError(cat(path.string(), ": found more than ", human_bytes(static_cast<std::int64_t>(limit)),
+                          ", expected a smaller file"));
+    }
+  }
+  close();
+  return content;
+}
+
+void make_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error)
+    throw UserError(cat(path.string(), ": the folder cannot be made: ", error.message(), "; choose another path"));
+  require(std::filesystem::is_directory(path),
+          [&] { return cat(path.string(), ": found a file, expected a folder; choose another path"); });
+}
+
+void remove_leftovers(const std::filesystem::path& folder) {
+  std::error_code error;
+  // Listed first: what is removed under a running iterator ends it.
+  std::vector<std::filesystem::path> found;
+  std::filesystem::recursive_directory_iterator entry(
+      folder, std::filesystem::directory_options::skip_permission_denied, error),
+      end;
+  for (; !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename().string().find(kMark) == std::string::npos) continue;
+    entry.disable_recursion_pending();
+    found.push_back(entry->path());
+  }
+  for (const auto& path : found) {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+}
+
+void remove_files(const std::filesystem::path& folder, std::string_view start) {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with(start)) found.push_back(entry.path());
+  for (const auto& path : found) std::filesystem::remove(path);
+}
+
+void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what) {
+  std::filesystem::path existing = std::filesystem::absolute(path);
+  while (!std::filesystem::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(existing, error);
+  if (error) return;  // unknown: the write itself will tell
+  require(space.available >= bytes, [&] {
+    return cat(path.string(), ": found ", human_bytes(static_cast<std::int64_t>(space.available)), " free, expected ",
+               human_bytes(static_cast<std::int64_t>(bytes)), " for ", what,
+               "; free some space or choose another folder");
+  });
+}
+
+}  // namespace rehyat

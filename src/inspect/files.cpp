@@ -1,0 +1,233 @@
+#include "inspect/files.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <sstream>
+
+#include "config/config.h"
+#include "core/hash.h"
+#include "core/progress.h"
+#include "core/strings.h"
+#include "data/video/video.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
+#include "files/safetensors.h"
+#include "stages/config.h"
+#include "tensor/hdf5_file.h"
+
+namespace rehyat::inspect {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json inspect_safetensors(const std::filesystem::path& path) {
+  const safetensors::Reader reader(path);
+  json tensors = json::array();
+  std::int64_t bytes = 0, parameters = 0;
+  for (const auto& info : reader.tensors()) {
+    tensors.push_back({{"name", info.name}, {"dtype", safetensors::name_of(info.dtype)}, {"shape", info.shape}});
+    std::int64_t count = 1;
+    for (const std::int64_t size : info.shape) count *= size;
+    parameters += count;
+    bytes += static_cast<std::int64_t>(info.end - info.begin);
+  }
+  return {{"type", "safetensors"},
+          {"parameters", parameters},
+          {"bytes", bytes},
+          {"tensors", tensors},
+          {"metadata", reader.metadata()}};
+}
+
+json inspect_hdf5(const std::filesystem::path& path) {
+  const Hdf5Reader reader(path);
+  json datasets = json::array();
+  const auto names = reader.names();
+  Progress progress(path.filename().string(), static_cast<std::int64_t>(names.size()), "datasets");
+  for (const std::string& name : names) {
+    const at::Tensor tensor = reader.read(name);
+    datasets.push_back(
+        {{"name", name}, {"dtype", at::toString(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}});
+    progress.advance();
+  }
+  progress.finish();
+  return {{"type", "hdf5"}, {"checksums", "verified"}, {"datasets", datasets}};
+}
+
+json inspect_json(const std::filesystem::path& path) {
+  return read_json(path);
+}
+
+json inspect_config(const std::filesystem::path& path) {
+  const auto config = config::load<stages::ExperimentConfig>(config::Document::from_file(path));
+  return {{"type", "config of an experiment"}, {"valid", true}, {"settings", config::to_json(config)}};
+}
+
+/// Of each key of a file of metrics: how often, and how it moved.
+struct Track {
+  std::int64_t count = 0;
+  double first = 0, last = 0, least = 0, most = 0;
+  void add(double value) {
+    if (count++ == 0) first = least = most = value;
+    last = value;
+    least = std::min(least, value);
+    most = std::max(most, value);
+  }
+};
+
+json inspect_metrics(const std::filesystem::path& path) {
+  std::istringstream lines(read_file(path));
+  std::map<std::string, Track> tracks;
+  std::int64_t number = 0, first = -1, last = -1;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    const json value = parse_json_if(line).value_or(json());
+    require(value.is_object() && value.contains("step") && value["step"].is_number_integer(), [&] {
+      return cat(path.string(), ":", number, ": found no JSON object with a step, expected one a line; a killed run ",
+                 "leaves the last line cut off, and one that goes on removes it");
+    });
+    last = value["step"].get<std::int64_t>();
+    if (first < 0) first = last;
+    for (const auto& [key, item] : value.items()) {
+      if (key != "step" && item.is_number()) tracks[key].add(item.get<double>());
+    }
+  }
+  json values = json::array();
+  for (const auto& [key, t] : tracks)
+    values.push_back(
+        {{"key", key}, {"count", t.count}, {"first", t.first}, {"last", t.last}, {"least", t.least}, {"most", t.most}});
+  return {{"type", "metrics"}, {"lines", number}, {"first_step", first}, {"last_step", last}, {"values", values}};
+}
+
+json inspect_log(const std::filesystem::path& path) {
+  std::istringstream lines(read_file(path));
+  std::int64_t count = 0;
+  json marked = json::array();
+  std::string first, last;
+  for (std::string line; std::getline(lines, line);) {
+    if (count++ == 0) first = line;
+    last = line;
+    const bool is_marked = line.find("warn") != std::string::npos || line.find("error") != std::string::npos;
+    if (is_marked && marked.size() < 20) marked.push_back(line);
+  }
+  return {{"type", "text"}, {"lines", count}, {"first", first}, {"last", last}, {"warnings and errors", marked}};
+}
+
+json inspect_video(const std::filesystem::path& path) {
+  const data::VideoInfo info = data::probe_video(path);
+  return {{"type", "video"},
+          {"codec", info.codec},
+          {"seconds", info.seconds},
+          {"frames", info.frames},
+          {"frames_per_second", info.rate},
+          {"width", info.width},
+          {"height", info.height}};
+}
+
+std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> out;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    out.push_back(at->path());
+  require(!error, [&] { return cat(folder.string(), ": cannot be read: ", error.message(), "; check its rights"); });
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+/// What the weights of a folder add up to, hybrid part apart.
+void add_parameters(json& out, const std::vector<std::filesystem::path>& entries) {
+  std::int64_t base = 0, phi = 0;
+  for (const auto& file : entries) {
+    if (file.extension() != ".safetensors") continue;
+    (file.filename() == "hybrid.safetensors" ? phi : base) +=
+        inspect_safetensors(file).at("parameters").get<std::int64_t>();
+  }
+  out["parameters"] = base + phi;
+  out["feature_map_parameters"] = phi;
+}
+
+/// The files that a checkpoint's state names, with their checksums.
+void add_checkpoint(json& out, const std::filesystem::path& folder, const json& state) {
+  out["type"] = "checkpoint";
+  out["step"] = state.value("step", json());
+  out["state"] = state.value("state", json());
+  const json files = state.value("files", json::object());
+  Progress progress(folder.filename().string(), static_cast<std::int64_t>(files.size()), "files");
+  for (const auto& [name, entry] : files.items()) {
+    const auto path = folder / (name + ".safetensors");
+    const json checksum = entry.is_object() ? entry.value("checksum", json()) : json();
+    require(std::filesystem::exists(path) && checksum == hash_file(path), [&] {
+      return cat(path.string(), ": found a file that is missing or altered, expected checksum ", checksum.dump(),
+                 "; an older checkpoint beside it may be whole");
+    });
+    progress.advance();
+  }
+  progress.finish();
+  out["checksums"] = "verified";
+}
+
+/// The stages of a run's folder.
+json stages_of(const std::vector<std::filesystem::path>& entries) {
+  json out = json::array();
+  for (const auto& entry : entries) {
+    if (!std::filesystem::exists(entry / "identity.json")) continue;
+    json row = {{"stage", entry.filename().string()}, {"complete", false}, {"seconds", nullptr}};
+    if (std::filesystem::exists(entry / "stage.json")) {
+      row["complete"] = true;
+      const json marker = inspect_json(entry / "stage.json");
+      if (marker.is_object()) row["seconds"] = marker.value("summary", json::object()).value("seconds", json());
+    }
+    out.push_back(row);
+  }
+  return out;
+}
+
+json inspect_folder(const std::filesystem::path& path) {
+  const auto entries = sorted_entries(path);
+  json out = {{"type", "folder"}};
+  for (const char* name : {"stage.json", "identity.json", "manifest.json", "config.json", "hybrid.json"}) {
+    if (std::filesystem::exists(path / name)) out[name] = inspect_json(path / name);
+  }
+  if (out.contains("config.json")) {
+    out["type"] = "model";
+    add_parameters(out, entries);
+  } else if (std::filesystem::exists(path / "state.json")) {
+    const json state = inspect_json(path / "state.json");
+    require(state.is_object(), [&] { return (path / "state.json").string() + ": found no object, expected one"; });
+    add_checkpoint(out, path, state);
+  } else if (out.contains("identity.json")) {
+    out["type"] = "stage";
+    out["complete"] = out.contains("stage.json");
+  } else if (const json stages = stages_of(entries); !stages.empty()) {
+    out["type"] = "run";
+    out["stages"] = stages;
+  }
+  json files = json::array();
+  for (const auto& entry : entries) files.push_back(entry.filename().string());
+  out["files"] = files;
+  return out;
+}
+
+}  // namespace
+
+json inspect_path(const std::filesystem::path& path) {
+  std::error_code error;
+  require(std::filesystem::exists(path, error), [&] {
+    return cat(path.string(), ": found no such file or folder", error ? " (" + error.message() + ")" : std::string(),
+               ", expected one; check the path");
+  });
+  if (std::filesystem::is_directory(path)) return inspect_folder(path);
+  const std::string extension = path.extension().string(), name = path.filename().string();
+  if (name.rfind("events.out.tfevents", 0) == 0) return inspect_events(path);
+  if (extension == ".safetensors") return inspect_safetensors(path);
+  if (extension == ".h5") return inspect_hdf5(path);
+  if (extension == ".json") return inspect_json(path);
+  if (extension == ".yaml" || extension == ".yml") return inspect_config(path);
+  if (extension == ".jsonl") return inspect_metrics(path);
+  if (extension == ".txt" || extension == ".log") return inspect_log(path);
+  if (extension == ".mp4") return inspect_video(path);
+  throw UserError({path.string(), "a file with the extension '" + extension + "'",
+                   "a folder, .safetensors, .h5, .json, .yaml, .jsonl, .mp4, .txt or an event file", ""});
+}
+
+}  // namespace rehyat::inspect

@@ -1,0 +1,24 @@
+#include "stages/prompt_file.h"
+
+#include <sstream>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "core/utf8.h"
+#include "files/atomic_file.h"
+
+namespace rehyat::stages {
+
+std::vector<std::string> read_prompts(const std::filesystem::path& path) {
+  std::vector<std::string> lines;
+  const std::string text = read_file(path, 64 << 20);
+  require_utf8(text, path.string());
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) {
+    if (!trim(line).empty()) lines.emplace_back(trim(line));
+  }
+  require(!lines.empty(), [&] { return path.string() + ": found no prompt, expected one a line"; });
+  return lines;
+}
+
+}  // namespace rehyat::stages

@@ -1,0 +1,299 @@
+#include "tensor/hdf5_file.h"
+
+#include <fcntl.h>
+#include <hdf5.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "tensor/io.h"
+
+namespace rehyat {
+namespace {
+
+static_assert(sizeof(hid_t) == sizeof(std::int64_t), "the header keeps handles as 64-bit integers");
+
+/// Owns one HDF5 handle; HDF5 has a closing function for each kind.
+class Handle {
+ public:
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  operator hid_t() const { return id_; }
+
+ private:
+  hid_t id_;
+  herr_t (*close_)(hid_t);
+};
+
+struct TypeName {
+  at::ScalarType type;
+  const char* name;
+};
+constexpr std::array<TypeName, 6> kTypes = {{{at::kFloat, "f32"},
+                                             {at::kDouble, "f64"},
+                                             {at::kHalf, "f16"},
+                                             {at::kBFloat16, "bf16"},
+                                             {at::kLong, "i64"},
+                                             {at::kByte, "u8"}}};
+
+hid_t storage_type(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return H5T_IEEE_F32LE;
+    case at::kDouble:
+      return H5T_IEEE_F64LE;
+    case at::kHalf:
+    case at::kBFloat16:
+      return H5T_STD_U16LE;
+    case at::kLong:
+      return H5T_STD_I64LE;
+    default:
+      return H5T_STD_U8LE;
+  }
+}
+
+[[noreturn]] void damaged(const std::filesystem::path& path, const std::string& what, const std::string& expected) {
+  throw UserError({path.string(), what, expected, "remove the file and run the command that made it again"});
+}
+
+void write_text(hid_t object, const std::string& name, const std::string& text, const std::filesystem::path& path) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type, text.empty() ? 1 : text.size());
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle attribute(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
+  const char* data = text.empty() ? "" : text.data();
+  if (attribute < 0 || H5Awrite(attribute, type, data) < 0)
+    throw UserError({path.string(), "an attribute that cannot be written", "room on the disk", "free some space"});
+}
+
+std::string read_text(hid_t object, const std::string& name, const std::filesystem::path& path) {
+  if (H5Aexists(object, name.c_str()) <= 0) damaged(path, "no attribute '" + name + "'", "one");
+  const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose);
+  const Handle type(attribute >= 0 ? H5Aget_type(attribute) : -1, H5Tclose);
+  if (type < 0 || H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0)
+    damaged(path, "an attribute '" + name + "' that is no text", "a text");
+  std::string text(H5Tget_size(type), '\0');
+  if (text.size() > (64U << 20) || H5Aread(attribute, type, text.data()) < 0)
+    damaged(path, "an attribute '" + name + "' that cannot be read", "a text");
+  return text.size() == 1 && text[0] == '\0' ? "" : text;
+}
+
+/// The system's refusal of a good file, which must not be removed.
+[[noreturn]] void refused(const std::filesystem::path& path, const char* action, int error) {
+  std::string hint = "check that it may be read";
+  if (error == EMFILE || error == ENFILE)
+    hint = "this process or system has too many files open: raise the limit (ulimit -n)";
+  else if (error == EWOULDBLOCK)
+    hint = "another program is writing to it: wait until it has ended";
+  else if (error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP)
+    hint = "its file system knows no locks: set HDF5_USE_FILE_LOCKING=FALSE";
+  throw UserError(cat(path.string(), ": cannot be ", action, ": ", std::strerror(error), "; ", hint));
+}
+
+/// Looks at the start of a file, and at its lock once HDF5 has failed.
+class Probe {
+ public:
+  explicit Probe(const std::filesystem::path& path) : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (file_ < 0) refused(path, "opened", errno);
+  }
+  ~Probe() { ::close(file_); }
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+
+  bool is_hdf5() const {
+    constexpr std::array<char, 8> signature = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
+    std::array<char, 8> start{};
+    return ::pread(file_, start.data(), start.size(), 0) == static_cast<ssize_t>(start.size()) && start == signature;
+  }
+  /// HDF5 says only that it failed: throws where opening once more, or locking, is what fails.
+  void explain() const {
+    const int again = ::dup(file_);
+    if (again < 0) refused(path_, "opened", errno);
+    ::close(again);
+    if (::flock(file_, LOCK_SH | LOCK_NB) != 0) refused(path_, "locked", errno);
+  }
+
+ private:
+  std::filesystem::path path_;
+  int file_;
+};
+
+/// HDF5 prints its error stack by default; we turn errors into one sentence. What it does when the program ends is left
+/// out: handles are closed here, and after a full disk it would touch a file that it has given up.
+void silence() {
+  static const herr_t once = H5dont_atexit();  // before any other call
+  static_cast<void>(once);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+constexpr const char* kTypeAttribute = "type";
+constexpr const char* kChecksumAttribute = "checksum";
+constexpr const char* kBytesAttribute = "rehyat_format";
+
+}  // namespace
+
+std::string hdf5_version() {
+  silence();
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return cat(major, '.', minor, '.', release);
+}
+
+Hdf5Writer::Hdf5Writer(std::filesystem::path path)
+    : path_(std::move(path)), file_(std::make_unique<AtomicFile>(path_)) {
+  silence();
+  handle_ = H5Fcreate(file_->temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  require(handle_ >= 0,
+          [&] { return path_.string() + ": cannot be written as HDF5; check the folder's rights and space"; });
+  attribute(kBytesAttribute, "1");
+}
+
+Hdf5Writer::~Hdf5Writer() {
+  if (handle_ >= 0) H5Fclose(handle_);
+}
+
+Hdf5Writer::Hdf5Writer(Hdf5Writer&& other) noexcept
+    : path_(std::move(other.path_)), file_(std::move(other.file_)), handle_(std::exchange(other.handle_, -1)) {}
+
+void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.detach().to(at::kCPU).contiguous();
+  const char* type_name = nullptr;
+  for (const TypeName& entry : kTypes) {
+    if (entry.type == flat.scalar_type()) type_name = entry.name;
+  }
+  require(type_name != nullptr, [&] {
+    return cat(path_.string(), ": dataset '", name, "': found the type ", at::toString(flat.scalar_type()),
+               ", expected f32, f64, f16, bf16, i64 or u8");
+  });
+  std::vector<hsize_t> shape;
+  for (const std::int64_t size : flat.sizes()) shape.push_back(static_cast<hsize_t>(size));
+  const Handle space(
+      shape.empty() ? H5Screate(H5S_SCALAR) : H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
+      H5Sclose);
+  const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(links, 1);
+  // No time stamps: the same content gives the same bytes.
+  const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  H5Pset_obj_track_times(creation, false);
+  const hid_t type = storage_type(flat.scalar_type());
+  const Handle dataset(H5Dcreate2(handle_, name.c_str(), type, space, links, creation, H5P_DEFAULT), H5Dclose);
+  const bool written = dataset >= 0 && (flat.numel() == 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                                                                      flat.const_data_ptr()) >= 0);
+  require(written,
+          [&] { return cat(path_.string(), ": the dataset '", name, "' cannot be written; check the disk's space"); });
+  write_text(dataset, kTypeAttribute, type_name, path_);
+  write_text(dataset, kChecksumAttribute, rehyat::hash_tensor(flat), path_);
+}
+
+void Hdf5Writer::attribute(const std::string& name, const std::string& text) {
+  // An attribute holds at most 64 kB: long texts become datasets of bytes.
+  if (text.size() < 60'000) {
+    write_text(handle_, name, text, path_);
+    return;
+  }
+  write("text_of_" + name,
+        at::from_blob(const_cast<char*>(text.data()), {static_cast<std::int64_t>(text.size())}, at::kByte));
+}
+
+void Hdf5Writer::commit() {
+  const bool flushed = H5Fflush(handle_, H5F_SCOPE_GLOBAL) >= 0;
+  const bool closed = H5Fclose(std::exchange(handle_, -1)) >= 0;
+  require(flushed && closed, [&] { return path_.string() + ": cannot be finished; check the disk's space"; });
+  file_->commit();
+}
+
+Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, std::uint64_t bytes) : path_(path) {
+  silence();
+  require(std::filesystem::is_regular_file(path),
+          [&] { return path.string() + ": found no such file, expected an HDF5 file; check the path"; });
+  const std::uint64_t size = std::filesystem::file_size(path);
+  if (bytes > 0 && size != bytes) damaged(path, cat(size, " bytes"), cat(bytes, " bytes"));
+  const Probe probe(path);
+  if (!probe.is_hdf5()) damaged(path, "a file that does not start like HDF5", "an HDF5 file");
+  handle_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (handle_ < 0) {
+    probe.explain();
+    damaged(path, "an HDF5 file that is cut off or damaged", "a whole one");
+  }
+  try {
+    if (attribute(kBytesAttribute) != "1") damaged(path, "another format", "format 1 of this program");
+  } catch (...) {
+    H5Fclose(handle_);
+    throw;
+  }
+}
+
+Hdf5Reader::~Hdf5Reader() {
+  if (handle_ >= 0) H5Fclose(handle_);
+}
+
+Hdf5Reader::Hdf5Reader(Hdf5Reader&& other) noexcept
+    : path_(std::move(other.path_)), handle_(std::exchange(other.handle_, -1)) {}
+
+Hdf5Reader& Hdf5Reader::operator=(Hdf5Reader&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+
+at::Tensor Hdf5Reader::read(const std::string& name) const {
+  const Handle dataset(H5Dopen2(handle_, name.c_str(), H5P_DEFAULT), H5Dclose);
+  if (dataset < 0) damaged(path_, "no dataset '" + name + "'", "one");
+  const std::string type_name = read_text(dataset, kTypeAttribute, path_);
+  at::ScalarType type = at::ScalarType::Undefined;
+  for (const TypeName& entry : kTypes) {
+    if (type_name == entry.name) type = entry.type;
+  }
+  const Handle stored(H5Dget_type(dataset), H5Tclose);
+  if (type == at::ScalarType::Undefined || H5Tequal(stored, storage_type(type)) <= 0)
+    damaged(path_, "the dataset '" + name + "' of another type", "type " + type_name);
+  const Handle space(H5Dget_space(dataset), H5Sclose);
+  const int rank = H5Sget_simple_extent_ndims(space);
+  if (rank < 0 || rank > 8) damaged(path_, "the dataset '" + name + "' of a strange shape", "at most 8 dimensions");
+  std::vector<hsize_t> shape(static_cast<std::size_t>(rank));
+  H5Sget_simple_extent_dims(space, shape.data(), nullptr);
+  std::uint64_t elements = 1;
+  for (const hsize_t size : shape) {
+    if (__builtin_mul_overflow(elements, size, &elements))
+      damaged(path_, "the dataset '" + name + "' of an impossible size", "one that fits the file");
+  }
+  // Contiguous storage cannot be larger than the file.
+  if (elements > std::filesystem::file_size(path_))
+    damaged(path_, cat("the dataset '", name, "' of ", elements, " values"), "no more than the file holds");
+  at::Tensor tensor = at::empty(std::vector<std::int64_t>(shape.begin(), shape.end()), type);
+  if (tensor.numel() > 0 &&
+      H5Dread(dataset, storage_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor.data_ptr()) < 0) {
+    damaged(path_, "the dataset '" + name + "' that cannot be read", "a whole one");
+  }
+  if (rehyat::hash_tensor(tensor) != read_text(dataset, kChecksumAttribute, path_))
+    damaged(path_, "the dataset '" + name + "' with another checksum than when it was written", "the same");
+  return tensor;
+}
+
+std::string Hdf5Reader::attribute(const std::string& name) const {
+  if (H5Aexists(handle_, name.c_str()) > 0) return read_text(handle_, name, path_);
+  const at::Tensor bytes = read("text_of_" + name);
+  return {static_cast<const char*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())};
+}
+
+std::vector<std::string> Hdf5Reader::names() const {
+  std::vector<std::string> out;
+  const auto visit = [](hid_t, const char* name, const H5O_info_t* info, void* data) -> herr_t {
+    if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(data)->emplace_back(name);
+    return 0;
+  };
+  H5Ovisit(handle_, H5_INDEX_NAME, H5_ITER_INC, visit, &out);
+  return out;
+}
+
+}  // namespace rehyat

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tensor/hdf5_file.h"
+
+namespace rehyat {
+
+/// The files that a manifest lists, opened when they are asked for; of the many that there may be only a few stay open,
+/// the one that was not used the longest is closed first.
+class Hdf5Pool {
+ public:
+  struct File {
+    std::string name;
+    std::uint64_t bytes = 0;
+  };
+
+  Hdf5Pool() = default;
+  /// Throws UserError for a file that is missing or has another size; `command` makes them again.
+  Hdf5Pool(std::filesystem::path folder, std::vector<File> files, const std::string& command, std::size_t open = 64);
+
+  /// Valid until the next call.
+  const Hdf5Reader& at(std::size_t file) const;
+  std::size_t size() const { return files_.size(); }
+  std::size_t open() const { return open_.size(); }
+
+ private:
+  struct Open {
+    Hdf5Reader reader;
+    std::uint64_t used = 0;
+  };
+  std::filesystem::path folder_;
+  std::vector<File> files_;
+  std::size_t most_ = 64;
+  mutable std::map<std::size_t, Open> open_;
+  mutable std::uint64_t clock_ = 0;
+};
+
+}  // namespace rehyat

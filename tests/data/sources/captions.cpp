@@ -1,0 +1,105 @@
+#include "data/sources/captions.h"
+
+#include "data/video/clip_maker.h"
+
+namespace rehyat::data {
+namespace {
+
+class CaptionFiles : public VideoTest {
+ protected:
+  Captions load(const std::string& name, const std::string& content, std::vector<std::string> clips,
+                bool allow_missing = false) {
+    return Captions::load({folder_, file(name, content), allow_missing}, clips);
+  }
+};
+
+TEST_F(CaptionFiles, Jsonl) {
+  const Captions captions = load("m.jsonl",
+                                 "\xEF\xBB\xBF{\"file\": \"a.mp4\", \"caption\": \" A dog. \", \"more\": 1}\r\n\n"
+                                 "{\"file\": \"./sub//b.mp4\", \"caption\": \"Two, \\\"three\\\"\"}\n",
+                                 {"a.mp4", "sub/b.mp4"});
+  EXPECT_EQ(captions.size(), 2U);
+  EXPECT_EQ(captions.missing(), 0U);
+  EXPECT_EQ(captions.at("a.mp4"), "A dog.");
+  EXPECT_EQ(captions.at("sub/b.mp4"), "Two, \"three\"");
+  expect_refused([&] { captions.at("c.mp4"); }, {"c.mp4"});
+}
+
+TEST_F(CaptionFiles, JsonlMistakes) {
+  const std::string first = "{\"file\": \"a.mp4\", \"caption\": \"A\"}\n";
+  expect_refused([&] { load("m.jsonl", first + "{\"file\": ", {"a.mp4"}); }, {"m.jsonl:2", "JSON"});
+  expect_refused([&] { load("m.jsonl", first + "[1]", {"a.mp4"}); }, {"m.jsonl:2"});
+  expect_refused([&] { load("m.jsonl", "{\"file\": \"a.mp4\"}", {"a.mp4"}); }, {"m.jsonl:1", "caption"});
+  expect_refused([&] { load("m.jsonl", "{\"file\": 3, \"caption\": \"x\"}", {"a.mp4"}); }, {"m.jsonl:1", "number"});
+  expect_refused([&] { load("m.jsonl", first + first, {"a.mp4"}); }, {"m.jsonl:2", "second", "m.jsonl:1"});
+  expect_refused([&] { load("m.jsonl", "{\"file\": \"clip1.mp4\", \"caption\": \"x\"}", {"clip2.mp4"}); },
+                 {"m.jsonl:1", "clip1.mp4", "did you mean \"clip2.mp4\""});
+  expect_refused([&] { load("m.jsonl", first, {"a.mp4", "b.mp4"}); }, {"no caption of \"b.mp4\""});
+  expect_refused([&] { load("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"  \"}", {"a.mp4"}); }, {"a.mp4"});
+  expect_refused([&] { load("m.txt", first, {"a.mp4"}); }, {".jsonl, .csv or .json"});
+  expect_refused([&] { Captions::load({folder_, folder_ / "none.jsonl", false}, {"a.mp4"}); }, {"none.jsonl"});
+}
+
+TEST_F(CaptionFiles, MissingOnesMayBeAllowed) {
+  const Captions captions = load("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"A\"}\n", {"a.mp4", "b.mp4"}, true);
+  EXPECT_EQ(captions.missing(), 1U);
+  EXPECT_EQ(captions.at("b.mp4"), "");
+}
+
+TEST_F(CaptionFiles, Csv) {
+  const Captions captions = load("m.csv",
+                                 "caption,file,extra\r\n\"One, two \"\"three\"\"\",a.mp4,1\r\n\n"
+                                 "\"Over\ntwo lines\",b.mp4,\nplain,\"c,d.mp4\",x",
+                                 {"a.mp4", "b.mp4", "c,d.mp4"});
+  EXPECT_EQ(captions.at("a.mp4"), "One, two \"three\"");
+  EXPECT_EQ(captions.at("b.mp4"), "Over\ntwo lines");
+  EXPECT_EQ(captions.at("c,d.mp4"), "plain");
+}
+
+TEST_F(CaptionFiles, CsvMistakes) {
+  expect_refused([&] { load("m.csv", "", {"a.mp4"}); }, {"m.csv", "header"});
+  expect_refused([&] { load("m.csv", "name,text\na.mp4,x\n", {"a.mp4"}); }, {"m.csv:1", "column file"});
+  expect_refused([&] { load("m.csv", "file,caption\n\"a\nb\",x\na.mp4,one, two\n", {"a.mp4"}); },
+                 {"m.csv:4", "3 fields", "quote"});
+  expect_refused([&] { load("m.csv", "file,caption\na.mp4,\"open\n", {"a.mp4"}); }, {"m.csv:2", "never closed"});
+  expect_refused([&] { load("m.csv", "file,caption\na.mp4,\"x\"y\n", {"a.mp4"}); }, {"m.csv:2", "after a quoted"});
+}
+
+TEST_F(CaptionFiles, Groups) {
+  const Captions jsonl = load("m.jsonl",
+                              "{\"file\": \"a.mp4\", \"caption\": \"A\", \"group\": \" g \"}\n"
+                              "{\"file\": \"b.mp4\", \"caption\": \"B\"}\n",
+                              {"a.mp4", "b.mp4"});
+  EXPECT_EQ(jsonl.group("a.mp4"), "g");
+  EXPECT_EQ(jsonl.group("b.mp4"), "");
+  const Captions csv = load("m.csv", "group,file,caption\ng,a.mp4,A\n,b.mp4,B\n", {"a.mp4", "b.mp4"});
+  EXPECT_EQ(csv.group("a.mp4"), "g");
+  EXPECT_EQ(csv.group("b.mp4"), "");
+  expect_refused([&] { load("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"A\", \"group\": 1}", {"a.mp4"}); },
+                 {"m.jsonl:1", "group", "number"});
+}
+
+TEST_F(CaptionFiles, RefusesWhatIsNotUtf8WithItsLine) {
+  const std::string first = "{\"file\": \"a.mp4\", \"caption\": \"A\"}\n";
+  expect_refused(
+      [&] {
+        load("m.jsonl", first + "{\"file\": \"b.mp4\", \"caption\": \"caf\xE9\"}\n", {"a.mp4", "b.mp4"});
+      },
+      {"m.jsonl:2", "\\xE9", "UTF-8"});
+  expect_refused([&] { load("m.csv", "file,caption\na.mp4,caf\xE9\n", {"a.mp4"}); }, {"m.csv:2", "\\xE9"});
+  file("a.txt", "one\ncaf\xE9");
+  expect_refused([&] { Captions::load({folder_, {}, false}, {"a.mp4"}); }, {"a.txt:2", "\\xE9"});
+}
+
+TEST_F(CaptionFiles, TextBesideTheClip) {
+  make_folder(folder_ / "sub");
+  file("a.txt", "A caption\n");
+  file("sub/b.txt", "Another\n");
+  const Captions captions = Captions::load({folder_, {}, false}, {"a.mp4", "sub/b.mkv"});
+  EXPECT_EQ(captions.at("a.mp4"), "A caption");
+  EXPECT_EQ(captions.at("sub/b.mkv"), "Another");
+  expect_refused([&] { Captions::load({folder_, {}, false}, {"a.mp4", "c.mp4"}); }, {"c.mp4"});
+}
+
+}  // namespace
+}  // namespace rehyat::data

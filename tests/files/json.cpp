@@ -1,0 +1,106 @@
+#include "files/json.h"
+
+#include <gtest/gtest.h>
+
+#include "config/config.h"
+#include "core/error.h"
+#include "core/expect_error.h"
+#include "core/strings.h"
+#include "core/temp_folder.h"
+#include "files/atomic_file.h"
+
+namespace rehyat {
+namespace {
+
+using testing::expect_error;
+using json = nlohmann::ordered_json;
+
+void refused(const std::string& text, std::vector<std::string> parts, const JsonLimits& limits = {}) {
+  parts.push_back("f.json");
+  expect_error<UserError>([&] { parse_json(text, "f.json", limits); }, parts);
+}
+
+TEST(Json, EveryKindOfValueIsReadInItsOrder) {
+  const std::string text = R"({"b":[1,-2,2.5,true,null,"x\u00e9\ud83d\ude00"],"a":{"":{}},"c":[[],[[]]]})";
+  EXPECT_EQ(parse_json(text, "f"), json::parse(text));
+  EXPECT_EQ(parse_json(text, "f").dump(), json::parse(text).dump());
+  EXPECT_EQ(parse_json(" 3 ", "f"), json(3));
+  EXPECT_EQ(parse_json("{\"a\":{\"k\":1},\"b\":{\"k\":1}}", "f").size(), 2U);  // the same name in two objects
+}
+
+TEST(Json, WhatIsNotJsonHasItsPosition) {
+  refused("", {"f.json:1:1", "not JSON"});
+  refused("{\n  \"a\": 1,\n  x\n}", {"f.json:3:3", "not JSON"});
+  refused("{} {}", {"not JSON"});
+  refused("[1e999]", {"not JSON"});
+  JsonLimits limits;
+  limits.hint = "make it again";
+  limits.what = "a marker";
+  refused("{", {"expected a marker", "make it again"}, limits);
+}
+
+TEST(Json, NeitherNulNorForeignBytesPass) {
+  refused(std::string("{}\0 more", 8), {"f.json:1:3", "NUL"});
+  refused("{\n\"a\": \"\xff\"}", {"f.json:2:7", "UTF-8"});
+  refused("\"\xed\xa0\x80\"", {"UTF-8"});  // half of a surrogate pair
+}
+
+TEST(Json, RepeatedKeysAreNotSettledInSilence) {
+  refused(R"({"a":1,"b":2,"a":3})", {"'a' twice"});
+  refused(R"([{"x":{"k":1,"k":1}}])", {"'k' twice"});
+  refused("{\"" + std::string(100'000, 'k') + "\":1,\"" + std::string(100'000, 'k') + "\":1}", {"…"});
+}
+
+TEST(Json, DeepNestingEndsInASentenceNotInAFullStack) {
+  refused(std::string(1'000'000, '['), {"nested more than 64 deep"});
+  std::string deep;
+  for (int i = 0; i < 200'000; ++i) deep += "{\"a\":";
+  refused(deep, {"nested"});
+  EXPECT_NO_THROW(parse_json(std::string(64, '[') + std::string(64, ']'), "f"));
+}
+
+TEST(Json, SizesAreBounded) {
+  JsonLimits limits;
+  limits.values = 5;
+  refused("[1,2,3,4,5]", {"more than 5 values"}, limits);
+  limits = {};
+  limits.members = 2;
+  refused(R"({"a":1,"b":2,"c":3})", {"more than 2 names"}, limits);
+}
+
+TEST(Json, ManyNamesAreRead) {
+  // A reader whose time grows with the square of their number would run into the test's time limit.
+  std::string text = "{";
+  for (int i = 0; i < 300'000; ++i) text += cat(i > 0 ? "," : "", "\"name-", i, "\":1");
+  EXPECT_EQ(parse_json(text + "}", "f").size(), 300'000U);
+}
+
+TEST(Json, FilesMustBeObjectsWhereOneIsAskedFor) {
+  const testing::TempFolder folder;
+  write_file_atomic(folder / "a.json", "[1]");
+  EXPECT_EQ(read_json(folder / "a.json").size(), 1U);
+  expect_error<UserError>([&] { read_json_object(folder / "a.json"); }, {"a.json", "no object (array)"});
+  EXPECT_FALSE(parse_json_if("{\"half\": ").has_value());
+  EXPECT_EQ(parse_json_if("[2]").value().dump(), "[2]");
+}
+
+struct Plain {
+  std::vector<double> list;
+  void fields(config::Fields& f) { f.add("list", list, "numbers"); }
+};
+
+TEST(Json, AConfigMadeOfItHasTheLimitsOfAConfig) {
+  json deep = 1;
+  for (int i = 0; i < 100; ++i) deep = json{{"list", deep}};
+  expect_error<UsageError>([&] { config::from_json<Plain>(deep, "hybrid.json"); }, {"hybrid.json", "nested"});
+  json many = json::array();
+  for (int i = 0; i < 150'000; ++i) many.push_back(i);
+  expect_error<UsageError>(
+      [&] {
+        config::from_json<Plain>(json{{"list", many}}, "hybrid.json");
+      },
+      {"hybrid.json", "more than 100000 values"});
+}
+
+}  // namespace
+}  // namespace rehyat

@@ -1,0 +1,107 @@
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/expect_error.h"
+#include "core/fixtures.h"
+#include "core/temp_folder.h"
+#include "files/atomic_file.h"
+
+namespace rehyat::text {
+namespace {
+
+using Ids = std::vector<std::int64_t>;
+using rehyat::testing::expect_error;
+using rehyat::testing::TempFolder;
+
+const std::filesystem::path kFixtures = testing::fixtures() / "text" / "tokenizer";
+
+void expect_table(const std::string& name) {
+  const Tokenizer tokenizer(kFixtures / name);
+  EXPECT_EQ(tokenizer.padding(), 0);
+  const auto table = nlohmann::json::parse(read_file(kFixtures / (name + ".json")));
+  ASSERT_GE(table.size(), 150U);
+  for (const auto& row : table) {
+    const Ids ids = row["ids"];
+    EXPECT_EQ(tokenizer.encode(row["text"].get<std::string>(), row["length"]), ids) << row.dump(-1, ' ', true);
+  }
+}
+
+TEST(Tokenizer, EqualsTheOriginalFromASentencePieceModel) {
+  expect_table("spiece");
+}
+
+TEST(Tokenizer, EqualsTheOriginalFromTokenizerJson) {
+  expect_table("extra");
+}
+
+TEST(Tokenizer, ExtraIdsFollowTheConfig) {
+  const TempFolder folder;
+  std::filesystem::copy(kFixtures / "spiece" / "spiece.model", folder / "tokenizer.model");
+  const Tokenizer plain(folder.path());
+  EXPECT_EQ(plain.size(), 600);
+  EXPECT_EQ(plain.encode("<extra_id_0>", 9), (Ids{599, 1}));
+  std::ofstream(folder / "tokenizer_config.json") << R"({"extra_ids": 3, "eos_token": {"content": "</s>"},
+    "added_tokens_decoder": {"510": {"content": "<own>", "special": true}}})";
+  const Tokenizer few(folder.path());
+  EXPECT_EQ(few.size(), 511);
+  EXPECT_EQ(few.encode("<extra_id_0><own></s>", 9), (Ids{502, 510, 1, 1}));
+  EXPECT_NE(few.fingerprint(), plain.fingerprint());
+  EXPECT_EQ(plain.fingerprint(), Tokenizer(kFixtures / "spiece" / "spiece.model").fingerprint());
+}
+
+TEST(Tokenizer, RefusesWhatItCannotRead) {
+  const TempFolder folder;
+  const auto refuse = [&](const std::vector<std::string>& parts) {
+    expect_error<UserError>([&] { Tokenizer tokenizer(folder.path()); }, parts);
+  };
+  const auto write = [&](const char* name, const std::string& text) { std::ofstream(folder / name) << text; };
+  refuse({"neither tokenizer.json nor spiece.model"});
+  write("spiece.model", "\x0a\xff");
+  refuse({"spiece.model", "damaged data"});
+  write("spiece.model", "");
+  refuse({"spiece.model", "no pieces"});
+  write("tokenizer.json", "[");
+  refuse({"tokenizer.json", "not JSON"});
+  write("tokenizer.json", R"({"model": {"type": "BPE", "vocab": {}}})");
+  refuse({"tokenizer.json", "no unigram model"});
+  write("tokenizer.json", R"({"model": {"vocab": [["a", 0]], "unk_id": 0}})");
+  refuse({"no token '</s>'"});
+  const std::string vocab = R"([["<pad>", 0], ["</s>", 0], ["<unk>", 0], ["a", -1]])";
+  write("tokenizer.json", R"({"model": {"vocab": )" + vocab + R"(, "unk_id": 4}})");
+  refuse({"unknown token's id 4", "one of 4 pieces"});
+  write("tokenizer.json", R"({"model": {"vocab": )" + vocab +
+                              R"(, "unk_id": 2}, "added_tokens": [{"content": "x", "id": 9, "single_word": true}]})");
+  refuse({"\"x\" with single_word"});
+  write("tokenizer.json",
+        R"({"model": {"vocab": )" + vocab +
+            R"(, "unk_id": 2}, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAA*"}})");
+  refuse({"no base64"});
+  write("tokenizer.json",
+        R"({"model": {"vocab": )" + vocab +
+            R"(, "unk_id": 2}, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}})");
+  refuse({"expected it to fit"});
+  write("tokenizer.json", R"({"model": {"vocab": )" + vocab + R"(, "unk_id": 2}})");
+  const Tokenizer tokenizer(folder.path());
+  EXPECT_EQ(tokenizer.encode("aa", 4), (Ids{2, 3, 3, 1}));
+  expect_error<UserError>([&] { tokenizer.encode("a", 0); }, {"length of 0"});
+}
+
+TEST(Tokenizer, EveryTruncationOfAModelEndsInASentenceOrATokenizer) {
+  const TempFolder folder;
+  const std::string good = read_file(kFixtures / "spiece" / "spiece.model");
+  for (std::size_t size = 0; size < good.size(); size += 997) {
+    std::ofstream(folder / "spiece.model", std::ios::binary) << good.substr(0, size);
+    try {
+      (void)Tokenizer(folder.path()).encode("a cat \u00BD", 16);
+    } catch (const UserError&) {
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rehyat::text
