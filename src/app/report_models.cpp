@@ -5,8 +5,9 @@
 #include "core/progress.h"
 #include "core/strings.h"
 #include "data/video/video.h"
+#include "diffusion/flow_matching.h"
+#include "evaluate/held_out.h"
 #include "files/atomic_file.h"
-#include "finetune/flow_task.h"
 #include "sampling/generate.h"
 
 namespace rehyat::app {
@@ -81,30 +82,32 @@ report::Clip clip_of(Experiment& experiment, WhichModel which, const std::string
 }  // namespace
 
 Losses measure_losses(Experiment& experiment, Experiment& control) {
-  const finetune::FlowTrainingConfig& config = experiment.config().finetune;
   const bool hybrid = !experiment.blocks().empty();
   const bool has_control = hybrid && control.finetune_stage().complete();
-  Losses out;
-  Progress progress("report: validation losses", hybrid ? (has_control ? 6 : 5) : 3, "models");
-  const auto points = finetune::validation_points(experiment.dataset(), config, experiment.config().run.seed);
-  out.pointwise =
-      finetune::pointwise_loss(experiment.dataset(), points, experiment.config().run.seed, experiment.world());
-  progress.advance(1, "no context");
-  const auto loss = [&](Experiment& from, WhichModel which, const char* name) {
-    models::WanTransformer model = from.load(which);
-    const double value = finetune::validation_loss(model, points, compute_type(config.precision, experiment.device()),
-                                                   experiment.world());
-    progress.advance(1, name);
-    return value;
+  std::vector<evaluate::Candidate> candidates;
+  const auto add = [&](const char* name, Experiment& from, WhichModel which) {
+    candidates.push_back({name, [&from, which] { return from.load(which); }});
   };
-  out.teacher = loss(experiment, WhichModel::teacher, "teacher");
+  add("teacher", experiment, WhichModel::teacher);
   if (hybrid) {
-    out.undistilled = loss(experiment, WhichModel::undistilled, "not distilled");
-    out.distilled = loss(experiment, WhichModel::distilled, "distilled");
+    add("not distilled", experiment, WhichModel::undistilled);
+    add("distilled", experiment, WhichModel::distilled);
   }
-  out.finetuned = loss(experiment, WhichModel::finetuned, "finetuned");
-  if (has_control) out.control = loss(control, WhichModel::finetuned, "control");
-  progress.finish();
+  add("finetuned", experiment, WhichModel::finetuned);
+  if (has_control) add("control", control, WhichModel::finetuned);
+  const evaluate::HeldOutLosses measured =
+      evaluate::held_out_losses("report: validation losses", candidates, experiment.dataset(),
+                                experiment.config().finetune, experiment.config().run.seed, experiment.world());
+  auto next = measured.models.begin();
+  Losses out;
+  out.pointwise = measured.pointwise;
+  out.teacher = *next++;
+  if (hybrid) {
+    out.undistilled = *next++;
+    out.distilled = *next++;
+  }
+  out.finetuned = *next++;
+  if (has_control) out.control = *next;
   return out;
 }
 
@@ -160,7 +163,7 @@ void add_denoised(report::ReportData& data, Experiment& experiment) {
     });
   };
   experiment.world().together(
-      [&] { samples = finetune::noised_clips(experiment.dataset(), config.report.prompts, kNoise, config.run.seed); });
+      [&] { samples = evaluate::noised_clips(experiment.dataset(), config.report.prompts, kNoise, config.run.seed); });
   for (const finetune::FlowSample& sample : samples) data.denoised.push_back({sample.caption, kNoise, {}});
   const auto add = [&](std::size_t i, const std::string& label, const std::string& name, const at::Tensor& latents) {
     data.denoised[i].clips.push_back(show(experiment, label, cat("report-clip-", i, '-', name, ".mp4"), latents));
@@ -176,7 +179,7 @@ void add_denoised(report::ReportData& data, Experiment& experiment) {
     models::WanTransformer model = experiment.load(which);
     on_rank_0([&, which = which, label = label](std::size_t i) {
       const auto compute = compute_type(config.finetune.precision, experiment.device());
-      add(i, label, stages::to_string(which), finetune::denoised(model, samples[i], compute));
+      add(i, label, stages::to_string(which), evaluate::denoised(model, samples[i], compute));
     });
     progress.advance(1, label);
   }

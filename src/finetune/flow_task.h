@@ -6,44 +6,11 @@
 #include "comm/communicator.h"
 #include "data/dataset/latent_dataset.h"
 #include "finetune/config.h"
-#include "finetune/pointwise_predictor.h"
+#include "finetune/flow_points.h"
 #include "models/wan/transformer.h"
 #include "train/task.h"
 
 namespace rehyat::finetune {
-
-/// One training or validation point.
-struct FlowSample {
-  at::Tensor x0, noise, text;  ///< [C,T,H,W], [C,T,H,W], [L,D]
-  double sigma = 0;
-  std::string caption = {};
-};
-
-/// The fixed held-out points: window, noise level and noise depend on (split, seed, index) alone. Every clip is as
-/// often among them as any other, in a seeded order; then the windows of each.
-std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
-                                          std::uint64_t seed);
-
-/// Held-out windows, of as many clips as there are, all noised to one level.
-std::vector<FlowSample> noised_clips(const data::LatentDataset& dataset, std::int64_t count, double sigma,
-                                     std::uint64_t seed);
-
-/// What the model takes a noised window for, after one look: x_sigma - sigma v, [C,T,H,W], float32 on the CPU.
-at::Tensor denoised(models::WanTransformer& model, const FlowSample& sample, at::ScalarType compute);
-
-/// Mean squared error of the velocity of each point, [points] float64. Collective: points are shared out over the
-/// ranks, and every rank gets the same numbers whatever their count.
-at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
-                             at::ScalarType compute, const comm::Communicator& world);
-
-/// The mean of these.
-double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
-                       const comm::Communicator& world);
-
-/// The same loss of the best predictor value by value (see PointwisePredictor), learnt from the training split. Reads
-/// the dataset on rank 0 alone; collective.
-double pointwise_loss(const data::LatentDataset& dataset, const std::vector<FlowSample>& points, std::uint64_t seed,
-                      const comm::Communicator& world);
 
 /// Flow matching of every parameter, data parallel. Where the dataset has buckets, all samples of a step are of one,
 /// drawn by the step alone, each as often as its share of the samples; validate() then also gives the loss of each.

@@ -12,6 +12,7 @@
 #include "core/strings.h"
 #include "diffusion/scheduler_config.h"
 #include "distill/distill.h"
+#include "evaluate/held_out.h"
 #include "files/atomic_file.h"
 #include "files/elapsed.h"
 #include "files/folder_lock.h"
@@ -286,8 +287,7 @@ json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
     if (world_.rank() == 0) models::save_model(stage.folder() / "model", model);
   });
   // How much of the loss needs no transformer at all: what the model has to beat.
-  const double pointwise = finetune::pointwise_loss(
-      dataset(), finetune::validation_points(dataset(), config, config_.run.seed), config_.run.seed, world_);
+  const double pointwise = evaluate::pointwise_loss(dataset(), config, config_.run.seed, world_);
   return {{"iterations", config.train.iterations},
           {"validation_loss", result.at("validation_loss")},
           {"no_context_loss", pointwise},

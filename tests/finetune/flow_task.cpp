@@ -7,10 +7,8 @@
 
 #include "comm/mpi_test_main.h"
 #include "core/strings.h"
-#include "core/temp_folder.h"
-#include "data/dataset/manifest.h"
+#include "finetune/small_dataset.h"
 #include "models/small_wan.h"
-#include "tensor/hdf5_file.h"
 #include "train/reduce.h"
 
 namespace rehyat::finetune {
@@ -18,36 +16,8 @@ namespace {
 
 using testing::world;
 
-/// A dataset as `prepare` writes it: held-out clips a, b, c with 5, 1 and 2 windows in file order; 3 windows to train
-/// on.
-class Dataset : public ::testing::Test {
+class Dataset : public testing::SmallDataset {
  protected:
-  Dataset() {
-    const std::vector<std::pair<std::string, bool>> windows = {{"t", false}, {"a", true},  {"a", true}, {"a", true},
-                                                               {"a", true},  {"a", true},  {"b", true}, {"c", true},
-                                                               {"c", true},  {"t", false}, {"u", false}};
-    Hdf5Writer shard(folder_ / "shard.h5"), text(folder_ / "text.h5");
-    nlohmann::ordered_json samples = nlohmann::ordered_json::array();
-    for (std::size_t i = 0; i < windows.size(); ++i) {
-      Rng rng(1, "test.latents", {i});
-      shard.write(cat("latents/", i), randn(rng, {4, 3, 4, 4}));
-      samples.push_back(
-          {{"shard", 0}, {"index", i}, {"clip", windows[i].first}, {"caption", 1}, {"validation", windows[i].second}});
-    }
-    for (std::uint64_t i = 0; i < 2; ++i) {
-      Rng rng(1, "test.text", {i});
-      text.write(cat("text/", i), randn(rng, {5, 20}));
-    }
-    shard.commit();
-    text.commit();
-    data::write_manifest(folder_.path(), {{"test", 1}},
-                         {{"shards", {data::file_entry(folder_.path(), "shard.h5")}},
-                          {"captions", {"", "words"}},
-                          {"text", data::file_entry(folder_.path(), "text.h5")},
-                          {"samples", samples}});
-    dataset_ = std::make_unique<data::LatentDataset>(folder_.path(), data::Identity{{"test", 1}});
-  }
-
   static FlowTrainingConfig config(std::int64_t global_batch, std::int64_t micro_batch) {
     FlowTrainingConfig out;
     out.global_batch = global_batch;
@@ -59,16 +29,6 @@ class Dataset : public ::testing::Test {
                 const std::string& stage = "finetune") const {
     return FlowTask(testing::small_wan(2), *dataset_, config, 4, stage, ranks);
   }
-  /// The number of the held-out window that a point was made of.
-  std::int64_t window_of(const FlowSample& point) const {
-    for (std::int64_t i = 0; i < dataset_->size(data::Split::validation); ++i) {
-      if (at::equal(dataset_->get(data::Split::validation, i).latents, point.x0)) return i;
-    }
-    return -1;
-  }
-
-  testing::TempFolder folder_;
-  std::unique_ptr<data::LatentDataset> dataset_;
 };
 
 /// One step's loss over all ranks, with its gradients left in the parameters.
@@ -128,23 +88,6 @@ TEST_F(Dataset, ValidationPointsAreSpreadOverTheClips) {
   for (const auto& item : by_clip) EXPECT_EQ(item.second, 8) << item.first;
   // A longer list begins with the shorter one: the number of points does not choose them.
   EXPECT_TRUE(at::equal(points[1].noise, validation_points(*dataset_, config(2, 1), 4)[1].noise));
-}
-
-TEST_F(Dataset, ALookThroughNoiseEqualsOneStepOfTheModel) {
-  const auto clips = noised_clips(*dataset_, 3, 0.25, 4);
-  std::set<std::string> names;
-  for (const FlowSample& clip : clips) {
-    names.insert(dataset_->clip(data::Split::validation, window_of(clip)));
-    EXPECT_EQ(clip.caption, "words");
-  }
-  EXPECT_EQ(names, (std::set<std::string>{"a", "b", "c"}));
-  EXPECT_TRUE(at::equal(clips[2].noise, noised_clips(*dataset_, 3, 0.25, 4)[2].noise));
-  const at::NoGradGuard no_grad;
-  models::WanTransformer model = testing::small_wan(2);
-  const FlowSample& clip = clips.front();
-  const at::Tensor x = 0.75 * clip.x0 + 0.25 * clip.noise,
-                   v = model->forward(x.unsqueeze(0), at::full({1}, 250.0F), clip.text.unsqueeze(0))[0];
-  EXPECT_TRUE(at::allclose(denoised(model, clip, at::kFloat), x - 0.25 * v, 1e-5, 1e-6));
 }
 
 TEST_F(Dataset, StagesWithTheSameSeedSeeOtherSamples) {

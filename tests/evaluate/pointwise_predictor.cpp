@@ -1,4 +1,4 @@
-#include "finetune/pointwise_predictor.h"
+#include "evaluate/pointwise_predictor.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include "core/rng.h"
 #include "tensor/random.h"
 
-namespace rehyat::finetune {
+namespace rehyat::evaluate {
 namespace {
 
 using testing::expect_error;
@@ -100,4 +100,4 @@ TEST(PointwisePredictor, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace rehyat::finetune
+}  // namespace rehyat::evaluate

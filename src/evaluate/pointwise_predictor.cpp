@@ -1,4 +1,4 @@
-#include "finetune/pointwise_predictor.h"
+#include "evaluate/pointwise_predictor.h"
 
 #include <algorithm>
 #include <numeric>
@@ -9,7 +9,7 @@
 #include "core/rng.h"
 #include "core/strings.h"
 
-namespace rehyat::finetune {
+namespace rehyat::evaluate {
 namespace {
 
 constexpr std::int64_t kLatents = 256, kPlaces = 1024;
@@ -84,4 +84,4 @@ at::Tensor PointwisePredictor::velocity(const at::Tensor& x, double sigma) const
   return ((value - mean) / sigma).to(at::kFloat);
 }
 
-}  // namespace rehyat::finetune
+}  // namespace rehyat::evaluate

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <functional>
 
-namespace rehyat::finetune {
+namespace rehyat::evaluate {
 
 /// The best predictor of the velocity value by value: what needs no transformer. Of each latent value it knows the
 /// noise level, the noisy value at that very place, the channel, and whether the place is in slice 0 (one frame, not
@@ -33,4 +33,4 @@ class PointwisePredictor {
   std::array<at::Tensor, 2> support_;  // of slice 0 and of the later ones, [C, K] float64
 };
 
-}  // namespace rehyat::finetune
+}  // namespace rehyat::evaluate

@@ -1,0 +1,83 @@
+#include "finetune/flow_points.h"
+
+#include <algorithm>
+
+#include "core/rng.h"
+#include "tensor/random.h"
+
+namespace rehyat::finetune {
+
+std::vector<std::int64_t> held_out_windows(const data::LatentDataset& dataset, std::int64_t count, std::uint64_t seed) {
+  std::vector<std::string> names;
+  std::vector<std::vector<std::int64_t>> clips;
+  for (std::int64_t i = 0; i < dataset.size(data::Split::validation); ++i) {
+    const std::string& clip = dataset.clip(data::Split::validation, i);
+    const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), clip) - names.begin());
+    if (at == names.size()) {
+      names.push_back(clip);
+      clips.emplace_back();
+    }
+    clips[at].push_back(i);
+  }
+  for (std::size_t c = 0; c < clips.size(); ++c) Rng(seed, "validation.windows", {c}).shuffle(clips[c]);
+  Rng(seed, "validation.clips").shuffle(clips);
+  std::vector<std::int64_t> out;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    const auto& windows = clips[i % clips.size()];
+    out.push_back(windows[i / clips.size() % windows.size()]);
+  }
+  return out;
+}
+
+std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
+                                          std::uint64_t seed) {
+  std::vector<FlowSample> points;
+  if (dataset.size(data::Split::validation) == 0) return points;
+  for (const std::int64_t window : held_out_windows(dataset, config.validation_samples, seed)) {
+    Rng rng(seed, "validation.point", {points.size()});
+    const data::LatentSample sample = dataset.get(data::Split::validation, window);
+    FlowSample point{sample.latents, {}, sample.text, 0, sample.caption};
+    point.sigma = diffusion::draw_sigma(config.flow, rng);
+    point.noise = randn(rng, sample.latents.sizes());
+    points.push_back(point);
+  }
+  return points;
+}
+
+at::Tensor velocities(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
+  const auto device = model->parameters().front().device();
+  std::vector<at::Tensor> x, text;
+  std::vector<float> timesteps;
+  for (const FlowSample& s : batch) {
+    x.push_back(diffusion::noised(s.x0, s.noise, s.sigma));
+    text.push_back(s.text);
+    timesteps.push_back(static_cast<float>(diffusion::kTimesteps * s.sigma));
+  }
+  models::ForwardOptions options;
+  options.compute = compute;
+  return model->forward(at::stack(x).to(device), at::tensor(timesteps).to(device), at::stack(text).to(device), options)
+      .to(at::kFloat);
+}
+
+at::Tensor sample_losses(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
+  std::vector<at::Tensor> target;
+  for (const FlowSample& s : batch) target.push_back(diffusion::velocity(s.x0, s.noise));
+  const at::Tensor v = velocities(model, batch, compute);
+  return (v - at::stack(target).to(v.device())).square().flatten(1).mean(1);
+}
+
+at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
+                             at::ScalarType compute, const comm::Communicator& world) {
+  const at::NoGradGuard no_grad;
+  at::Tensor losses = at::zeros({static_cast<std::int64_t>(points.size())}, at::kDouble);
+  world.together([&] {
+    for (std::size_t i = static_cast<std::size_t>(world.rank()); i < points.size();
+         i += static_cast<std::size_t>(world.size())) {
+      losses[static_cast<std::int64_t>(i)] = sample_losses(model, {points[i]}, compute).item<double>();
+    }
+  });
+  world.all_reduce_sum(losses);
+  return losses;
+}
+
+}  // namespace rehyat::finetune
