@@ -71,11 +71,11 @@ std::string unknown_command(const std::string& word, const std::vector<std::uniq
              near.empty() ? std::string() : cat("; did you mean '", near, "'?"));
 }
 
-/// How a command ended, and what there is to tell the user.
+/// How a command ended.
 struct Ending {
   int code = 0;
   std::string message;
-  bool tell = true;  ///< false where another rank tells it
+  bool has_message = true;  ///< false where another rank reports it
 };
 
 Ending ending_of(const std::exception& error, ExitCode code, const comm::Communicator& world) {
@@ -98,16 +98,15 @@ Ending run_command(Entry& entry, comm::Communicator& world) {
   }
 }
 
-/// Tells the user once, from the lowest rank that knows what went wrong, and leaves no rank waiting for one that
-/// failed.
+/// Reports the error once, on the lowest rank that knows it, and leaves no rank waiting for one that failed.
 int end_session(const Ending& ending, comm::MpiSession& session) {
   silence_stop_signals();
   log::flush();
   const comm::Communicator& world = session.world();
   const bool alone = world.size() == 1;
-  const std::optional<int> speaker = alone ? world.rank() : session.meet(ending.tell);
-  if (!speaker || *speaker == world.rank()) std::cerr << ending.message << std::flush;
-  if (!speaker) session.end_all(ending.code);
+  const std::optional<int> reporter = alone ? world.rank() : session.agree_on_reporter(ending.has_message);
+  if (!reporter || *reporter == world.rank()) std::cerr << ending.message << std::flush;
+  if (!reporter) session.end_all(ending.code);
   return ending.code;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <exception>
+#include <numeric>
 #include <utility>
 
 #include "comm/mpi_check.h"
@@ -17,6 +18,7 @@ namespace rehyat::comm {
 namespace {
 
 constexpr std::int64_t kLargestMessage = 1 << 28;  // bytes; MPI counts are ints
+constexpr std::int64_t kLargestGather = 1 << 24;   // bytes in one call; more is broadcast rank by rank, in parts
 
 MPI_Comm comm_of(int handle) {
   return MPI_Comm_f2c(handle);
@@ -57,15 +59,15 @@ void ordered_sum(at::Tensor& flat, int rank, int size, MPI_Comm comm) {
 
 constexpr int kAlarmTag = 7;
 
-/// Thrown by `poll`: another rank has failed, and `together` knows how.
+/// Thrown by `poll` once another rank has failed; `together` catches it and learns the error from that rank.
 class AnotherRankFailed : public std::exception {
  public:
   const char* what() const noexcept override { return "another rank failed"; }
 };
 
-/// The first rank's error again, on a rank that need not report it.
+/// The error of another rank, on a rank that need not report it.
 template <typename Error>
-class Echo : public Error, public ToldElsewhere {
+class ErrorOfAnotherRank : public Error, public ToldElsewhere {
  public:
   using Error::Error;
 };
@@ -103,7 +105,7 @@ void check_mpi(int result, const char* what) {
 
 Communicator::Communicator() = default;
 
-Communicator::Communicator(int mpi_handle, bool owned) : handle_(mpi_handle), owned_(owned) {
+Communicator::Communicator(int mpi_handle) : handle_(mpi_handle) {
   const MPI_Comm comm = comm_of(handle_);
   check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "error handler");
   check_mpi(MPI_Comm_rank(comm, &rank_), "rank");
@@ -116,22 +118,23 @@ Communicator::Communicator(int mpi_handle, bool owned) : handle_(mpi_handle), ow
   check_mpi(MPI_Comm_free(&local), "free");
 }
 
-Communicator::~Communicator() {
-  int finalized = 0;
-  MPI_Finalized(&finalized);
-  if (!owned_ || finalized != 0) return;
-  MPI_Comm comm = comm_of(handle_);
-  MPI_Comm_free(&comm);
+Communicator::~Communicator() = default;
+
+void Communicator::keep_window(int handle) const {
+  windows_.push_back(handle);
 }
 
-Communicator::Communicator(Communicator&& other) noexcept
-    : handle_(other.handle_),
-      owned_(std::exchange(other.owned_, false)),
-      rank_(other.rank_),
-      size_(other.size_),
-      local_rank_(other.local_rank_),
-      local_size_(other.local_size_),
-      nccl_(std::move(other.nccl_)) {}
+void Communicator::free_windows() {
+  // A rank that failed may have made fewer than the others; MPI takes them back when it ends.
+  for (const double count : all_gather(static_cast<double>(windows_.size()))) {
+    if (count != static_cast<double>(windows_.size())) return windows_.clear();
+  }
+  for (const int handle : windows_) {
+    MPI_Win window = MPI_Win_f2c(handle);
+    check_mpi(MPI_Win_free(&window), "free");
+  }
+  windows_.clear();
+}
 
 void Communicator::barrier() const {
   if (size_ > 1) check_mpi(MPI_Barrier(comm_of(handle_)), "barrier");
@@ -191,18 +194,28 @@ std::string Communicator::broadcast(const std::string& text, int root) const {
 
 std::vector<std::string> Communicator::all_gather(const std::string& text) const {
   if (size_ == 1) return {text};
-  int length = static_cast<int>(text.size());
-  std::vector<int> lengths(static_cast<std::size_t>(size_)), offsets(static_cast<std::size_t>(size_));
-  check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, comm_of(handle_)), "all-gather");
-  int total = 0;
-  for (std::size_t r = 0; r < lengths.size(); ++r) offsets[r] = std::exchange(total, total + lengths[r]);
-  std::string joined(static_cast<std::size_t>(total), '\0');
-  check_mpi(MPI_Allgatherv(text.data(), length, MPI_BYTE, joined.data(), lengths.data(), offsets.data(), MPI_BYTE,
-                           comm_of(handle_)),
-            "all-gather");
+  const std::int64_t length = static_cast<std::int64_t>(text.size());
+  std::vector<std::int64_t> lengths(static_cast<std::size_t>(size_));
+  check_mpi(MPI_Allgather(&length, 1, MPI_INT64_T, lengths.data(), 1, MPI_INT64_T, comm_of(handle_)), "all-gather");
   std::vector<std::string> out;
-  for (std::size_t r = 0; r < lengths.size(); ++r)
-    out.push_back(joined.substr(static_cast<std::size_t>(offsets[r]), static_cast<std::size_t>(lengths[r])));
+  for (const std::int64_t bytes : lengths) out.emplace_back(static_cast<std::size_t>(bytes), '\0');
+  out[static_cast<std::size_t>(rank_)] = text;
+  const std::int64_t total = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  if (total > kLargestGather) {
+    for (int root = 0; root < size_; ++root) {
+      std::string& part = out[static_cast<std::size_t>(root)];
+      broadcast_bytes(part.data(), static_cast<std::int64_t>(part.size()), root, comm_of(handle_));
+    }
+    return out;
+  }
+  std::vector<int> counts(lengths.begin(), lengths.end()), offsets(lengths.size());
+  std::exclusive_scan(counts.begin(), counts.end(), offsets.begin(), 0);
+  std::string joined(static_cast<std::size_t>(total), '\0');
+  check_mpi(MPI_Allgatherv(text.data(), static_cast<int>(length), MPI_BYTE, joined.data(), counts.data(),
+                           offsets.data(), MPI_BYTE, comm_of(handle_)),
+            "all-gather");
+  for (std::size_t r = 0; r < out.size(); ++r)
+    out[r] = joined.substr(static_cast<std::size_t>(offsets[r]), static_cast<std::size_t>(counts[r]));
   return out;
 }
 
@@ -219,13 +232,6 @@ bool Communicator::any(bool yes) const {
   return value != 0;
 }
 
-Communicator Communicator::split(int color) const {
-  if (size_ == 1) return Communicator();
-  MPI_Comm part = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split(comm_of(handle_), color, rank_, &part), "split");
-  return Communicator(MPI_Comm_c2f(part), true);
-}
-
 void Communicator::poll() const {
   if (size_ == 1) return;
   int alarm = 0;
@@ -233,7 +239,7 @@ void Communicator::poll() const {
   if (alarm != 0) throw AnotherRankFailed();
 }
 
-void Communicator::raise_alarm() const {
+void Communicator::send_alarm() const {
   for (int r = 0; r < size_; ++r) {
     if (r == rank_) continue;
     MPI_Request request = MPI_REQUEST_NULL;  // of no bytes: MPI buffers it
@@ -242,7 +248,7 @@ void Communicator::raise_alarm() const {
   }
 }
 
-void Communicator::take_alarms(const std::vector<std::string>& outcomes) const {
+void Communicator::receive_alarms(const std::vector<std::string>& outcomes) const {
   for (int r = 0; r < size_; ++r) {
     const auto kind = static_cast<Outcome>(outcomes[static_cast<std::size_t>(r)].front());
     if (r == rank_ || kind == Outcome::done || kind == Outcome::interrupted) continue;
@@ -266,11 +272,11 @@ void Communicator::together(const std::function<void()>& work, Length length) co
   if (own && length == Length::lengthy) {
     if (outcome.front() != static_cast<char>(Outcome::stopped))
       log::error(outcome.substr(1), "; the other ranks are asked to stop");
-    raise_alarm();
+    send_alarm();
   }
   if (!any(mine != nullptr)) return;
   const std::vector<std::string> outcomes = all_gather(outcome);
-  if (length == Length::lengthy) take_alarms(outcomes);
+  if (length == Length::lengthy) receive_alarms(outcomes);
   // What failed counts more than what only stopped; of equals the lowest rank.
   int first = -1;
   for (const bool stopped : {false, true}) {
@@ -283,9 +289,9 @@ void Communicator::together(const std::function<void()>& work, Length length) co
   if (first < 0) throw std::logic_error("[together] found an interruption without a cause");
   const std::string& told = outcomes[static_cast<std::size_t>(first)];
   const std::string sentence = cat("rank ", first, " failed: ", told.substr(1));
-  if (told.front() == static_cast<char>(Outcome::stopped)) throw Echo<Stopped>(told.substr(1));
-  if (told.front() == static_cast<char>(Outcome::usage)) throw Echo<UsageError>(sentence);
-  throw Echo<UserError>(sentence);
+  if (told.front() == static_cast<char>(Outcome::stopped)) throw ErrorOfAnotherRank<Stopped>(told.substr(1));
+  if (told.front() == static_cast<char>(Outcome::usage)) throw ErrorOfAnotherRank<UsageError>(sentence);
+  throw ErrorOfAnotherRank<UserError>(sentence);
 }
 
 }  // namespace rehyat::comm

@@ -12,17 +12,19 @@ namespace rehyat::comm {
 
 class NcclGroup;
 
-/// A group of ranks. Every member function that moves data is collective: all ranks call it in the same order. A group
-/// of one rank is an ordinary case and sends nothing. CPU tensors go through MPI, GPU tensors through NCCL.
+/// The ranks that work on one thing. Every member function that moves data is collective: all ranks call it in the same
+/// order. A group of one rank is an ordinary case and sends nothing. CPU tensors go through MPI, GPU tensors through
+/// NCCL.
 class Communicator {
  public:
   /// A group of this process alone.
   Communicator();
-  /// Takes over an MPI communicator by its Fortran handle, so that this header needs no mpi.h. Made by MpiSession.
-  explicit Communicator(int mpi_handle, bool owned);
+  /// The ranks of an MPI communicator, which outlives this object, by its Fortran handle, so that this header needs no
+  /// mpi.h. Made by MpiSession.
+  explicit Communicator(int mpi_handle);
   ~Communicator();
-  Communicator(Communicator&&) noexcept;
-  Communicator& operator=(Communicator&&) = delete;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
 
   int rank() const { return rank_; }
   int size() const { return size_; }
@@ -37,13 +39,11 @@ class Communicator {
   /// types are added in float32.
   void all_reduce_sum(at::Tensor& tensor) const;
   std::string broadcast(const std::string& text, int root) const;
-  /// The texts of all ranks, in their order, on every rank.
+  /// The texts of all ranks, in their order, on every rank; of any length.
   std::vector<std::string> all_gather(const std::string& text) const;
   std::vector<double> all_gather(double value) const;
   /// Whether any rank says yes.
   bool any(bool yes) const;
-  /// The ranks with the same colour form a group, ordered as here.
-  Communicator split(int color) const;
 
   enum class Length { brief, lengthy };
   /// Runs `work` on every rank; where it throws on any, throws on all of them: on the failing rank of lowest number the
@@ -56,17 +56,22 @@ class Communicator {
   void poll() const;
 
   int mpi_handle() const { return handle_; }
+  /// Takes over an MPI window by its Fortran handle, until `free_windows`. Not collective.
+  void keep_window(int handle) const;
+  /// Frees the windows that it keeps; where ranks keep different numbers of them, leaves them to the end of MPI.
+  /// Collective.
+  void free_windows();
 
  private:
-  void raise_alarm() const;
-  void take_alarms(const std::vector<std::string>& outcomes) const;
+  void send_alarm() const;
+  void receive_alarms(const std::vector<std::string>& outcomes) const;
   void check_same(const at::Tensor& tensor, const char* what) const;
   NcclGroup& nccl(at::Device device) const;
 
   int handle_ = 0;
-  bool owned_ = false;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   mutable std::unique_ptr<NcclGroup> nccl_;
+  mutable std::vector<int> windows_;
 };
 
 }  // namespace rehyat::comm

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/strings.h"
 
 namespace rehyat::comm {
@@ -34,7 +35,7 @@ std::string mpi_version() {
 MpiSession::MpiSession(int& argc, char**& argv) {
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-  world_ = std::make_unique<Communicator>(MPI_Comm_c2f(MPI_COMM_WORLD), false);
+  world_ = std::make_unique<Communicator>(MPI_Comm_c2f(MPI_COMM_WORLD));
   if (const int announced = announced_size(); announced > 1 && world_->size() == 1) {
     world_.reset();
     MPI_Finalize();
@@ -46,19 +47,26 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 MpiSession::~MpiSession() {
   int finalized = 0;
   MPI_Finalized(&finalized);
+  if (finalized != 0) return;
+  try {
+    world_->free_windows();
+  } catch (const std::exception& error) {
+    log::warn("MPI did not close in order: ", error.what());
+  }
   world_.reset();
-  if (finalized == 0) MPI_Finalize();
+  MPI_Finalize();
 }
 
-std::optional<int> MpiSession::meet(bool tell) {
+std::optional<int> MpiSession::agree_on_reporter(bool has_message) {
   constexpr auto kPatience = std::chrono::seconds(3);
-  mine_ = tell ? world_->rank() : world_->size();
-  MPI_Request met = MPI_REQUEST_NULL;
-  if (MPI_Iallreduce(&mine_, &lowest_, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &met) != MPI_SUCCESS) return std::nullopt;
+  mine_ = has_message ? world_->rank() : world_->size();
+  MPI_Request agreed = MPI_REQUEST_NULL;
+  if (MPI_Iallreduce(&mine_, &lowest_, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &agreed) != MPI_SUCCESS)
+    return std::nullopt;
   const auto start = std::chrono::steady_clock::now();
   while (true) {
     int done = 0;
-    if (MPI_Test(&met, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return std::nullopt;
+    if (MPI_Test(&agreed, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return std::nullopt;
     if (done != 0) return lowest_;
     if (std::chrono::steady_clock::now() - start > kPatience) return std::nullopt;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -21,15 +21,15 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
 
   Communicator& world() { return *world_; }
-  /// For a rank that failed: waits a moment for the others to fail too. The lowest rank that has something to `tell`,
-  /// or the world's size where none has; nothing when the others do not come.
-  std::optional<int> meet(bool tell);
+  /// For a rank that failed. Waits a moment for the other ranks to fail too, and returns the lowest rank that has a
+  /// message for the user, or the world's size where no rank has one. Returns nothing when a rank does not come.
+  std::optional<int> agree_on_reporter(bool has_message);
   /// Ends the processes of all ranks with this exit code.
   [[noreturn]] void end_all(int code);
 
  private:
   std::unique_ptr<Communicator> world_;
-  int mine_ = 0, lowest_ = 0;  // of `meet`, whose request may stay open
+  int mine_ = 0, lowest_ = 0;  ///< of `agree_on_reporter`, whose request to MPI may outlive the call
 };
 
 }  // namespace rehyat::comm

@@ -43,7 +43,6 @@ TEST(AGroupOfOne, NeedsNoMpiRankBesideIt) {
   EXPECT_EQ(alone.all_gather(std::string("x")), std::vector<std::string>{"x"});
   EXPECT_EQ(alone.all_gather(2.5), std::vector<double>{2.5});
   EXPECT_FALSE(alone.any(false));
-  EXPECT_EQ(alone.split(3).size(), 1);
 }
 
 TEST(Text, GatherKeepsTheOrderOfTheRanksAndEveryByte) {
@@ -53,6 +52,19 @@ TEST(Text, GatherKeepsTheOrderOfTheRanksAndEveryByte) {
   const auto mostly_empty = world().all_gather(std::string(world().rank() == 0 ? "only" : ""));
   EXPECT_EQ(mostly_empty.front(), "only");
   EXPECT_EQ(mostly_empty.back(), world().size() > 1 ? "" : "only");
+}
+
+TEST(Text, GatherTakesMoreThanOneCallCanCarry) {
+  const auto size_of = [](int rank) { return std::size_t{9'000'000} + static_cast<std::size_t>(rank); };
+  std::string mine(size_of(world().rank()), static_cast<char>('a' + world().rank()));
+  mine.back() = '!';
+  const auto all = world().all_gather(mine);
+  for (int r = 0; r < world().size(); ++r) {
+    const std::string& text = all[static_cast<std::size_t>(r)];
+    ASSERT_EQ(text.size(), size_of(r));
+    EXPECT_EQ(text.find_first_not_of(static_cast<char>('a' + r)), text.size() - 1);
+    EXPECT_EQ(text.back(), '!');
+  }
 }
 
 TEST(Text, BroadcastGivesTheRootsText) {
@@ -68,23 +80,6 @@ TEST(Numbers, GatherAndAny) {
   EXPECT_FALSE(world().any(false));
   EXPECT_TRUE(world().any(true));
   for (int r = 0; r < world().size(); ++r) EXPECT_TRUE(world().any(world().rank() == r));
-}
-
-TEST(Split, RanksOfOneColourFormAGroupInTheirOrder) {
-  const int colour = world().rank() % 2;
-  const comm::Communicator part = world().split(colour);
-  EXPECT_EQ(part.size(), (world().size() + 1 - colour) / 2);
-  EXPECT_EQ(part.rank(), world().rank() / 2);
-  at::Tensor mine = at::full({3}, static_cast<double>(world().rank()), at::kDouble);
-  part.all_reduce_sum(mine);
-  double expected = 0;
-  for (int r = colour; r < world().size(); r += 2) expected += r;
-  EXPECT_EQ(mine[2].item<double>(), expected);
-  // A group of its own for every rank, and one that was moved.
-  comm::Communicator single = world().split(world().rank());
-  EXPECT_EQ(single.size(), 1);
-  const comm::Communicator moved = std::move(single);
-  EXPECT_EQ(moved.size(), 1);
 }
 
 TEST(Together, RunsOnEveryRank) {
@@ -238,6 +233,29 @@ TEST(WorkQueue, HandsOutEachJobOnce) {
     EXPECT_EQ(taken, expected);
     EXPECT_FALSE(queue.next().has_value());
   }
+}
+
+TEST(OneSidedMemory, ARankThatFailsWhileItHoldsOneStopsTheOthers) {
+  for (int failing = 0; failing < world().size(); ++failing) {
+    const auto work = [&] {
+      comm::WorkQueue queue(world(), 1'000'000);
+      comm::Tally tally(world(), 3);
+      if (world().rank() == failing) throw UserError("no memory left");
+      while (queue.next()) {
+        tally.add({1, 1, 1});
+        world().poll();
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    };
+    expect_error<UserError>([&] { world().together(work, comm::Communicator::Length::lengthy); },
+                            {world().rank() == failing ? "no memory left" : cat("rank ", failing, " failed")});
+    world().barrier();
+  }
+  // What comes after is not disturbed.
+  comm::WorkQueue queue(world(), 3);
+  while (queue.next()) {
+  }
+  EXPECT_TRUE(world().any(true));
 }
 
 TEST(Tally, SumsOverAllRanks) {
