@@ -39,22 +39,22 @@ std::string hint_for(int error) {
   throw UserError(cat(path.string(), ": cannot ", action, ": ", std::strerror(error), hint.empty() ? "" : "; ", hint));
 }
 
-/// Makes a rename durable; file systems that cannot flush folders say EINVAL.
-void flush_folder(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) fail(folder, "be opened", errno);
-  const int result = ::fsync(fd);
-  const int error = errno;
-  ::close(fd);
-  if (result != 0 && error != EINVAL) fail(folder, "be flushed", error);
-}
-
 std::filesystem::path temporary_name(const std::filesystem::path& path) {
   static std::atomic<unsigned> counter{0};
   return path.parent_path() / cat('.', path.filename().string(), kMark, ::getpid(), '-', counter++);
 }
 
 }  // namespace
+
+void flush_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail(folder, "be opened", errno);
+  const int result = ::fsync(fd);
+  const int error = errno;
+  ::close(fd);
+  // File systems that cannot flush folders say EINVAL.
+  if (result != 0 && error != EINVAL) fail(folder, "be flushed", error);
+}
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   // A killed run whose process number comes again, or a process of another machine, may have taken a name.

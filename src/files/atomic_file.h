@@ -31,6 +31,9 @@ class AtomicFile {
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);
 /// Throws UserError when the file is missing, unreadable or larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
+/// Makes what was renamed in this folder durable; throws UserError when the folder cannot be flushed. Does nothing on a
+/// file system that flushes no folders.
+void flush_folder(const std::filesystem::path& folder);
 /// Makes the folder and its parents; throws UserError.
 void make_folder(const std::filesystem::path& path);
 /// Removes what AtomicFile of a killed process left in this folder and below. Only for a folder in which nobody else is

@@ -1,8 +1,5 @@
 #include "train/checkpoint.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 
@@ -25,13 +22,6 @@ class ForeignCheckpoint : public UserError {
   using UserError::UserError;
 };
 
-void flush_folder(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::fsync(fd);
-  ::close(fd);
-}
-
 }  // namespace
 
 const NamedTensors& Checkpoint::part(const std::string& name) const {
@@ -53,9 +43,14 @@ std::filesystem::path CheckpointFolder::path_of(std::int64_t step) const {
 std::vector<std::int64_t> CheckpointFolder::steps() const {
   std::vector<std::int64_t> found;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind("step-", 0) == 0) found.push_back(std::atoll(name.c_str() + 5));
+  std::filesystem::directory_iterator entry(folder_, error);
+  // A folder that cannot be listed is not one without checkpoints: training would begin anew over them.
+  require(!error || error == std::errc::no_such_file_or_directory, [&] {
+    return cat(folder_.string(), ": cannot be listed: ", error.message(), "; start the same command again once it can");
+  });
+  for (const auto& item : entry) {
+    const std::string name = item.path().filename().string();
+    if (name.starts_with("step-")) found.push_back(std::atoll(name.c_str() + 5));
   }
   std::sort(found.begin(), found.end());
   return found;

@@ -14,6 +14,7 @@
 #include "core/signals.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
+#include "tensor/error_text.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
@@ -74,14 +75,8 @@ class Loop {
  private:
   json one_step() {
     const auto start = Clock::now();
-    // 1. Gradients of this rank's share.
-    for (const NamedParameter& p : parameters_) p.tensor.mutable_grad().reset();
-    at::Tensor loss = at::zeros({}, parameters_.front().tensor.options().dtype(at::kDouble));
-    for (std::int64_t micro = 0; micro < task_.micro_batches(); ++micro) {
-      const at::Tensor part = task_.loss(step_, micro);
-      part.backward();
-      loss += part.detach();
-    }
+    // 1. Gradients of this rank's share, where every rank can make its own.
+    at::Tensor loss = gradients();
     // 2. The sum over ranks.
     reduce_gradients(parameters_, loss, world_);
     // 3. All ranks hold the same numbers now, so that all stop together, before the update.
@@ -115,6 +110,37 @@ class Loop {
     return line;
   }
 
+  /// Makes the gradients of this rank's share and returns their loss. Where one rank fails, all ranks learn it here,
+  /// before they wait for each other's gradients; no rank takes the step.
+  at::Tensor gradients() {
+    at::Tensor loss;
+    try {
+      world_.together([&] { loss = own_gradients(); });
+    } catch (...) {
+      save_before_failing();
+      throw;
+    }
+    return loss;
+  }
+
+  at::Tensor own_gradients() {
+    try {
+      for (const NamedParameter& p : parameters_) p.tensor.mutable_grad().reset();
+      at::Tensor loss = at::zeros({}, parameters_.front().tensor.options().dtype(at::kDouble));
+      for (std::int64_t micro = 0; micro < task_.micro_batches(); ++micro) {
+        const at::Tensor part = task_.loss(step_, micro);
+        part.backward();
+        loss += part.detach();
+      }
+      return loss;
+    } catch (const Stopped&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw UserError(cat(training_.title, ", step ", step_ + 1, ": ", message_of(error),
+                          "; the step was not taken; start the same command again to go on after step ", step_));
+    }
+  }
+
   /// A bar on a terminal; in the log one line every `log_every` steps.
   void say_step() {
     const bool files_only = training_.quiet || log::interactive();
@@ -138,7 +164,13 @@ class Loop {
   /// Of the weights that would be the result now.
   void validate() {
     if (ema_) ema_->swap();
-    last_validation_ = task_.validate();
+    try {
+      last_validation_ = task_.validate();
+    } catch (...) {
+      if (ema_) ema_->swap();
+      save_before_failing();
+      throw;
+    }
     if (ema_) ema_->swap();
     if (last_validation_.empty()) return;
     json line = {{"step", step_}};
@@ -165,6 +197,19 @@ class Loop {
       checkpoints_.save(checkpoint, config_.keep_checkpoints);
       log::debug(training_.title, ": saved the checkpoint of step ", step_);
     });
+    saved_ = step_;
+  }
+
+  /// Saves what the whole steps have made, before an error that all ranks share ends the training. That error counts;
+  /// where nothing can be saved either, the log says so.
+  void save_before_failing() {
+    if (step_ == saved_) return;
+    try {
+      save();
+      log::record(cat(training_.title, ": saved the checkpoint of step ", step_, ", after which a rank failed"));
+    } catch (const std::exception& error) {
+      log::warn(training_.title, ": the checkpoint of step ", step_, " cannot be saved: ", message_of(error));
+    }
   }
 
   void resume() {
@@ -180,6 +225,7 @@ class Loop {
       step_ = found->step;
       if (!training_.quiet) log::info(training_.title, ": resuming after step ", step_, " of ", config_.iterations);
     });
+    saved_ = step_;
     for (const double step : world_.all_gather(static_cast<double>(step_))) {
       require(step == static_cast<double>(step_), [&] {
         return cat(checkpoints, ": found the checkpoint of step ", step_, " on one rank and of step ", step,
@@ -201,6 +247,7 @@ class Loop {
   const Clock::time_point start_ = Clock::now();
   std::int64_t step_ = 0;        ///< steps that are done
   std::int64_t started_at_ = 0;  ///< of them, by earlier starts
+  std::int64_t saved_ = 0;       ///< of them, in the newest checkpoint
   double last_loss_ = 0;
   std::string note_;
   json last_validation_ = json::object();
@@ -209,7 +256,9 @@ class Loop {
 }  // namespace
 
 json train(Task& task, const TrainConfig& config, const Training& training, const comm::Communicator& world) {
-  return Loop(task, config, training, world).run();
+  std::optional<Loop> loop;
+  world.together([&] { loop.emplace(task, config, training, world); });
+  return loop->run();
 }
 
 }  // namespace rehyat::train

@@ -24,8 +24,9 @@ struct Training {
 };
 
 /// Trains `task`, resuming from the newest checkpoint. Returns the last validation with "loss" of the last step.
-/// Collective over `world`. Throws UserError on a non-finite loss or gradient, on all ranks, before the update; Stopped
-/// after a checkpoint when a stop was asked for.
+/// Collective over `world`. Throws UserError on all ranks, before the update, on a non-finite loss or gradient, and
+/// where the loss of one rank throws; in that case the last whole step is saved first, so that the same call goes on
+/// from there. Throws Stopped after a checkpoint when a stop was asked for.
 nlohmann::ordered_json train(Task& task, const TrainConfig& config, const Training& training,
                              const comm::Communicator& world);
 

@@ -24,9 +24,10 @@ class Task {
   virtual std::vector<NamedParameter> parameters() = 0;
   /// How many times `loss` is called in one step.
   virtual std::int64_t micro_batches() const { return 1; }
-  /// This rank's share of the loss: the sum over micro-batches and ranks is the loss of the step. Differentiable.
+  /// This rank's share of the loss: the sum over micro-batches and ranks is the loss of the step. Differentiable. Not
+  /// collective: it may throw on one rank alone, which then ends the training on all.
   virtual at::Tensor loss(std::int64_t step, std::int64_t micro_batch) = 0;
-  /// Measures on held-out data, the same on every rank; collective.
+  /// Measures on held-out data, the same on every rank. Collective: it throws on all ranks or on none.
   virtual nlohmann::ordered_json validate() { return nlohmann::ordered_json::object(); }
   /// Samples of one step, over all ranks; for the speed in the log.
   virtual std::int64_t samples_per_step() const = 0;

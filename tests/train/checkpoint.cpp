@@ -133,6 +133,12 @@ TEST_F(Checkpoints, ASavedStepIsReplacedAsAWhole) {
   expect_newest(5);
 }
 
+TEST_F(Checkpoints, AFolderThatCannotBeListedIsNotAnEmptyOne) {
+  std::ofstream(temp_ / "checkpoints") << "in the way";
+  expect_error<UserError>([&] { (void)folder_.newest(); },
+                          {"checkpoints", "cannot be listed", "start the same command"});
+}
+
 TEST_F(Checkpoints, AMissingPartIsNamed) {
   expect_error<UserError>([] { (void)sample(3).part("ema"); }, {"step 3", "'ema'"});
 }

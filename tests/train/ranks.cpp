@@ -7,6 +7,7 @@
 #include "comm/mpi_test_main.h"
 #include "core/error.h"
 #include "core/expect_error.h"
+#include "core/strings.h"
 #include "core/temp_folder.h"
 #include "tensor/io.h"
 #include "train/loop.h"
@@ -124,6 +125,88 @@ TEST_F(SharedFolder, ALossThatIsNotFiniteOnOneRankStopsAll) {
     for (const std::string& checksum : world().all_gather(rehyat::hash_tensor(p.tensor)))
       EXPECT_EQ(checksum, rehyat::hash_tensor(p.tensor));
   }
+}
+
+TEST_F(SharedFolder, ALossThatFailsOnOneRankEndsAllWithACheckpointOfTheLastWholeStep) {
+  ToyTask straight(world(), 2);
+  train(straight, config(9), training("straight"), world());
+  for (int failing = 0; failing < world().size(); ++failing) {
+    SCOPED_TRACE(failing);
+    const std::string name = cat("failing-", failing);
+    ToyTask good(world(), 2), task(world(), 2), again(world(), 2);
+    train(good, config(6), training(name + "-good"), world());
+    task.change_loss = [failing](std::int64_t step, const at::Tensor& loss) {
+      if (step == 6 && world().rank() == failing) throw std::runtime_error("the shard is damaged");
+      return loss;
+    };
+    try {
+      train(task, config(9), training(name), world());
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const UserError& error) {
+      const std::string text = error.what();
+      const bool mine = world().rank() == failing;
+      for (const std::string& part :
+           {std::string("toy, step 7: the shard is damaged"), std::string("start the same command again"),
+            mine ? std::string("toy") : cat("rank ", failing, " failed")})
+        EXPECT_NE(text.find(part), std::string::npos) << text;
+      EXPECT_EQ(dynamic_cast<const ToldElsewhere*>(&error) != nullptr, !mine);
+    }
+    EXPECT_TRUE(std::filesystem::exists(path_ / name / "checkpoints/step-00000006/state.json"));
+    for (std::size_t i = 0; i < 2; ++i)
+      EXPECT_TRUE(at::equal(task.parameters()[i].tensor, good.parameters()[i].tensor));
+    train(again, config(9), training(name), world());
+    for (std::size_t i = 0; i < 2; ++i)
+      EXPECT_TRUE(at::equal(again.parameters()[i].tensor, straight.parameters()[i].tensor));
+  }
+}
+
+TEST_F(SharedFolder, ALossThatFailsAtOnceLeavesNoCheckpoint) {
+  ToyTask task(world());
+  task.change_loss = [](std::int64_t, const at::Tensor& loss) {
+    if (world().rank() == 0) throw UserError("no memory left");
+    return loss;
+  };
+  expect_error<UserError>([&] { train(task, config(9), training("a"), world()); }, {"toy, step 1: no memory left"});
+  EXPECT_FALSE(std::filesystem::exists(path_ / "a/checkpoints"));
+}
+
+/// Fails where only one rank may notice: before the first step, or in a validation that all ranks share.
+class BrokenTask : public ToyTask {
+ public:
+  enum class Place { parameters, validation };
+  explicit BrokenTask(Place place) : ToyTask(world()), place_(place) {}
+  std::vector<NamedParameter> parameters() override {
+    if (place_ == Place::parameters && world().rank() == world().size() - 1) throw UserError("no memory left");
+    return ToyTask::parameters();
+  }
+  nlohmann::ordered_json validate() override {
+    world().together([&] {
+      if (place_ == Place::validation && world().rank() == world().size() - 1) throw UserError("the clip is damaged");
+    });
+    return ToyTask::validate();
+  }
+
+ private:
+  Place place_;
+};
+
+TEST_F(SharedFolder, ATaskThatOneRankCannotBeginIsBegunByNone) {
+  BrokenTask task(BrokenTask::Place::parameters);
+  expect_error<UserError>([&] { train(task, config(9), training("a"), world()); }, {"no memory left"});
+}
+
+TEST_F(SharedFolder, AValidationThatFailsLeavesACheckpointOfTheLastStep) {
+  BrokenTask task(BrokenTask::Place::validation);
+  TrainConfig often = config(9);
+  often.validate_every = 3;
+  often.ema_decay = 0.9;
+  expect_error<UserError>([&] { train(task, often, training("a"), world()); }, {"the clip is damaged"});
+  EXPECT_TRUE(std::filesystem::exists(path_ / "a/checkpoints/step-00000003/state.json"));
+  ToyTask again(world()), straight(world());
+  train(again, often, training("a"), world());
+  train(straight, often, training("b"), world());
+  for (std::size_t i = 0; i < 2; ++i)
+    EXPECT_TRUE(at::equal(again.parameters()[i].tensor, straight.parameters()[i].tensor));
 }
 
 TEST_F(SharedFolder, ARunFolderThatCannotBeMadeStopsAll) {
