@@ -4,6 +4,7 @@
 #include <map>
 #include <numeric>
 
+#include "comm/idle_ranks.h"
 #include "core/error.h"
 #include "core/strings.h"
 #include "tensor/random.h"
@@ -30,9 +31,13 @@ FlowTask::FlowTask(models::WanTransformer model, const data::LatentDataset& data
   // Contiguous shares; they may differ by one, and a rank may have none.
   begin_ = config.global_batch * world.rank() / world.size();
   end_ = config.global_batch * (world.rank() + 1) / world.size();
-  validation_ = validation_points(dataset, config, seed);
-  require(!validation_.empty(), [] {
-    return "[train] found no held-out clip, expected at least one; raise data.validation_share or add videos";
+  comm::warn_of_idle_ranks({cat('[', stage, ']'), config.global_batch, "samples a step", stage + ".global_batch"},
+                           world);
+  world.together([&] {
+    validation_ = validation_points(dataset, config, seed);
+    require(!validation_.empty(), [] {
+      return "[train] found no held-out clip, expected at least one; raise data.validation_share or add videos";
+    });
   });
 }
 

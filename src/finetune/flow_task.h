@@ -18,6 +18,8 @@ namespace rehyat::finetune {
 /// levels of another again.
 class FlowTask : public train::Task {
  public:
+  /// Reads the held-out points, on all ranks or on none, and warns where ranks have no or uneven shares. Collective.
+  /// Throws UserError where the dataset has no held-out clip.
   FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
            std::uint64_t seed, const std::string& stage, const comm::Communicator& world);
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "comm/idle_ranks.h"
 #include "comm/mpi_test_main.h"
 #include "comm/tally.h"
 #include "comm/work_queue.h"
@@ -202,6 +203,25 @@ TEST(Together, MessagesOfLibtorchComeWithoutTheirTrace) {
     EXPECT_EQ(text.find('\n'), std::string::npos) << text;
     EXPECT_NE(text.find("size"), std::string::npos) << text;
   }
+}
+
+TEST(IdleRanks, AreSaidWithTheShareOfTimeThatIsLost) {
+  const comm::SharedWork samples{"[finetune]", 16, "samples a step", "finetune.global_batch"};
+  for (const int ranks : {1, 2, 4, 16}) EXPECT_EQ(comm::idle_ranks(samples, ranks), "");
+  EXPECT_EQ(comm::idle_ranks(samples, 64),
+            "[finetune]: found 16 samples a step on 64 ranks: 48 ranks have nothing to do, 75 % of all ranks' time is "
+            "lost; set finetune.global_batch to a multiple of 64, or start 16 ranks, which are as fast");
+  EXPECT_EQ(comm::idle_ranks(samples, 12),
+            "[finetune]: found 16 samples a step on 12 ranks: the shares are uneven, 33 % of all ranks' time is lost; "
+            "set finetune.global_batch to a multiple of 12, or start 8 ranks, which are as fast");
+  EXPECT_EQ(comm::idle_ranks(samples, 3),
+            "[finetune]: found 16 samples a step on 3 ranks: the shares are uneven, 11 % of all ranks' time is lost; "
+            "set finetune.global_batch to a multiple of 3");
+  EXPECT_EQ(comm::idle_ranks({"[distill]", 1, "blocks", ""}, 2),
+            "[distill]: found 1 blocks on 2 ranks: 1 rank has nothing to do, 50 % of all ranks' time is lost; "
+            "start 1 rank, which is as fast");
+  EXPECT_EQ(comm::idle_ranks({"[distill]", 15, "blocks", ""}, 4), "");  // no other number of ranks is better
+  EXPECT_EQ(comm::idle_ranks({"[distill]", 0, "blocks", ""}, 4), "");
 }
 
 std::string jobs_of(comm::WorkQueue& queue) {

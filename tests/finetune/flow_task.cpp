@@ -6,6 +6,8 @@
 #include <set>
 
 #include "comm/mpi_test_main.h"
+#include "core/error.h"
+#include "core/expect_error.h"
 #include "core/strings.h"
 #include "finetune/small_dataset.h"
 #include "models/small_wan.h"
@@ -14,6 +16,7 @@
 namespace rehyat::finetune {
 namespace {
 
+using testing::expect_error;
 using testing::world;
 
 class Dataset : public testing::SmallDataset {
@@ -58,6 +61,26 @@ TEST_F(Dataset, UnevenAndEmptySharesAddUpToTheWholeBatch) {
     for (std::size_t i = 0; i < found.size(); ++i)
       EXPECT_TRUE(at::allclose(found[i].tensor.grad(), expected[i].tensor.grad(), 1e-4, 1e-6)) << found[i].name;
   }
+}
+
+TEST_F(Dataset, RanksWithoutASampleAreSaidOnceByRankZero) {
+  const int ranks = world().size();
+  for (const std::int64_t global : {1, 3, 4}) {
+    ::testing::internal::CaptureStderr();
+    task(config(global, 1), world());
+    const std::string text = ::testing::internal::GetCapturedStderr();
+    const bool idle = world().rank() == 0 && global % ranks != 0;
+    EXPECT_EQ(text.find(cat("[finetune]: found ", global, " samples a step on ", ranks, " ranks")) != std::string::npos,
+              idle)
+        << text;
+    EXPECT_EQ(text.find("set finetune.global_batch to a multiple of") != std::string::npos, idle) << text;
+  }
+}
+
+TEST_F(Dataset, ADamagedDatasetOnOneRankEndsAll) {
+  if (world().size() == 1) GTEST_SKIP() << "needs several ranks";
+  if (world().rank() == 1) std::filesystem::resize_file(folder_ / "shard.h5", 10);
+  expect_error<UserError>([&] { task(config(4, 1), world()); }, {"shard.h5"});
 }
 
 TEST_F(Dataset, TheValidationLossIsTheSameOnAnyNumberOfRanks) {
