@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "core/strings.h"
+#include "ops/softmax_rectangle.h"
 
 namespace rehyat::distill {
 namespace {
@@ -45,7 +46,7 @@ BlockTask::Constants BlockTask::constants(data::Split split, std::int64_t index,
   out.target =
       source_.has_targets()
           ? split_heads(source_.target(split, index, block_).to(heads.q.device()).unsqueeze(0), student_->head_count())
-          : at::scaled_dot_product_attention(heads.q, heads.k, heads.v);
+          : ops::softmax_attention(heads.q, heads.k, heads.v);  // as the teacher does it
   out.softmax = ops::softmax_branch(heads.q, heads.k, heads.v, slices_, student_->attention().spec);
   return out;
 }

@@ -1,5 +1,6 @@
 #include "distill/collect.h"
 
+#include "comm/idle_ranks.h"
 #include "comm/work_queue.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -39,17 +40,21 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::I
   const CacheConfig& config = walk.config;
   std::vector<std::int64_t> open;
   world.together([&] {
-    if (world.rank() == 0) data::open_folder(folder, identity);
+    if (world.rank() != 0) return;
+    data::open_folder(folder, identity);
+    // Rank 0's view of the folder counts: all ranks must share the same list.
+    for (std::int64_t i = 0; i < plan.trajectories; ++i) {
+      if (!data::trajectory_done(folder, i)) open.push_back(i);
+    }
   });
-  // Rank 0's view of the folder counts: all ranks must share the same list.
-  for (std::int64_t i = 0; i < plan.trajectories && world.rank() == 0; ++i) {
-    if (!data::trajectory_done(folder, i)) open.push_back(i);
-  }
   open = parse_json(world.broadcast(nlohmann::ordered_json(open).dump(), 0), "cache").get<std::vector<std::int64_t>>();
-  comm::WorkQueue queue(world, static_cast<std::int64_t>(open.size()));
+  const auto count = static_cast<std::int64_t>(open.size());
+  // Whoever is free takes the next one: uneven shares cost little where there are many.
+  if (count < world.size()) comm::warn_of_idle_ranks({"[cache]", count, "trajectories", "cache.seeds"}, world);
+  comm::WorkQueue queue(world, count);
   const auto collect = [&] {
     Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), plan.trajectories * config.sampler.steps, "steps",
-                      (plan.trajectories - static_cast<std::int64_t>(open.size())) * config.sampler.steps);
+                      (plan.trajectories - count) * config.sampler.steps);
     while (const auto job = queue.next()) {
       const std::int64_t trajectory = open[static_cast<std::size_t>(*job)];
       const Trajectory walked{"cache", trajectory, static_cast<std::size_t>(trajectory / config.seeds)};

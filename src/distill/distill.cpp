@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 
+#include "comm/idle_ranks.h"
 #include "comm/work_queue.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -256,6 +257,7 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
   done = seen.at("done");
   done_by_all = seen.at("all");
   if (teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
+  comm::warn_of_idle_ranks({"[distill]", static_cast<std::int64_t>(open.size()), "blocks to distil", ""}, world);
   source.share_out(open);
   {
     // Rank 0 cannot see the others' steps; its bar counts its own part of the work.

@@ -1,7 +1,10 @@
 #include "distill/online.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "comm/exchange.h"
+#include "comm/idle_ranks.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/progress.h"
@@ -44,6 +47,8 @@ OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const 
   });
   const std::vector<bool> held = held_out_prompts(walk_.config, walk_.prompts.count, walk_.seed);
   for (std::size_t i = 0; i < held.size(); ++i) (held[i] ? held_prompts_ : train_prompts_).push_back(i);
+  comm::warn_of_idle_ranks({"[distill]", config_.trajectories, "trajectories a round", "distill.online.trajectories"},
+                           world_);
 }
 
 void OnlinePoints::share_out(const std::vector<std::int64_t>& open) {
@@ -75,11 +80,11 @@ void OnlinePoints::begin_round(std::int64_t round) {
 
 OnlinePoints::Points OnlinePoints::collect(const std::vector<Trajectory>& trajectories, const std::string& title) {
   Points out(trajectories.size() * static_cast<std::size_t>(points_));
-  world_.together([&] {
+  const auto walk = [&] {
     const std::int64_t share = (static_cast<std::int64_t>(trajectories.size()) + world_.size() - 1) / world_.size();
     Progress progress("distill, teacher, " + title, share * walk_.config.sampler.steps, "steps");
-    for (std::size_t t = static_cast<std::size_t>(world_.rank()); t < trajectories.size();
-         t += static_cast<std::size_t>(world_.size())) {
+    for (std::size_t t = 0; t < trajectories.size(); ++t) {
+      if (walker_of(static_cast<std::int64_t>(t)) != world_.rank()) continue;
       walk_.run(
           trajectories[t],
           [&](std::int64_t point, std::int64_t block, const at::Tensor& input, const at::Tensor& target) {
@@ -94,41 +99,57 @@ OnlinePoints::Points OnlinePoints::collect(const std::vector<Trajectory>& trajec
           });
     }
     progress.finish();
-  });
-  exchange(out);
+  };
+  world_.together(walk, comm::Communicator::Length::lengthy);
+  give_to_owners(out, static_cast<std::int64_t>(trajectories.size()));
   return out;
 }
 
-/// Every point goes to the owner of its block; what was sent on is let go.
-void OnlinePoints::exchange(Points& points) const {
-  if (world_.size() == 1) return;
-  const std::int64_t patch = walk_.teacher->config().patch;
-  const std::int64_t tokens = walk_.latent[0] * (walk_.latent[1] / patch) * (walk_.latent[2] / patch);
-  const at::Tensor blank = at::empty({tokens, walk_.teacher->config().dim},
-                                     walk_.config.type == CacheType::bf16 ? at::kBFloat16 : at::kFloat);
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const int root = static_cast<int>(i / static_cast<std::size_t>(points_) % static_cast<std::size_t>(world_.size()));
-    for (const std::int64_t block : open_) {
-      Point point;
-      if (world_.rank() == root) {
-        point = points[i].at(block);
-      } else {
-        point = {at::empty_like(blank), has_targets() ? at::empty_like(blank) : at::Tensor()};
-      }
-      world_.broadcast(point.input, root);
-      if (has_targets()) world_.broadcast(point.target, root);
-      if (mine(block)) {
-        points[i][block] = std::move(point);
-      } else {
-        points[i].erase(block);
+int OnlinePoints::walker_of(std::int64_t trajectory) const {
+  return static_cast<int>(trajectory % world_.size());
+}
+
+int OnlinePoints::owner_of(std::int64_t block) const {
+  const auto at = std::find(open_.begin(), open_.end(), block) - open_.begin();
+  return static_cast<int>(at % world_.size());
+}
+
+void OnlinePoints::give_to_owners(Points& points, std::int64_t trajectories) {
+  // One tensor of a point on its way.
+  struct Part {
+    std::int64_t point = 0, block = 0;
+    bool target = false;
+  };
+  std::vector<Part> parts;
+  std::vector<comm::Route> routes;
+  // One point of each walker in turn, so that all ranks send and receive at the same time.
+  for (std::int64_t first = 0; first < trajectories; first += world_.size()) {
+    const std::int64_t last = std::min(first + world_.size(), trajectories);
+    for (std::int64_t p = 0; p < points_; ++p) {
+      for (const std::int64_t block : open_) {
+        for (std::int64_t t = first; t < last; ++t) {
+          for (const bool target : {false, true}) {
+            if (target && !has_targets()) continue;
+            parts.push_back({t * points_ + p, block, target});
+            routes.push_back({walker_of(t), owner_of(block)});
+          }
+        }
       }
     }
   }
-}
-
-bool OnlinePoints::mine(std::int64_t block) const {
-  const auto at = std::find(open_.begin(), open_.end(), block) - open_.begin();
-  return at % world_.size() == world_.rank();
+  Points owned(points.size());
+  const auto tensor_of = [](Points& from, const Part& part) -> at::Tensor& {
+    Point& point = from[static_cast<std::size_t>(part.point)][part.block];
+    return part.target ? point.target : point.input;
+  };
+  const std::int64_t patch = walk_.teacher->config().patch;
+  const std::int64_t tokens = walk_.latent[0] * (walk_.latent[1] / patch) * (walk_.latent[2] / patch);
+  const comm::Cargo cargo{at::empty({tokens, walk_.teacher->config().dim},
+                                    walk_.config.type == CacheType::bf16 ? at::kBFloat16 : at::kFloat),
+                          [&](std::size_t i) { return std::exchange(tensor_of(points, parts[i]), at::Tensor()); },
+                          [&](std::size_t i, at::Tensor tensor) { tensor_of(owned, parts[i]) = std::move(tensor); }};
+  received_ += comm::exchange(routes, cargo, world_);
+  points = std::move(owned);
 }
 
 std::int64_t OnlinePoints::size(data::Split split) const {

@@ -33,6 +33,8 @@ class OnlinePoints : public PointSource {
   std::int64_t size(data::Split split) const override;
   at::Tensor input(data::Split split, std::int64_t i, std::int64_t block) const override;
   bool has_targets() const override { return walk_.config.store_targets; }
+  /// Bytes of points that this rank has received from others so far.
+  std::int64_t received_bytes() const { return received_; }
   at::Tensor target(data::Split split, std::int64_t i, std::int64_t block) const override;
 
  private:
@@ -42,8 +44,10 @@ class OnlinePoints : public PointSource {
   using Points = std::vector<std::map<std::int64_t, Point>>;  ///< by block; only of this rank's blocks
 
   Points collect(const std::vector<Trajectory>& trajectories, const std::string& title);
-  void exchange(Points& points) const;
-  bool mine(std::int64_t block) const;
+  /// Gives every point to the rank that its block belongs to, and lets go what was given away.
+  void give_to_owners(Points& points, std::int64_t trajectories);
+  int walker_of(std::int64_t trajectory) const;  ///< the rank that walks the i-th trajectory of a round
+  int owner_of(std::int64_t block) const;        ///< the rank that trains this block
   const Point& point(data::Split split, std::int64_t i, std::int64_t block) const;
   std::size_t training_prompt(std::int64_t number) const;
 
@@ -52,7 +56,8 @@ class OnlinePoints : public PointSource {
   OnlineConfig config_;
   std::int64_t rounds_, held_trajectories_, points_;
   const comm::Communicator& world_;
-  std::vector<std::int64_t> open_;
+  std::vector<std::int64_t> open_;  ///< blocks that are still to be trained
+  std::int64_t received_ = 0;
   Points train_, validation_;
 };
 

@@ -111,6 +111,49 @@ TEST(Blocks, TheWindowAloneIsTheAttentionWithoutFeatures) {
   EXPECT_NEAR(task.window_only_error(), expected / 2, 1e-6);
 }
 
+/// What the teacher itself does in its block 1: inputs of that attention and, where asked, its outputs as targets.
+class TappedPoints : public FakePoints {
+ public:
+  explicit TappedPoints(bool targets) : targets_(targets) {
+    models::WanTransformer teacher = small_wan();
+    models::ForwardOptions options;
+    options.tap = [&](std::int64_t block, const at::Tensor& input, const at::Tensor& output) {
+      if (block == 1) points_.emplace_back(input[0].clone(), output[0].clone());
+    };
+    const auto inputs = testing::wan_inputs();
+    for (const double time : {999.0, 371.5}) {
+      const at::NoGradGuard no_grad;
+      teacher->forward(inputs.latents.narrow(0, 0, 1), at::full({1}, time, at::kFloat), inputs.text.narrow(0, 0, 1),
+                       options);
+    }
+  }
+  std::int64_t size(data::Split) const override { return 2; }
+  at::Tensor input(data::Split, std::int64_t i, std::int64_t) const override {
+    return points_.at(static_cast<std::size_t>(i)).first;
+  }
+  bool has_targets() const override { return targets_; }
+  at::Tensor target(data::Split, std::int64_t i, std::int64_t) const override {
+    return points_.at(static_cast<std::size_t>(i)).second;
+  }
+
+ private:
+  bool targets_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> points_;
+};
+
+TEST(Blocks, TheTargetIsTheTeachersOwnAttentionBitForBit) {
+  models::WanTransformer student = small_wan();
+  testing::convert_all(student, every_attention()[1]);
+  const auto rope = student->rope(testing::kLatent);
+  const TappedPoints stored(true), computed(false);
+  BlockTask by_teacher(1, student->attention(1), rope, stored, distill_config(), 5),
+      again(1, student->attention(1), rope, computed, distill_config(), 5);
+  EXPECT_EQ(by_teacher.error(), again.error());
+  EXPECT_EQ(by_teacher.window_only_error(), again.window_only_error());
+  for (std::int64_t step = 0; step < 4; ++step)
+    EXPECT_TRUE(at::equal(by_teacher.loss(step, 0), again.loss(step, 0))) << step;
+}
+
 TEST(Blocks, HalfProductsTrainFloatWeights) {
   FakePoints points;
   const TempFolder half, full;

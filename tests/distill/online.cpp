@@ -84,6 +84,40 @@ TEST_F(Online, ARoundHasNewPointsAndCanBeMadeAgain) {
   }
 }
 
+TEST_F(Online, APointGoesToTheOwnerOfItsBlockAlone) {
+  const models::WanTransformer teacher = small_wan();
+  TeacherWalk walk = walk_of(teacher);
+  for (const bool targets : {false, true}) {
+    walk.config.store_targets = targets;
+    OnlinePoints points(walk, online_config(), world());
+    points.share_out({0, 1, 2});
+    points.begin_round(0);
+    const int rank = world().rank(), size = world().size();
+    // Two held-out trajectories and three of the round, of two points each, from the ranks in turn; [42,24] float32.
+    std::int64_t walked_by_others = 0, owned = 0;
+    for (const int trajectory : {0, 1, 0, 1, 2}) walked_by_others += trajectory % size == rank ? 0 : 1;
+    for (const int block : {0, 1, 2}) owned += block % size == rank ? 1 : 0;
+    EXPECT_EQ(points.received_bytes(), walked_by_others * 2 * owned * 42 * 24 * 4 * (targets ? 2 : 1));
+    for (std::int64_t block = 0; block < 3; ++block) {
+      if (block % size == rank) {
+        EXPECT_EQ(points.input(data::Split::train, 5, block).numel(), 42 * 24);
+      } else {
+        EXPECT_THROW(points.input(data::Split::train, 5, block), std::out_of_range);
+      }
+    }
+  }
+}
+
+TEST_F(Online, RanksWithoutATrajectoryOrABlockAreSaid) {
+  const TempFolder folder;
+  ::testing::internal::CaptureStderr();
+  run(online_config(1, 3), shared_ / "idle", world());
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  const bool uneven = world().rank() == 0 && 3 % world().size() != 0;
+  EXPECT_EQ(text.find("found 3 trajectories a round on") != std::string::npos, uneven) << text;
+  EXPECT_EQ(text.find("found 3 blocks to distil on") != std::string::npos, uneven && world().size() > 3) << text;
+}
+
 TEST_F(Online, MoreRoundsThanStepsAndNoStepsAtAllWork) {
   DistillConfig few = online_config(50, 1);
   few.train.iterations = 2;
