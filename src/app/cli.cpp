@@ -81,7 +81,7 @@ struct Ending {
 Ending ending_of(const std::exception& error, ExitCode code, const comm::Communicator& world) {
   const std::string who = world.size() > 1 ? cat("rank ", world.rank(), ": ") : std::string();
   return {static_cast<int>(code), cat("rehyat: ", who, message_of(error), '\n'),
-          dynamic_cast<const ToldElsewhere*>(&error) == nullptr};
+          dynamic_cast<const comm::ReportedByAnotherRank*>(&error) == nullptr};
 }
 
 Ending run_command(Entry& entry, comm::Communicator& world) {

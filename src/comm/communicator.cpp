@@ -67,7 +67,7 @@ class AnotherRankFailed : public std::exception {
 
 /// The error of another rank, on a rank that need not report it.
 template <typename Error>
-class ErrorOfAnotherRank : public Error, public ToldElsewhere {
+class ErrorOfAnotherRank : public Error, public ReportedByAnotherRank {
  public:
   using Error::Error;
 };
@@ -81,6 +81,8 @@ std::string outcome_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const AnotherRankFailed&) {
+    return text(Outcome::interrupted, "");
+  } catch (const ReportedByAnotherRank&) {  // of a `together` inside of this one: the error is that rank's
     return text(Outcome::interrupted, "");
   } catch (const Stopped& e) {
     return text(Outcome::stopped, e.what());

@@ -12,6 +12,12 @@ namespace rehyat::comm {
 
 class NcclGroup;
 
+/// On an exception whose error another rank reports: this rank ends without a message.
+class ReportedByAnotherRank {
+ public:
+  virtual ~ReportedByAnotherRank() = default;
+};
+
 /// The ranks that work on one thing. Every member function that moves data is collective: all ranks call it in the same
 /// order. A group of one rank is an ordinary case and sends nothing. CPU tensors go through MPI, GPU tensors through
 /// NCCL.
@@ -47,9 +53,9 @@ class Communicator {
 
   enum class Length { brief, lengthy };
   /// Runs `work` on every rank; where it throws on any, throws on all of them: on the failing rank of lowest number the
-  /// error itself, elsewhere one of the same kind (UserError, UsageError, Stopped) and of ToldElsewhere that names that
-  /// rank and its message. Keeps ranks from waiting for one that failed. In lengthy work a failing rank says so in its
-  /// log at once, and the others stop at their next `poll`.
+  /// error itself, elsewhere one of the same kind (UserError, UsageError, Stopped) and of ReportedByAnotherRank that
+  /// names that rank and its message. Keeps ranks from waiting for one that failed. In lengthy work a failing rank says
+  /// so in its log at once, and the others stop at their next `poll`.
   void together(const std::function<void()>& work, Length length = Length::brief) const;
   /// To be called at each step of lengthy work: lets MPI serve the other ranks meanwhile (a work queue's counter), and
   /// throws, for `together` to catch, once another rank has failed. Not collective.

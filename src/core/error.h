@@ -39,12 +39,6 @@ class Stopped : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// On an exception that only says what another rank met: that rank reports it, this one ends in silence.
-class ToldElsewhere {
- public:
-  virtual ~ToldElsewhere() = default;
-};
-
 /// Throws UserError with `sentence()` unless `condition` holds. The sentence is only built when it is needed.
 template <typename Sentence>
 void require(bool condition, Sentence&& sentence) {

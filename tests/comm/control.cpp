@@ -132,10 +132,26 @@ TEST(Together, OnlyTheFirstFailingRankHasSomethingToTell) {
       world().together(work);
       ADD_FAILURE() << "nothing was thrown";
     } catch (const UsageError& error) {
-      const bool silent = dynamic_cast<const ToldElsewhere*>(&error) != nullptr;
+      const bool silent = dynamic_cast<const comm::ReportedByAnotherRank*>(&error) != nullptr;
       EXPECT_EQ(silent, world().rank() != from);
       EXPECT_NE(std::string(error.what()).find(cat("unknown key on rank ", from)), std::string::npos) << error.what();
     }
+  }
+}
+
+TEST(Together, WithinAnotherOneTheRankThatFailedReportsItself) {
+  const int failing = world().size() - 1;
+  const auto inner = [&] {
+    if (world().rank() == failing) throw UserError("the disk is full");
+  };
+  try {
+    world().together([&] { world().together(inner); });
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const UserError& error) {
+    const bool mine = world().rank() == failing;
+    EXPECT_EQ(dynamic_cast<const comm::ReportedByAnotherRank*>(&error) == nullptr, mine);
+    EXPECT_EQ(std::string(error.what()),
+              mine ? "the disk is full" : cat("rank ", failing, " failed: the disk is full"));
   }
 }
 

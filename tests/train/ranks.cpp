@@ -149,7 +149,7 @@ TEST_F(SharedFolder, ALossThatFailsOnOneRankEndsAllWithACheckpointOfTheLastWhole
            {std::string("toy, step 7: the shard is damaged"), std::string("start the same command again"),
             mine ? std::string("toy") : cat("rank ", failing, " failed")})
         EXPECT_NE(text.find(part), std::string::npos) << text;
-      EXPECT_EQ(dynamic_cast<const ToldElsewhere*>(&error) != nullptr, !mine);
+      EXPECT_EQ(dynamic_cast<const comm::ReportedByAnotherRank*>(&error) != nullptr, !mine);
     }
     EXPECT_TRUE(std::filesystem::exists(path_ / name / "checkpoints/step-00000006/state.json"));
     for (std::size_t i = 0; i < 2; ++i)
