@@ -6,7 +6,7 @@ namespace rehyat::comm {
 struct NcclGroup::Impl {};
 
 NcclGroup::NcclGroup(const Communicator&, at::Device) {
-  throw UserError({"[dist] GPU tensors on several ranks", "a build without NCCL", "one with it",
+  throw UserError({"[comm] GPU tensors on several ranks", "a build without NCCL", "one with it",
                    "install libtorch with CUDA (scripts/setup.sh --cuda) and configure with -DREHYAT_NCCL=ON"});
 }
 NcclGroup::~NcclGroup() = default;

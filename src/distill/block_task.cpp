@@ -56,16 +56,16 @@ BlockTask::Point BlockTask::point(data::Split split, std::int64_t index) {
   Point out;
   const at::Tensor input = source_.input(split, index, block_).to(rope_.cos.device()).unsqueeze(0);
   out.heads = student_->heads(input.to(compute_), rope_);
-  const auto found = split == data::Split::train ? kept_.find(index) : kept_.end();
-  if (found != kept_.end()) {
+  const auto found = split == data::Split::train ? constants_.find(index) : constants_.end();
+  if (found != constants_.end()) {
     out.constants = found->second;
     return out;
   }
   out.constants = constants(split, index, out.heads);
   const std::int64_t bytes = out.constants.softmax.bytes() + static_cast<std::int64_t>(out.constants.target.nbytes());
-  if (split == data::Split::train && kept_bytes_ + bytes <= config_.keep_softmax) {
-    kept_.emplace(index, out.constants);
-    kept_bytes_ += bytes;
+  if (split == data::Split::train && constants_bytes_ + bytes <= config_.keep_softmax) {
+    constants_.emplace(index, out.constants);
+    constants_bytes_ += bytes;
   }
   return out;
 }

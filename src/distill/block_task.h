@@ -51,8 +51,8 @@ class BlockTask : public train::Task {
   DistillConfig config_;
   std::uint64_t seed_;
   at::ScalarType compute_;
-  std::map<std::int64_t, Constants> kept_;  ///< of training points, up to config_.keep_softmax bytes
-  std::int64_t kept_bytes_ = 0;
+  std::map<std::int64_t, Constants> constants_;  ///< of training points, up to config_.keep_softmax bytes
+  std::int64_t constants_bytes_ = 0;
 };
 
 }  // namespace rehyat::distill

@@ -94,7 +94,7 @@ class Loop {
     optimizer_.step(lr);
     if (ema_) ema_->update();
     ++step_;
-    // 5. Say so.
+    // 5. Report the step.
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
     const double speed = static_cast<double>(task_.samples_per_step()) / ms * 1000;
     std::ostringstream note;

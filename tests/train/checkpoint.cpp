@@ -1,14 +1,38 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <fstream>
+#include <string_view>
 
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
 #include "files/atomic_file.h"
 #include "tensor/random.h"
+
+namespace {
+
+/// The end of the name of a folder that the disk cannot flush; empty where the disk works.
+std::string_view failing_folder;
+
+}  // namespace
+
+/// Takes the place of the system's function in this program.
+extern "C" int fsync(int file) {
+  std::array<char, 4096> path{};
+  const std::string link = "/proc/self/fd/" + std::to_string(file);
+  if (!failing_folder.empty() && ::readlink(link.c_str(), path.data(), path.size() - 1) > 0 &&
+      std::string_view(path.data()).ends_with(failing_folder)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_fsync, file));
+}
 
 namespace rehyat::train {
 namespace {
@@ -137,6 +161,14 @@ TEST_F(Checkpoints, AFolderThatCannotBeListedIsNotAnEmptyOne) {
   std::ofstream(temp_ / "checkpoints") << "in the way";
   expect_error<UserError>([&] { (void)folder_.newest(); },
                           {"checkpoints", "cannot be listed", "start the same command"});
+}
+
+TEST_F(Checkpoints, AFolderThatCannotBeFlushedIsAnError) {
+  failing_folder = "/checkpoints";
+  expect_error<UserError>([&] { save({5}); }, {"checkpoints", "cannot be flushed"});
+  failing_folder = "";
+  save({10});
+  expect_newest(10);
 }
 
 TEST_F(Checkpoints, AMissingPartIsNamed) {
