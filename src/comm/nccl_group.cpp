@@ -24,24 +24,28 @@ NcclGroup::NcclGroup(const Communicator& communicator, at::Device device) : impl
   options.port = 0;
   options.waitWorkers = false;
   std::string address;
-  if (communicator.rank() == 0) {
+  // Whatever fails on one rank fails on all: the others would wait for an address, or for NCCL's first message.
+  communicator.together([&] {
+    if (communicator.rank() != 0) return;
     options.isServer = true;
     std::array<char, 256> host{};
     gethostname(host.data(), host.size() - 1);
     impl_->store = c10::make_intrusive<c10d::TCPStore>(host.data(), options);
     address = cat(host.data(), ':', impl_->store->getPort());
-  }
+  });
   address = communicator.broadcast(address, 0);
-  if (communicator.rank() != 0) {
-    const std::size_t colon = address.rfind(':');
-    options.isServer = false;
-    options.port = static_cast<std::uint16_t>(std::stoi(address.substr(colon + 1)));
-    impl_->store = c10::make_intrusive<c10d::TCPStore>(address.substr(0, colon), options);
-  }
-  auto settings = c10d::ProcessGroupNCCL::Options::create();
-  impl_->group =
-      c10::make_intrusive<c10d::ProcessGroupNCCL>(impl_->store, communicator.rank(), communicator.size(), settings);
-  impl_->group->setBoundDeviceId(device);
+  communicator.together([&] {
+    if (communicator.rank() != 0) {
+      const std::size_t colon = address.rfind(':');
+      options.isServer = false;
+      options.port = static_cast<std::uint16_t>(std::stoi(address.substr(colon + 1)));
+      impl_->store = c10::make_intrusive<c10d::TCPStore>(address.substr(0, colon), options);
+    }
+    auto settings = c10d::ProcessGroupNCCL::Options::create();
+    impl_->group =
+        c10::make_intrusive<c10d::ProcessGroupNCCL>(impl_->store, communicator.rank(), communicator.size(), settings);
+    impl_->group->setBoundDeviceId(device);
+  });
 }
 
 NcclGroup::~NcclGroup() {
