@@ -140,7 +140,7 @@ json report_needs(Experiment& experiment) {
 json run_report(Experiment& experiment, const std::vector<std::string>& commands) {
   const auto start = std::chrono::steady_clock::now();
   experiment.world().together([&] {
-    for (const auto& [name, stage] : needed_stages(experiment)) stage.require_complete(name);
+    for (const auto& [name, stage] : needed_stages(experiment)) stage.require_complete();
   });
   Experiment control = control_of(experiment);
   report::ReportData data;

@@ -35,16 +35,15 @@ CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, 
   return plan;
 }
 
-void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::Identity& identity,
-                         const std::filesystem::path& folder, const comm::Communicator& world) {
+void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedFolder& folder,
+                         const comm::Communicator& world) {
   const CacheConfig& config = walk.config;
   std::vector<std::int64_t> open;
   world.together([&] {
     if (world.rank() != 0) return;
-    data::open_folder(folder, identity);
     // Rank 0's view of the folder counts: all ranks must share the same list.
     for (std::int64_t i = 0; i < plan.trajectories; ++i) {
-      if (!data::trajectory_done(folder, i)) open.push_back(i);
+      if (!data::trajectory_done(folder.path(), i)) open.push_back(i);
     }
   });
   open = parse_json(world.broadcast(nlohmann::ordered_json(open).dump(), 0), "cache").get<std::vector<std::int64_t>>();
@@ -58,7 +57,7 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::I
     while (const auto job = queue.next()) {
       const std::int64_t trajectory = open[static_cast<std::size_t>(*job)];
       const Trajectory walked{"cache", trajectory, static_cast<std::size_t>(trajectory / config.seeds)};
-      data::TrajectoryWriter file(folder, trajectory);
+      data::TrajectoryWriter file(folder.path(), trajectory);
       walk.run(
           walked,
           [&](std::int64_t point, std::int64_t block, const at::Tensor& input, const at::Tensor& target) {
@@ -81,7 +80,7 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::I
     std::vector<bool> validation;
     for (std::int64_t i = 0; i < plan.trajectories; ++i)
       validation.push_back(held[static_cast<std::size_t>(i / config.seeds)]);
-    data::finish_cache(folder, identity, validation, walk.blocks, walk.latent);
+    data::finish_cache(folder, validation, walk.blocks, walk.latent);
   });
 }
 

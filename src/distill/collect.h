@@ -24,8 +24,8 @@ CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, 
 
 /// Runs the teacher over its trajectories (prompts x seeds) and stores the inputs of the wanted blocks' self-attention
 /// at the kept points. Trajectories are shared out over the ranks; finished ones are kept by a run that is started
-/// again. Collective.
-void collect_activations(TeacherWalk& walk, const CachePlan& plan, const data::Identity& identity,
-                         const std::filesystem::path& folder, const comm::Communicator& world);
+/// again. `folder` is a data::cache_folder that rank 0 has opened. Collective.
+void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedFolder& folder,
+                         const comm::Communicator& world);
 
 }  // namespace rehyat::distill

@@ -29,12 +29,6 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-std::string block_name(std::int64_t block) {
-  char name[24];
-  std::snprintf(name, sizeof name, "phi-%05lld", static_cast<long long>(block));
-  return name;
-}
-
 /// The feature maps of a block by their names in the whole model, sorted.
 NamedTensors feature_maps(const models::WanTransformer& model, std::int64_t block) {
   NamedTensors out;
@@ -226,6 +220,12 @@ void report_failures(const Worker& worker, const comm::Communicator& world) {
 }
 
 }  // namespace
+
+std::string block_name(std::int64_t block) {
+  char name[24];
+  std::snprintf(name, sizeof name, "phi-%05lld", static_cast<long long>(block));
+  return name;
+}
 
 std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
                                  PointSource& source, const DistillConfig& config, std::uint64_t seed,

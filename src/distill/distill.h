@@ -30,6 +30,9 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
                                  const std::string& fingerprint, const std::filesystem::path& folder,
                                  const comm::Communicator& world);
 
+/// "phi-00012": the name of a block's maps (.safetensors) and of its errors (.json) in the folder of a distillation.
+std::string block_name(std::int64_t block);
+
 /// Puts the distilled maps into a model whose blocks were converted alike.
 void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,
                        const std::filesystem::path& folder, const std::string& fingerprint);

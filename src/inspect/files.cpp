@@ -175,7 +175,7 @@ json stages_of(const std::vector<std::filesystem::path>& entries) {
     if (std::filesystem::exists(entry / "stage.json")) {
       row["complete"] = true;
       const json marker = inspect_json(entry / "stage.json");
-      if (marker.is_object()) row["seconds"] = marker.value("summary", json::object()).value("seconds", json());
+      if (marker.is_object()) row["seconds"] = marker.value("content", json::object()).value("seconds", json());
     }
     out.push_back(row);
   }

@@ -73,7 +73,7 @@ distill::Prompts Experiment::teacher_prompts(const Stage& stage, const std::stri
 }
 
 json Experiment::cache() {
-  return run(cache_stage(), [&](const Stage& stage) {
+  return run(cache_stage(), {"manifest.json"}, [&](const Stage& stage) {
     distill::CachePlan plan;
     world_.together([&] {
       plan = distill::plan_cache(architecture(), config_.cache, prompt_count(), converted(), latent(), stage.folder());
@@ -82,7 +82,7 @@ json Experiment::cache() {
               human_bytes(plan.left), " are left to write");
     distill::Prompts prompts = teacher_prompts(stage, "cache");
     distill::TeacherWalk walk = teacher_walk(load(WhichModel::teacher), std::move(prompts));
-    distill::collect_activations(walk, plan, {{"stage", stage.fingerprint()}}, stage.folder(), world_);
+    distill::collect_activations(walk, plan, data::cache_folder(stage.folder(), stage.identity()), world_);
     return json{{"trajectories", plan.trajectories}, {"bytes", plan.bytes}, {"blocks", walk.blocks}};
   });
 }
@@ -97,9 +97,8 @@ std::unique_ptr<distill::PointSource> Experiment::point_source(const models::Wan
   world_.together([&] {
     if (needs_cache()) {
       const Stage stage = cache_stage();
-      stage.require_complete("cache");
-      source = std::make_unique<distill::CachedPoints>(
-          data::ActivationCache(stage.folder(), {{"stage", stage.fingerprint()}}));
+      stage.require_complete();
+      source = std::make_unique<distill::CachedPoints>(data::ActivationCache(stage.folder(), stage.identity()));
       return;
     }
     source =
@@ -109,7 +108,12 @@ std::unique_ptr<distill::PointSource> Experiment::point_source(const models::Wan
 }
 
 json Experiment::distill() {
-  return run(distill_stage(), [&](const Stage& stage) {
+  std::vector<std::filesystem::path> maps;
+  for (const std::int64_t block : converted()) {
+    maps.push_back(distill::block_name(block) + ".safetensors");
+    maps.push_back(distill::block_name(block) + ".json");
+  }
+  return run(distill_stage(), maps, [&](const Stage& stage) {
     distill::Prompts prompts = needs_cache() ? distill::Prompts() : teacher_prompts(stage, "distill");
     const models::WanTransformer teacher = load(WhichModel::teacher);
     const std::unique_ptr<distill::PointSource> source = point_source(teacher, std::move(prompts));

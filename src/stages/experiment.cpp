@@ -118,7 +118,7 @@ std::string Experiment::teacher_fingerprint() {
 std::filesystem::path Experiment::teacher_folder() {
   if (!config_.model.weights.empty()) return files_.transformer;
   const Stage stage = pretrain_stage();
-  stage.require_intact("pretrain");
+  stage.require_intact();
   return stage.folder() / "model";
 }
 
@@ -221,7 +221,8 @@ void Experiment::record(const Stage& stage) const {
   });
 }
 
-json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>& work) {
+json Experiment::run(const Stage& stage, const std::vector<std::filesystem::path>& results,
+                     const std::function<json(const Stage&)>& work) {
   // Rank 0 alone looks: file systems of several machines need not show the same at the same time.
   std::string earlier;
   std::optional<FolderLock> lock;
@@ -255,7 +256,7 @@ json Experiment::run(const Stage& stage, const std::function<json(const Stage&)>
       if (world_.rank() != 0) return;
       summary["seconds"] = time->seconds();  // over all starts
       time.reset();                          // nothing is written in the folder once it counts as complete
-      stage.finish(summary);
+      stage.finish(summary, results);
     });
     return summary;
   } catch (const std::exception& error) {
@@ -299,7 +300,7 @@ json Experiment::pretrain() {
     return "model.weights: found a teacher, expected none for pretrain; remove model.weights and give "
            "model.architecture";
   });
-  return run(pretrain_stage(), [&](const Stage& stage) {
+  return run(pretrain_stage(), {"model"}, [&](const Stage& stage) {
     models::WanTransformer model(architecture());
     model->initialize(config_.run.seed);
     return train_flow(stage, model, config_.pretrain, "pretrain");
@@ -313,7 +314,7 @@ at::Tensor Experiment::encode_prompt(const std::string& prompt) {
 }
 
 json Experiment::finetune() {
-  return run(finetune_stage(), [&](const Stage& stage) {
+  return run(finetune_stage(), {"model"}, [&](const Stage& stage) {
     return train_flow(stage, load(blocks().empty() ? WhichModel::teacher : WhichModel::distilled), config_.finetune,
                       blocks().empty() ? "finetune (control)" : "finetune");
   });
@@ -324,7 +325,7 @@ models::WanTransformer Experiment::load(WhichModel which) {
   world_.together([&] {
     if (which == WhichModel::finetuned) {
       const Stage stage = finetune_stage();
-      stage.require_intact("finetune");
+      stage.require_intact();
       model = models::load_model(stage.folder() / "model", device());
       return;
     }
@@ -334,7 +335,7 @@ models::WanTransformer Experiment::load(WhichModel which) {
     models::convert(model, blocks(), config_.run.seed, {size[0], size[1], size[2]});
     if (which == WhichModel::undistilled) return;
     const Stage stage = distill_stage();
-    stage.require_intact("distill");
+    stage.require_intact();
     distill::load_feature_maps(model, blocks(), stage.folder(), stage.fingerprint());
   });
   return model;

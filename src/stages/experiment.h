@@ -91,8 +91,10 @@ class Experiment {
   [[nodiscard]] std::optional<FolderLock> open(const Stage& stage) const;
 
  private:
-  /// Runs `work` unless the stage is complete; measures, marks and returns its summary.
-  nlohmann::ordered_json run(const Stage& stage, const std::function<nlohmann::ordered_json(const Stage&)>& work);
+  /// Runs `work` unless the stage is complete; measures, marks and returns its summary. `results` are the files and
+  /// folders that other stages load, relative to the stage's folder.
+  nlohmann::ordered_json run(const Stage& stage, const std::vector<std::filesystem::path>& results,
+                             const std::function<nlohmann::ordered_json(const Stage&)>& work);
   nlohmann::ordered_json train_flow(const Stage& stage, models::WanTransformer model,
                                     const finetune::FlowTrainingConfig& config, const char* title);
   /// The resolved config and the versions, into the stage's folder. Collective.

@@ -55,7 +55,7 @@ Stage Experiment::dataset_stage() {
 
 json Experiment::prepare() {
   const Stage made = prepare_stage();
-  const json summary = run(made, [&](const Stage& stage) {
+  const json summary = run(made, {"manifest.json"}, [&](const Stage& stage) {
     world_.together([&] {
       if (world_.rank() != 0) return;
       checksums_->save();
@@ -63,8 +63,8 @@ json Experiment::prepare() {
       const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
       if (!other.empty()) log::info("prepare: a new dataset, for ", other);
     });
-    return data::prepare(config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed, *prepare_identity_,
-                         stage.folder(), world_);
+    return data::prepare(config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed,
+                         data::dataset_folder(stage.folder(), stage.identity()), world_);
   });
   world_.together([&] {
     if (world_.rank() == 0)

@@ -27,7 +27,7 @@ std::optional<data::Identity> recall_dataset(const std::filesystem::path& run_fo
   if (!std::filesystem::exists(path)) return {};
   const std::filesystem::path folder = run_folder / trim(read_file(path, 1 << 10));
   if (!std::filesystem::exists(folder / "manifest.json")) return {};
-  data::Identity identity = data::read_manifest(folder)["identity"];
+  data::Identity identity = saved_identity(folder);
   // The folder's name is the identity's fingerprint: another one was moved here.
   if (Stage(run_folder, "prepare", identity).folder() != folder) return {};
   return identity;
@@ -48,7 +48,7 @@ std::string nearest_dataset(const std::filesystem::path& run_folder, const data:
   for (const std::filesystem::path& folder : folders) {
     if (!std::filesystem::exists(folder / "manifest.json")) continue;
     try {
-      auto differences = data::identity_differences(data::read_manifest(folder)["identity"], identity);
+      auto differences = identity_differences(saved_identity(folder), identity, data::identity_names());
       if (!nearest.empty() && differences.size() >= fewest.size()) continue;
       fewest = std::move(differences);
       nearest = folder;

@@ -14,8 +14,8 @@ namespace rehyat::stages {
 void remember_dataset(const std::filesystem::path& run_folder, const std::string& section,
                       const std::filesystem::path& dataset);
 
-/// The identity that the manifest of that dataset carries; nothing where none was noted or it is gone. Throws UserError
-/// for a damaged manifest.
+/// The identity that is saved beside that dataset; nothing where none was noted or it is gone. Throws UserError where
+/// it is damaged.
 std::optional<data::Identity> recall_dataset(const std::filesystem::path& run_folder, const std::string& section);
 
 /// How the dataset of the run's folder that is most like this identity differs from it: "runs/a/prepare-12345678 was

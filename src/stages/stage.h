@@ -3,9 +3,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
+#include <vector>
 
-#include "files/folder_lock.h"
+#include "files/marked_folder.h"
 
 namespace rehyat::stages {
 
@@ -16,32 +16,31 @@ namespace rehyat::stages {
 /// last, says so.
 class Stage {
  public:
-  Stage(const std::filesystem::path& run_folder, std::string name, nlohmann::ordered_json identity);
+  Stage(const std::filesystem::path& run_folder, std::string name, Identity identity);
 
   const std::string& name() const { return name_; }
-  const std::string& fingerprint() const { return fingerprint_; }
-  const nlohmann::ordered_json& identity() const { return identity_; }
-  const std::filesystem::path& folder() const { return folder_; }
+  const std::string& fingerprint() const { return folder_.fingerprint(); }
+  const Identity& identity() const { return folder_.identity(); }
+  const std::filesystem::path& folder() const { return folder_.path(); }
 
-  bool complete() const;
-  /// Makes the folder, claims it for as long as the lock lives, removes what a killed run left half written and saves
-  /// the identity beside what the stage will write. Call on rank 0. Throws UserError while another run is at work
-  /// there.
-  [[nodiscard]] FolderLock open() const;
-  /// Marks the stage complete with a summary (seconds, losses, file names) and size and checksum of every file that
-  /// other stages load: model/, phi-*, manifest.json. Call on rank 0, after everything else.
-  void finish(const nlohmann::ordered_json& summary) const;
+  bool complete() const { return folder_.complete(); }
+  /// Makes and claims the folder, see MarkedFolder::open. Call on rank 0.
+  [[nodiscard]] FolderLock open() const { return folder_.open(); }
+  /// Marks the stage complete with a summary (seconds, losses, file names) and size and checksum of the results: the
+  /// files and folders that other stages load. Call on rank 0, after everything else.
+  void finish(const nlohmann::ordered_json& summary, const std::vector<std::filesystem::path>& results = {}) const {
+    folder_.finish(summary, results);
+  }
   /// What `finish` stored; throws UserError when the stage is not complete or its file is damaged.
-  nlohmann::ordered_json summary() const;
+  nlohmann::ordered_json summary() const { return folder_.content(); }
   /// Throws UserError that names the command to run first unless the stage is complete.
-  void require_complete(std::string_view command) const;
-  /// Also throws unless its files are those that `finish` saw, byte for byte.
-  void require_intact(std::string_view command) const;
+  void require_complete() const { folder_.require_complete(); }
+  /// Also throws unless its results are those that `finish` saw, byte for byte.
+  void require_intact() const { folder_.require_intact(); }
 
  private:
-  std::string name_, fingerprint_;
-  nlohmann::ordered_json identity_;
-  std::filesystem::path folder_;
+  std::string name_;
+  MarkedFolder folder_;
 };
 
 }  // namespace rehyat::stages

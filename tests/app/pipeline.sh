@@ -67,7 +67,7 @@ done
 python3 - runs/finetune-*/stage.json runs/finetune-*/elapsed.json <<'EOT' || fail "the time taken is not kept"
 import json, sys
 for name in sys.argv[1:]:
-    content = json.load(open(name)); assert content.get("summary", content)["seconds"] > 0, name
+    content = json.load(open(name)); assert content.get("content", content)["seconds"] > 0, name
 EOT
 echo "== finetune on 2 ranks"
 $MPIRUN -n 2 "$REHYAT" finetune -c "$config" run.dir=ranks2 --json > two.json 2> two.log || { cat two.log; fail "finetune on 2 ranks"; }

@@ -154,12 +154,12 @@ class Buckets : public ::testing::Test {
     text.write("text/0", randn(rng, {5, 20}));
     shard.commit();
     text.commit();
-    nlohmann::ordered_json content = {{"shards", {data::file_entry(folder_.path(), "shard.h5")}},
-                                      {"text", data::file_entry(folder_.path(), "text.h5")},
+    nlohmann::ordered_json content = {{"shards", {file_entry(folder_.path(), "shard.h5")}},
+                                      {"text", file_entry(folder_.path(), "text.h5")},
                                       {"samples", samples},
                                       {"table", {{"buckets", {1, 2, 3}}}}};
     content["captions"] = std::vector<std::string>{""};
-    data::write_manifest(folder_.path(), {{"test", 1}}, content);
+    data::dataset_folder(folder_.path(), {{"test", 1}}).finish(content);
     dataset_ = std::make_unique<data::LatentDataset>(folder_.path(), data::Identity{{"test", 1}});
   }
   FlowTask task(std::int64_t global, std::int64_t micro, const comm::Communicator& ranks) const {

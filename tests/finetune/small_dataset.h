@@ -40,11 +40,11 @@ class SmallDataset : public ::testing::Test {
     }
     shard.commit();
     text.commit();
-    data::write_manifest(folder_.path(), {{"test", 1}},
-                         {{"shards", {data::file_entry(folder_.path(), "shard.h5")}},
-                          {"captions", {"", "words"}},
-                          {"text", data::file_entry(folder_.path(), "text.h5")},
-                          {"samples", samples}});
+    data::dataset_folder(folder_.path(), {{"test", 1}})
+        .finish({{"shards", {file_entry(folder_.path(), "shard.h5")}},
+                 {"captions", {"", "words"}},
+                 {"text", file_entry(folder_.path(), "text.h5")},
+                 {"samples", samples}});
     dataset_ = std::make_unique<data::LatentDataset>(folder_.path(), data::Identity{{"test", 1}});
   }
 

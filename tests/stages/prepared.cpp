@@ -17,8 +17,8 @@ data::Identity identity(std::int64_t size, const std::string& codec, bool flip =
 
 void dataset(const TempFolder& run, const data::Identity& made_from) {
   const Stage stage(run.path(), "prepare", made_from);
-  make_folder(stage.folder());
-  data::write_manifest(stage.folder(), made_from, {{"samples", 1}});
+  static_cast<void>(stage.open());
+  data::dataset_folder(stage.folder(), made_from).finish({{"samples", 1}});
 }
 
 TEST(NearestDataset, NamesWhatChanged) {

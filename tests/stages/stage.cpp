@@ -30,18 +30,18 @@ void complete(const Stage& stage) {
   write_file_atomic(stage.folder() / "phi-00001/before.json", "work");
   write_file_atomic(stage.folder() / "manifest.json", "{}");
   write_file_atomic(stage.folder() / "metrics.jsonl", "{}");
-  stage.finish({{"loss", 1}});
+  stage.finish({{"loss", 1}}, {"model", "phi-00001.safetensors", "manifest.json"});
 }
 
 TEST(Stage, IsCompleteOnlyOnceItIsFinished) {
   const TempFolder folder;
   const Stage stage = stage_of(folder);
   EXPECT_FALSE(stage.complete());
-  expect_error<UserError>([&] { stage.require_complete("pretrain"); }, {"not complete", "run `rehyat pretrain`"});
+  expect_error<UserError>([&] { stage.require_complete(); }, {"not complete", "run `rehyat pretrain`"});
   complete(stage);
   EXPECT_TRUE(stage.complete());
   EXPECT_EQ(stage.summary(), json({{"loss", 1}}));
-  EXPECT_NO_THROW(stage.require_intact("pretrain"));
+  EXPECT_NO_THROW(stage.require_intact());
 }
 
 TEST(Stage, AFlippedBitIsNamedWithTheCommandThatMendsIt) {
@@ -54,19 +54,18 @@ TEST(Stage, AFlippedBitIsNamedWithTheCommandThatMendsIt) {
     std::string flipped = whole;
     flipped[flipped.size() / 2] ^= 1;
     std::ofstream(path) << flipped;
-    expect_error<UserError>(
-        [&] { stage.require_intact("pretrain"); },
-        {path.string(), "another checksum", "run `rehyat pretrain` again", stage.folder().string()});
+    expect_error<UserError>([&] { stage.require_intact(); }, {path.string(), "another checksum",
+                                                              "run `rehyat pretrain` again", stage.folder().string()});
     std::ofstream(path) << whole.substr(1);
-    expect_error<UserError>([&] { stage.require_intact("pretrain"); }, {path.string(), "bytes, expected"});
+    expect_error<UserError>([&] { stage.require_intact(); }, {path.string(), "bytes, expected"});
     std::filesystem::remove(path);
-    expect_error<UserError>([&] { stage.require_intact("pretrain"); }, {path.string(), "no file"});
+    expect_error<UserError>([&] { stage.require_intact(); }, {path.string(), "no file"});
     std::ofstream(path) << whole;
   }
   // What no other stage loads may change.
   std::ofstream(stage.folder() / "metrics.jsonl") << "more";
   std::ofstream(stage.folder() / "phi-00001/before.json") << "more";
-  EXPECT_NO_THROW(stage.require_intact("pretrain"));
+  EXPECT_NO_THROW(stage.require_intact());
 }
 
 TEST(Stage, ADamagedMarkerIsASentence) {
@@ -78,7 +77,7 @@ TEST(Stage, ADamagedMarkerIsASentence) {
        {std::string("{"), std::string("[]"), std::string("{\"fingerprint\": 3, \"summary\": 1}"),
         std::string(100'000, '['), good.substr(0, good.size() / 2)}) {
     std::ofstream(stage.folder() / "stage.json") << text;
-    expect_error<UserError>([&] { stage.require_intact("pretrain"); }, {"stage.json", "remove"});
+    expect_error<UserError>([&] { stage.require_intact(); }, {"stage.json", "remove"});
   }
   std::string other = good;
   other.replace(other.find(stage.fingerprint()), 4, "dead");
@@ -87,7 +86,7 @@ TEST(Stage, ADamagedMarkerIsASentence) {
   json files = json::parse(good);
   files["files"][0].erase("checksum");
   std::ofstream(stage.folder() / "stage.json") << files.dump();
-  expect_error<UserError>([&] { stage.require_intact("pretrain"); }, {"without names, sizes and checksums"});
+  expect_error<UserError>([&] { stage.require_intact(); }, {"without names, sizes and checksums"});
 }
 
 TEST(Stage, OneRunAtATimeAndLeftoversGoWhenItIsOpened) {

@@ -47,24 +47,31 @@ std::int64_t cache_bytes(std::int64_t trajectories, std::int64_t points, std::in
   return trajectories * points * blocks * tokens * dim * element_bytes * (targets ? 2 : 1);
 }
 
-void finish_cache(const std::filesystem::path& folder, const Identity& identity, const std::vector<bool>& validation,
+MarkedFolder cache_folder(const std::filesystem::path& folder, const Identity& identity) {
+  return MarkedFolder(folder, identity,
+                      {"manifest.json",
+                       "the cache",
+                       "run `rehyat cache` with this config first",
+                       "remove the folder and run `rehyat cache` again",
+                       {{"settings", "cache"}, {"seed", "run.seed"}, {"blocks", "converted blocks"}}});
+}
+
+void finish_cache(const MarkedFolder& folder, const std::vector<bool>& validation,
                   const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent) {
   json files = json::array();
   for (std::size_t i = 0; i < validation.size(); ++i) {
     // No checksum of the whole file: each dataset carries its own, and a cache may hold hundreds of gigabytes.
-    const auto path = folder / file_name(static_cast<std::int64_t>(i));
+    const auto path = folder.path() / file_name(static_cast<std::int64_t>(i));
     json entry = {{"file", path.filename().string()}, {"bytes", std::filesystem::file_size(path)}};
     entry["points"] = parse_json(Hdf5Reader(path).attribute("points"), path.string());
     entry["validation"] = static_cast<bool>(validation[i]);
     files.push_back(entry);
   }
-  write_manifest(folder, identity, {{"blocks", blocks}, {"latent", latent}, {"trajectories", files}});
+  folder.finish({{"blocks", blocks}, {"latent", latent}, {"trajectories", files}});
 }
 
 ActivationCache::ActivationCache(std::filesystem::path folder, const Identity& identity) : folder_(std::move(folder)) {
-  const json manifest = read_manifest(folder_);
-  require_same_identity(manifest["identity"], identity, folder_.string());
-  const json& content = manifest["content"];
+  const json content = cache_folder(folder_, identity).content();
   std::vector<Hdf5Pool::File> files;
   try {
     blocks_ = content.at("blocks").get<std::vector<std::int64_t>>();

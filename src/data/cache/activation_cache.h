@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset/manifest.h"
 #include "data/dataset/split.h"
+#include "files/marked_folder.h"
 #include "tensor/hdf5_file.h"
 #include "tensor/hdf5_pool.h"
 
@@ -41,9 +41,12 @@ bool trajectory_done(const std::filesystem::path& folder, std::int64_t trajector
 std::int64_t cache_bytes(std::int64_t trajectories, std::int64_t points, std::int64_t blocks, std::int64_t tokens,
                          std::int64_t dim, std::int64_t element_bytes, bool targets);
 
-/// Writes the manifest once all trajectories are there. `validation[i]` tells the split of trajectory i; `latent` =
+/// The folder of a cache. Its marker, manifest.json, holds {"blocks", "latent", "trajectories"}.
+MarkedFolder cache_folder(const std::filesystem::path& folder, const Identity& identity);
+
+/// Writes the marker once all trajectories are there. `validation[i]` tells the split of trajectory i; `latent` =
 /// [T,H,W].
-void finish_cache(const std::filesystem::path& folder, const Identity& identity, const std::vector<bool>& validation,
+void finish_cache(const MarkedFolder& folder, const std::vector<bool>& validation,
                   const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent);
 
 /// Reads a finished cache.

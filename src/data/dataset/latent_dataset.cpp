@@ -11,9 +11,7 @@ namespace rehyat::data {
 using json = nlohmann::ordered_json;
 
 LatentDataset::LatentDataset(std::filesystem::path folder, const Identity& identity) : folder_(std::move(folder)) {
-  const json manifest = read_manifest(folder_);
-  require_same_identity(manifest["identity"], identity, folder_.string());
-  const json& content = manifest["content"];
+  const json content = dataset_folder(folder_, identity).content();
   std::vector<Hdf5Pool::File> shards;
   try {
     for (const json& shard : content.at("shards")) shards.push_back({shard.at("file"), shard.at("bytes")});

@@ -1,32 +1,20 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <string>
-#include <vector>
+
+#include "files/marked_folder.h"
 
 namespace rehyat::data {
 
-/// Identity of what a folder of files was made from: names and values of everything that decides its content.
-using Identity = nlohmann::ordered_json;
+using rehyat::Identity;
 
-/// {"file", "bytes", "checksum"} of a file in `folder`.
-nlohmann::ordered_json file_entry(const std::filesystem::path& folder, const std::string& file);
+/// How the values of a dataset's identity are called where the user sets them, for identity_differences.
+std::map<std::string, std::string> identity_names();
 
-/// Writes manifest.json, the last file of a folder: its presence says that the folder is complete.
-void write_manifest(const std::filesystem::path& folder, const Identity& identity,
-                    const nlohmann::ordered_json& content);
-
-/// Reads it back: {"identity", "content"}. Throws UserError when it is missing or damaged.
-nlohmann::ordered_json read_manifest(const std::filesystem::path& folder);
-
-/// "data.size: found [64,64], expected [80,80]" for each value that differs; settings are named as in the config.
-std::vector<std::string> identity_differences(const Identity& found, const Identity& expected);
-
-/// Throws UserError that names each value that differs.
-void require_same_identity(const Identity& found, const Identity& expected, const std::string& where);
-
-/// Saves the identity beside unfinished work, or compares with the one that is there.
-void open_folder(const std::filesystem::path& folder, const Identity& identity);
+/// The folder of a prepared dataset. Its marker, manifest.json, holds {"shards", "text", "captions", "samples"} and,
+/// with buckets, {"table"}.
+MarkedFolder dataset_folder(const std::filesystem::path& folder, const Identity& identity);
 
 }  // namespace rehyat::data

@@ -115,8 +115,8 @@ Draft draft_of(const Shards& work, const ClipList& clips, const DataConfig& conf
 /// Gathers what the shards say, splits, encodes the captions on all ranks and writes the manifest, last. Returns the
 /// summary on rank 0.
 json finish(const Shards& work, const ClipList& clips, const DataConfig& config, models::TextEncoder& encoder,
-            std::uint64_t seed, const std::filesystem::path& folder, const Identity& identity, Throughput& throughput,
-            const comm::Communicator& world) {
+            std::uint64_t seed, const MarkedFolder& out, Throughput& throughput, const comm::Communicator& world) {
+  const std::filesystem::path& folder = out.path();
   Draft draft;
   world.together([&] {
     if (world.rank() == 0) draft = draft_of(work, clips, config, seed, folder);
@@ -130,7 +130,7 @@ json finish(const Shards& work, const ClipList& clips, const DataConfig& config,
     json content = {
         {"shards", draft.outcomes.shards}, {"text", text}, {"captions", captions}, {"samples", draft.samples}};
     if (!config.buckets.empty()) content["table"] = draft.table;
-    write_manifest(folder, identity, content);
+    out.finish(content);
     remove_clip_parts(folder);
     remove_text_parts(folder);
     for (const std::string& line : table_lines(draft.table)) log::info(line);
@@ -173,14 +173,13 @@ void write_shards(const Shards& work, const std::vector<std::size_t>& to_do, Thr
 }  // namespace
 
 json prepare(const DataConfig& config, const ClipList& clips, models::VideoCodec& codec, models::TextEncoder& text,
-             std::uint64_t seed, const Identity& identity, const std::filesystem::path& folder,
-             const comm::Communicator& world) {
+             std::uint64_t seed, const MarkedFolder& out, const comm::Communicator& world) {
+  const std::filesystem::path& folder = out.path();
   const auto start = Clock::now();
   std::int64_t per_shard = 0;
   world.together([&] {
     require_video_library();
     if (world.rank() != 0) return;
-    open_folder(folder, identity);
     per_shard = shard_size(folder, config.clips_per_shard);
   });
   per_shard = std::stoll(world.broadcast(std::to_string(per_shard), 0));
@@ -194,7 +193,7 @@ json prepare(const DataConfig& config, const ClipList& clips, models::VideoCodec
   for (const std::size_t shard : to_do) kept -= work.clips_in(shard) - work.clips_kept(shard);
   Throughput throughput(world, static_cast<std::int64_t>(clips.videos.size()), kept);
   write_shards(work, to_do, throughput, world);
-  json summary = finish(work, clips, config, text, seed, folder, identity, throughput, world);
+  json summary = finish(work, clips, config, text, seed, out, throughput, world);
   summary["throughput"] = throughput.summary();
   summary = parse_json(world.broadcast(summary.dump(), 0), "prepare");
   summary["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();

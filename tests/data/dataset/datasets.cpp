@@ -36,19 +36,25 @@ class Datasets : public VideoTest {
             {"captions", {"", "A", "B"}},
             {"samples", samples}};
   }
+  void mark(const json& content) const {
+    const MarkedFolder folder = dataset_folder(folder_, identity_);
+    const FolderLock lock = folder.open();
+    folder.finish(content);
+  }
   void cache() const {
+    const FolderLock lock = cache_folder(folder_, identity_).open();
     for (int i = 0; i < 2; ++i) {
       TrajectoryWriter writer(folder_, i);
       for (int point = 0; point < 3; ++point)
         for (int block : {1, 4}) writer.add(point, block, at::full({5, 4}, 100 * i + 10 * point + block, at::kFloat));
       writer.commit({{0, true}, {1, true}, {1, false}});
     }
-    finish_cache(folder_, identity_, {false, true}, {1, 4}, {2, 4, 4});
+    finish_cache(cache_folder(folder_, identity_), {false, true}, {1, 4}, {2, 4, 4});
   }
 };
 
 TEST_F(Datasets, LatentsBySplitInOrder) {
-  write_manifest(folder_, identity_, latents());
+  mark(latents());
   const LatentDataset dataset(folder_, identity_);
   ASSERT_EQ(dataset.size(Split::train), 3);
   ASSERT_EQ(dataset.size(Split::validation), 1);
@@ -78,7 +84,7 @@ TEST_F(Datasets, ManyShardsNeedFewOpenFiles) {
     content["shards"].push_back({{"file", name}, {"bytes", shard["bytes"]}, {"checksum", shard["checksum"]}});
     content["samples"].push_back({{"shard", i}, {"index", 1}, {"clip", name}, {"caption", 1}, {"validation", false}});
   }
-  write_manifest(folder_, identity_, content);
+  mark(content);
   const LatentDataset dataset(folder_, identity_);
   const auto open_files = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
@@ -93,7 +99,7 @@ TEST_F(Datasets, RefusesManifestsThatDoNotFit) {
   const auto refuse = [&](const std::function<void(json&)>& change, const std::vector<std::string>& parts) {
     json content = good;
     change(content);
-    write_manifest(folder_, identity_, content);
+    mark(content);
     expect_refused([&] { LatentDataset(folder_, identity_); }, parts);
   };
   refuse([](json& c) { c.erase("samples"); }, {"manifest.json", "lacks values"});

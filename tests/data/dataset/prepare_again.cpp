@@ -136,13 +136,14 @@ TEST_F(PrepareAgain, AFullDiskIsNoFaultOfTheClip) {
   clip("a", 12);
   config_.stride = 1;
   const Identity made_from = identity();
+  static_cast<void>(dataset_folder(folder_ / "out", made_from).open());
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   getrlimit(RLIMIT_FSIZE, &before);
   const rlimit small{6000, before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
   const ClipList clips = list_clips(config_);
-  expect_refused([&] { prepare(config_, clips, codec_, text_, 1, made_from, folder_ / "out", alone_); },
+  expect_refused([&] { prepare(config_, clips, codec_, text_, 1, dataset_folder(folder_ / "out", made_from), alone_); },
                  {"clip-part-000000.h5", "space"});
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.h5"));

@@ -55,8 +55,12 @@ class PrepareOnRanks : public ::testing::Test {
   json prepared(const std::string& out, const comm::Communicator& ranks) {
     ChecksumMemory memory;
     const ClipList clips = list_clips(config_, ranks);
-    const Identity identity = dataset_identity(config_, clips, codec_, text_, 1, memory);
-    return prepare(config_, clips, codec_, text_, 1, identity, path_ / out, ranks);
+    const MarkedFolder folder = dataset_folder(path_ / out, dataset_identity(config_, clips, codec_, text_, 1, memory));
+    std::optional<FolderLock> lock;
+    ranks.together([&] {
+      if (ranks.rank() == 0) lock.emplace(folder.open());
+    });
+    return prepare(config_, clips, codec_, text_, 1, folder, ranks);
   }
 
   std::optional<testing::TempFolder> folder_;

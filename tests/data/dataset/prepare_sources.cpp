@@ -135,7 +135,7 @@ TEST_F(PrepareBuckets, EachClipGoesWhereItFits) {
   EXPECT_EQ(counts(1), "1 1");
   EXPECT_EQ(counts(2), "1 1");
   EXPECT_EQ(table["dropped"].size(), 2U);
-  EXPECT_EQ(read_manifest(folder_ / "out")["content"]["table"], table);
+  EXPECT_EQ(dataset_folder(folder_ / "out", identity()).content()["table"], table);
   EXPECT_NE(read("out/dropped.jsonl").find("\"file\":\"small.mkv\",\"reason\":\"64x16 pixels"), std::string::npos)
       << read("out/dropped.jsonl");
   EXPECT_NE(read("out/dropped.jsonl").find("4 pictures at 10 fps"), std::string::npos) << read("out/dropped.jsonl");

@@ -42,7 +42,9 @@ class PrepareTest : public VideoTest {
     return dataset_identity(config_, list_clips(config_), codec_, text_, 1, memory);
   }
   nlohmann::ordered_json prepared(const std::string& out = "out") {
-    return prepare(config_, list_clips(config_), codec_, text_, 1, identity(), folder_ / out, alone_);
+    const MarkedFolder folder = dataset_folder(folder_ / out, identity());
+    const FolderLock lock = folder.open();
+    return prepare(config_, list_clips(config_), codec_, text_, 1, folder, alone_);
   }
   LatentDataset dataset(const std::string& out = "out") { return LatentDataset(folder_ / out, identity()); }
   /// The grey steps of the two slices of every training sample, by clip: "a 0 4".

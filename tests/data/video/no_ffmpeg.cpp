@@ -1,4 +1,5 @@
 #include "data/dataset/fake_encoders.h"
+#include "data/dataset/manifest.h"
 #include "data/dataset/prepare.h"
 #include "data/video/clip_maker.h"
 #include "data/video/video.h"
@@ -18,7 +19,7 @@ TEST_F(NoFfmpeg, PrepareEndsAtOnceAndSetsNoClipAside) {
   const comm::Communicator alone;
   expect_refused(
       [&] {
-        prepare(config, list_clips(config), codec, text, 1, {{"format", 2}}, folder_ / "out", alone);
+        prepare(config, list_clips(config), codec, text, 1, dataset_folder(folder_ / "out", {{"format", 2}}), alone);
       },
       {"without FFmpeg", "REHYAT_FFMPEG=ON"});
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
