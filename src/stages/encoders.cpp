@@ -7,7 +7,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/strings.h"
-#include "data/dataset/identity.h"
+#include "files/checksum_memory.h"
 #include "models/embedded/embedded_encoders.h"
 #include "models/umt5/text_encoder.h"
 #include "models/wan/vae_codec.h"
@@ -20,20 +20,20 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Checksum of a file, or of the names and contents of all files of a folder.
-std::string checksum_of(const fs::path& path, data::ChecksumMemory& memory) {
-  if (!fs::is_directory(path)) return memory.at({path});
+std::string checksum_of(const fs::path& path, ChecksumMemory& memory) {
+  if (!fs::is_directory(path)) return memory.at(path);
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(path)) {
     if (entry.is_regular_file()) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   Hasher hasher;
-  for (const fs::path& file : files) hasher.update(fs::relative(file, path).generic_string()).update(memory.at({file}));
+  for (const fs::path& file : files) hasher.update(fs::relative(file, path).generic_string()).update(memory.at(file));
   return hasher.digest();
 }
 
 std::string fingerprint_of(const std::vector<fs::path>& paths, const fs::path& memory_file) {
-  data::ChecksumMemory memory(memory_file, [](const data::ClipFile& file) { return hash_file(file.path); });
+  ChecksumMemory memory(memory_file);
   Hasher hasher;
   for (const fs::path& path : paths) hasher.update(checksum_of(path, memory));
   // A dry run leaves no folder behind.

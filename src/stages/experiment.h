@@ -132,8 +132,8 @@ class Experiment {
   std::string teacher_fingerprint_;
   std::optional<data::Identity> prepare_identity_, dataset_identity_;
   std::optional<data::ClipList> clips_;
-  std::unique_ptr<data::ChecksumMemory> checksums_;  ///< of the videos
-  data::ClipMarks clip_marks_;                       ///< of the clips that prepare_identity_ is of
+  std::unique_ptr<ChecksumMemory> checksums_;  ///< of the videos
+  data::ClipMarks clip_marks_;                 ///< of the clips that prepare_identity_ is of
 };
 
 }  // namespace rehyat::stages

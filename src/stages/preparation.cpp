@@ -13,7 +13,7 @@ using json = nlohmann::ordered_json;
 
 void Experiment::read_clips() {
   clips_ = data::list_clips(config_.data, world_);
-  world_.together([&] { checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json"); });
+  world_.together([&] { checksums_ = std::make_unique<ChecksumMemory>(config_.run.dir / "checksums.json"); });
   data::share_checksums(*clips_, *checksums_, world_);
 }
 
@@ -36,10 +36,10 @@ Stage Experiment::find(Stage (Experiment::*stage)()) {
 
 Stage Experiment::prepare_stage() {
   if (!prepare_identity_) {
-    if (!checksums_) checksums_ = std::make_unique<data::ChecksumMemory>(config_.run.dir / "checksums.json");
+    if (!checksums_) checksums_ = std::make_unique<ChecksumMemory>(config_.run.dir / "checksums.json");
     if (!clips_) clips_ = data::list_clips(config_.data);
-    prepare_identity_ =
-        data::dataset_identity(config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed, *checksums_);
+    prepare_identity_ = data::dataset_identity(
+        {config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed}, *checksums_);
     clip_marks_ = data::clip_marks(*clips_, *checksums_);
   }
   return Stage(config_.run.dir, "prepare", *prepare_identity_);
@@ -63,7 +63,7 @@ json Experiment::prepare() {
       const std::string other = nearest_dataset(config_.run.dir, stage.identity(), clip_marks_);
       if (!other.empty()) log::info("prepare: a new dataset, for ", other);
     });
-    return data::prepare(config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed,
+    return data::prepare({config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed},
                          data::dataset_folder(stage.folder(), stage.identity()), world_);
   });
   world_.together([&] {

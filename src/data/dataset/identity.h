@@ -2,48 +2,23 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "comm/communicator.h"
-#include "data/config.h"
+#include "data/dataset/inputs.h"
 #include "data/dataset/manifest.h"
-#include "data/sources/clip_list.h"
-#include "models/encoders.h"
+#include "files/checksum_memory.h"
 
 namespace rehyat::data {
 
 /// Checksum of a clip: of its size and its content, the whole up to 3 MiB, beyond that 1 MiB each from its head, middle
 /// and tail. "unreadable" for a file that cannot be read, so that it counts as another one once it can.
 std::string clip_checksum(const ClipFile& clip);
-
-/// Size, inode and times of a file: when they are the same, nobody has written to it since. Empty when there is none.
-std::string file_state(const std::filesystem::path& path);
-
-/// Checksums of files, remembered between runs while the state of the file is the same.
-class ChecksumMemory {
- public:
-  using Checksum = std::function<std::string(const ClipFile&)>;
-  /// A file that is missing or not ours is an empty memory; an empty path remembers nothing.
-  explicit ChecksumMemory(std::filesystem::path path = {}, Checksum checksum = clip_checksum);
-  std::string at(const ClipFile& clip);
-  /// What another rank has found, as long as the file's state is the present one.
-  void remember(const ClipFile& clip, const std::string& checksum);
-  /// Writes what was asked for since, whole or not at all.
-  void save() const;
-
- private:
-  static std::string name_of(const ClipFile& clip);
-  struct Known {
-    std::string state, checksum;
-  };
-  std::filesystem::path path_;
-  Checksum checksum_;
-  std::map<std::string, Known> known_, used_;
-};
+/// The same, read only where the memory does not know it.
+std::string clip_checksum(const ClipFile& clip, ChecksumMemory& memory);
 
 /// Fills the memory with the checksums of all clips, each of which one rank computes: many videos are many bytes to
 /// read. Collective.
@@ -59,9 +34,8 @@ std::string clip_changes(const std::filesystem::path& saved, const ClipMarks& no
 
 /// What decides the content of a prepared dataset: settings, codec, text encoder, seed, and of each clip the name, the
 /// content, the caption and the group. Where files lie, how they are grouped into shards and how many bad ones are
-/// tolerated does not.
-Identity dataset_identity(const DataConfig& config, const ClipList& clips, const models::VideoCodec& codec,
-                          const models::TextEncoder& text, std::uint64_t seed, ChecksumMemory& memory);
+/// tolerated does not decide it.
+Identity dataset_identity(const DatasetInputs& inputs, ChecksumMemory& memory);
 
 /// Names a data section without looking at any video, to find again what was prepared of it: settings and where the
 /// videos and captions lie.

@@ -4,15 +4,16 @@
 #include <map>
 #include <set>
 
+#include "comm/root.h"
 #include "comm/work_queue.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
 #include "data/dataset/dataset_table.h"
+#include "data/dataset/left_out_clips.h"
 #include "data/dataset/shards.h"
 #include "data/dataset/split.h"
 #include "data/dataset/text_table.h"
-#include "data/sources/clips.h"
 #include "data/video/video.h"
 #include "files/json.h"
 #include "tensor/hdf5_file.h"
@@ -24,145 +25,149 @@ using json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 /// What all shards say, in the order of the clips.
-ClipOutcomes gather(const Shards& work, const ClipList& clips, const DataConfig& config,
-                    const std::filesystem::path& folder) {
+ClipOutcomes gather(const Shards& shards, const DatasetInputs& inputs) {
   ClipOutcomes out;
-  for (std::size_t shard = 0; shard < work.count(); ++shard) {
-    const Hdf5Reader file(work.path(shard));
-    out.shards.push_back(file_entry(folder, work.path(shard).filename().string()));
+  const std::size_t clips = inputs.clips.videos.size(), buckets = inputs.config.bucket_count();
+  const bool with_buckets = !inputs.config.buckets.empty();
+  for (std::size_t shard = 0; shard < shards.count(); ++shard) {
+    const std::filesystem::path path = shards.path(shard);
+    const Hdf5Reader file(path);
+    out.shards.push_back(file_entry(path.parent_path(), path.filename().string()));
+    const auto require_below = [&](const char* what, std::size_t found, std::size_t count) {
+      require(found < count, [&] {
+        return cat(path.string(), ": found ", what, ' ', found, " of ", count,
+                   "; remove the file and run `rehyat prepare` again");
+      });
+    };
     std::int64_t index = 0;
     try {
-      for (const json& entry : parse_json(file.attribute("entries"), work.path(shard).string())) {
+      for (const json& entry : parse_json(file.attribute("entries"), path.string())) {
         const auto clip = entry.at("clip").get<std::size_t>();
-        require(clip < clips.videos.size(), [&] {
-          return cat(work.path(shard).string(), ": found clip ", clip, " of ", clips.videos.size(),
-                     "; remove the file and run `rehyat prepare` again");
-        });
+        require_below("clip", clip, clips);
         if (out.usable.empty() || out.usable.back() != clip) out.usable.push_back(clip);
-        const auto bucket = config.buckets.empty() ? 0 : entry.at("bucket").get<std::size_t>();
-        require(bucket < config.bucket_count(), [&] {
-          return cat(work.path(shard).string(), ": found bucket ", bucket, " of ", config.bucket_count(),
-                     "; remove the file and run `rehyat prepare` again");
-        });
+        const auto bucket = with_buckets ? entry.at("bucket").get<std::size_t>() : 0;
+        require_below("bucket", bucket, buckets);
         out.samples.push_back({shard, clip, bucket, index++});
       }
-      for (const json& bad : parse_json(file.attribute("quarantine"), work.path(shard).string()))
-        out.quarantine.push_back(bad);
-      if (config.buckets.empty()) continue;
-      for (const json& clip : parse_json(file.attribute("dropped"), work.path(shard).string()))
-        out.dropped.push_back(clip);
+      for (const json& clip : parse_json(file.attribute("quarantine"), path.string())) out.quarantine.push_back(clip);
+      if (!with_buckets) continue;
+      for (const json& clip : parse_json(file.attribute("dropped"), path.string())) out.dropped.push_back(clip);
     } catch (const json::exception&) {
-      throw UserError({work.path(shard).string(), "a shard whose list cannot be read", "one of this program",
+      throw UserError({path.string(), "a shard whose list cannot be read", "one of this program",
                        "remove the file and run `rehyat prepare` again"});
     }
   }
   return out;
 }
 
-void write_list(const json& clips, const std::filesystem::path& path) {
-  std::filesystem::remove(path);
-  Quarantine list(path);
-  for (const json& clip : clips) list.add(clip.at("file"), clip.at("reason"));
-  list.save();
+LeftOutClips with_reasons(const json& clips) {
+  LeftOutClips out;
+  for (const json& clip : clips) out.add(clip.at("file"), clip.at("reason"));
+  return out;
 }
 
 /// Lists the clips that are left out; throws where there are too many of them.
-void write_lists(const ClipOutcomes& outcomes, const ClipList& clips, const DataConfig& config,
-                 const std::filesystem::path& folder) {
-  if (!config.buckets.empty()) write_list(outcomes.dropped, folder / "dropped.jsonl");
-  write_list(outcomes.quarantine, folder / "quarantine.jsonl");
-  Quarantine(folder / "quarantine.jsonl").require_share(clips.videos.size(), config.max_bad_share);
+void list_left_out(const ClipOutcomes& outcomes, const DatasetInputs& inputs, const std::filesystem::path& folder) {
+  const std::filesystem::path dropped = folder / "dropped.jsonl", damaged = folder / "quarantine.jsonl";
+  const std::size_t clips = inputs.clips.videos.size();
+  if (!inputs.config.buckets.empty()) with_reasons(outcomes.dropped).save(dropped);
+  const LeftOutClips quarantine = with_reasons(outcomes.quarantine);
+  quarantine.save(damaged);
+  quarantine.require_at_most(inputs.config.max_bad_share, clips, damaged);
   require(!outcomes.samples.empty() || outcomes.dropped.empty(), [&] {
     const json& first = outcomes.dropped.front();
-    return cat((folder / "dropped.jsonl").string(), ": found ", outcomes.dropped.size(), " of ", clips.videos.size(),
+    return cat(dropped.string(), ": found ", outcomes.dropped.size(), " of ", clips,
                " clips that fit no bucket, expected some that do; the first is ", first.at("file").get<std::string>(),
                " (", first.at("reason").get<std::string>(), "); add a smaller or shorter bucket to data.buckets");
   });
 }
 
-/// A dataset but for its embeddings and its manifest; on rank 0.
-struct Draft {
+/// What a dataset holds, but for its embeddings.
+struct Content {
   ClipOutcomes outcomes;
   std::set<std::size_t> validation;
-  json captions = json::array({""}), samples = json::array(), table;  // caption 0 is the empty prompt
+  json captions = json::array({""});  ///< caption 0 is the empty prompt
+  json samples = json::array(), table;
 };
 
-Draft draft_of(const Shards& work, const ClipList& clips, const DataConfig& config, std::uint64_t seed,
-               const std::filesystem::path& folder) {
-  Draft draft{gather(work, clips, config, folder), {}, json::array({""}), json::array(), {}};
-  write_lists(draft.outcomes, clips, config, folder);
+Content content_of(const Shards& shards, const DatasetInputs& inputs, const std::filesystem::path& folder) {
+  const ClipList& clips = inputs.clips;
+  Content out;
+  out.outcomes = gather(shards, inputs);
+  list_left_out(out.outcomes, inputs, folder);
   std::vector<GroupedClip> usable;
-  for (const std::size_t clip : draft.outcomes.usable)
-    usable.push_back({clip, clips.captions.group(clips.videos[clip])});
-  draft.validation = held_out(usable, config.validation_share, seed);
+  for (const std::size_t clip : out.outcomes.usable) usable.push_back({clip, clips.captions.group(clips.videos[clip])});
+  out.validation = held_out(usable, inputs.config.validation_share, inputs.seed);
   std::map<std::string, std::size_t> known = {{"", 0}};
-  for (const ClipOutcomes::Sample& sample : draft.outcomes.samples) {
+  for (const ClipOutcomes::Sample& sample : out.outcomes.samples) {
     const std::string& video = clips.videos[sample.clip];
     const std::string& text = clips.captions.at(video);
-    const auto [caption, fresh] = known.emplace(text, draft.captions.size());
-    if (fresh) draft.captions.push_back(text);
-    draft.samples.push_back({{"shard", sample.shard},
-                             {"index", sample.index},
-                             {"clip", video},
-                             {"caption", caption->second},
-                             {"validation", draft.validation.contains(sample.clip)}});
-    if (!config.buckets.empty()) draft.samples.back()["bucket"] = sample.bucket;
+    const auto [caption, fresh] = known.emplace(text, out.captions.size());
+    if (fresh) out.captions.push_back(text);
+    out.samples.push_back({{"shard", sample.shard},
+                           {"index", sample.index},
+                           {"clip", video},
+                           {"caption", caption->second},
+                           {"validation", out.validation.contains(sample.clip)}});
+    if (!inputs.config.buckets.empty()) out.samples.back()["bucket"] = sample.bucket;
   }
-  draft.table = dataset_table(config, clips, draft.outcomes, draft.validation);
-  return draft;
+  out.table = dataset_table(inputs.config, clips, out.outcomes, out.validation);
+  return out;
 }
 
-/// Gathers what the shards say, splits, encodes the captions on all ranks and writes the manifest, last. Returns the
-/// summary on rank 0.
-json finish(const Shards& work, const ClipList& clips, const DataConfig& config, models::TextEncoder& encoder,
-            std::uint64_t seed, const MarkedFolder& out, Throughput& throughput, const comm::Communicator& world) {
-  const std::filesystem::path& folder = out.path();
-  Draft draft;
-  world.together([&] {
-    if (world.rank() == 0) draft = draft_of(work, clips, config, seed, folder);
+json summary_of(const Content& content, const DatasetInputs& inputs) {
+  return {{"clips", inputs.clips.videos.size()},
+          {"usable_clips", content.outcomes.usable.size()},
+          {"validation_clips", content.validation.size()},
+          {"samples", content.samples.size()},
+          {"captions", content.captions.size() - 1},
+          {"dropped", content.outcomes.dropped.size()},
+          {"quarantined", content.outcomes.quarantine.size()},
+          {"table", content.table}};
+}
+
+/// Gathers what the shards say, splits, encodes the captions on all ranks and marks the folder. Returns the summary.
+json finish(const Shards& shards, const DatasetInputs& inputs, const MarkedFolder& folder, Throughput& throughput,
+            const comm::Communicator& world) {
+  Content content;  // on rank 0
+  const auto captions = comm::from_root<std::vector<std::string>>(world, [&] {
+    content = content_of(shards, inputs, folder.path());
+    return content.captions.get<std::vector<std::string>>();
   });
-  const auto captions =
-      parse_json(world.broadcast(draft.captions.dump(), 0), "prepare").get<std::vector<std::string>>();
   const json text = write_text_table(
-      captions, {encoder, folder, "prepare", [&](double seconds) { throughput.text_encoded(seconds); }}, world);
-  world.together([&] {
-    if (world.rank() != 0) return;
-    json content = {
-        {"shards", draft.outcomes.shards}, {"text", text}, {"captions", captions}, {"samples", draft.samples}};
-    if (!config.buckets.empty()) content["table"] = draft.table;
-    out.finish(content);
-    remove_clip_parts(folder);
-    remove_text_parts(folder);
-    for (const std::string& line : table_lines(draft.table)) log::info(line);
+      captions, {inputs.text, folder.path(), "prepare", [&](double seconds) { throughput.text_encoded(seconds); }},
+      world);
+  return comm::from_root<json>(world, [&] {
+    json marked = {
+        {"shards", content.outcomes.shards}, {"text", text}, {"captions", captions}, {"samples", content.samples}};
+    if (!inputs.config.buckets.empty()) marked["table"] = content.table;
+    folder.finish(marked);
+    remove_clip_files(folder.path());
+    remove_text_parts(folder.path());
+    for (const std::string& line : table_lines(content.table)) log::info(line);
+    json summary = summary_of(content, inputs);
+    summary["throughput"] = throughput.summary();
+    return summary;
   });
-  return {{"clips", clips.videos.size()},
-          {"usable_clips", draft.outcomes.usable.size()},
-          {"validation_clips", draft.validation.size()},
-          {"samples", draft.samples.size()},
-          {"captions", captions.size() - 1},
-          {"dropped", draft.outcomes.dropped.size()},
-          {"quarantined", draft.outcomes.quarantine.size()},
-          {"table", draft.table}};
 }
 
-/// The shards that are not done yet, as rank 0 sees them: file systems of several machines need not show the same.
-std::vector<std::size_t> shards_to_do(const Shards& work, const comm::Communicator& world) {
-  json list = json::array();
-  world.together([&] {
-    if (world.rank() != 0) return;
-    for (std::size_t shard = 0; shard < work.count(); ++shard)
-      if (!work.done(shard)) list.push_back(shard);
+/// The shards that are not done yet, as rank 0 sees them.
+std::vector<std::size_t> shards_to_do(const Shards& shards, const comm::Communicator& world) {
+  return comm::from_root<std::vector<std::size_t>>(world, [&] {
+    std::vector<std::size_t> list;
+    for (std::size_t shard = 0; shard < shards.count(); ++shard)
+      if (!shards.done(shard)) list.push_back(shard);
+    return list;
   });
-  return parse_json(world.broadcast(list.dump(), 0), "prepare").get<std::vector<std::size_t>>();
 }
 
 /// Hands the shards out to whichever rank is free.
-void write_shards(const Shards& work, const std::vector<std::size_t>& to_do, Throughput& throughput,
+void write_shards(const Shards& shards, const std::vector<std::size_t>& to_do, Throughput& throughput,
                   const comm::Communicator& world) {
   comm::WorkQueue queue(world, static_cast<std::int64_t>(to_do.size()));
   const auto encode = [&] {
     while (const auto job = queue.next()) {
-      work.write(to_do[static_cast<std::size_t>(*job)], throughput, world);
+      shards.write(to_do[static_cast<std::size_t>(*job)], throughput, world);
       world.poll();
     }
   };
@@ -172,30 +177,24 @@ void write_shards(const Shards& work, const std::vector<std::size_t>& to_do, Thr
 
 }  // namespace
 
-json prepare(const DataConfig& config, const ClipList& clips, models::VideoCodec& codec, models::TextEncoder& text,
-             std::uint64_t seed, const MarkedFolder& out, const comm::Communicator& world) {
-  const std::filesystem::path& folder = out.path();
+json prepare(const DatasetInputs& inputs, const MarkedFolder& folder, const comm::Communicator& world) {
   const auto start = Clock::now();
-  std::int64_t per_shard = 0;
-  world.together([&] {
-    require_video_library();
-    if (world.rank() != 0) return;
-    per_shard = shard_size(folder, config.clips_per_shard);
-  });
-  per_shard = std::stoll(world.broadcast(std::to_string(per_shard), 0));
-  if (per_shard != config.clips_per_shard)
+  world.together([] { require_video_library(); });
+  const std::int64_t wanted = inputs.config.clips_per_shard;
+  const auto per_shard = comm::from_root<std::int64_t>(world, [&] { return shard_size(folder.path(), wanted); });
+  if (per_shard != wanted)
     log::info("prepare: goes on with ", per_shard, " clips in a shard, as this folder was begun");
-  if (clips.left_out > 0)
-    log::info("prepare: ", clips.left_out, " members of the archives are neither videos nor their captions");
-  const Shards work(config, clips, codec, seed, folder, per_shard);
-  const std::vector<std::size_t> to_do = shards_to_do(work, world);
-  auto kept = static_cast<std::int64_t>(clips.videos.size());
-  for (const std::size_t shard : to_do) kept -= work.clips_in(shard) - work.clips_kept(shard);
-  Throughput throughput(world, static_cast<std::int64_t>(clips.videos.size()), kept);
-  write_shards(work, to_do, throughput, world);
-  json summary = finish(work, clips, config, text, seed, out, throughput, world);
-  summary["throughput"] = throughput.summary();
-  summary = parse_json(world.broadcast(summary.dump(), 0), "prepare");
+  if (inputs.clips.other_members > 0)
+    log::info("prepare: ", inputs.clips.other_members,
+              " members of the archives are neither videos nor their captions");
+  const Shards shards(inputs, folder.path(), per_shard);
+  const std::vector<std::size_t> to_do = shards_to_do(shards, world);
+  const auto clips = static_cast<std::int64_t>(inputs.clips.videos.size());
+  std::int64_t left = 0;
+  for (const std::size_t shard : to_do) left += shards.clips_in(shard) - shards.clips_encoded(shard);
+  Throughput throughput(world, clips, clips - left);
+  write_shards(shards, to_do, throughput, world);
+  json summary = finish(shards, inputs, folder, throughput, world);
   summary["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
   log::info(throughput.line());
   return summary;

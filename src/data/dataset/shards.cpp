@@ -15,6 +15,7 @@
 #include "data/sources/buckets.h"
 #include "data/video/video.h"
 #include "files/atomic_file.h"
+#include "files/checksum_memory.h"
 #include "files/json.h"
 #include "tensor/hdf5_file.h"
 
@@ -23,7 +24,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr const char* kClipPart = "clip-part-";
+constexpr const char* kClipFile = "clip-part-";
 
 /// What decoding and encoding of one clip may throw without ending the run.
 template <typename Work>
@@ -47,15 +48,15 @@ std::optional<Verdict> attempt(const ClipFile& clip, Work&& work) {
 
 }  // namespace
 
-Shards::Shards(const DataConfig& config, const ClipList& clips, models::VideoCodec& codec, std::uint64_t seed,
-               std::filesystem::path folder, std::int64_t clips_per_shard)
-    : config_(config),
-      clips_(clips),
-      codec_(codec),
-      seed_(seed),
+Shards::Shards(const DatasetInputs& inputs, std::filesystem::path folder, std::int64_t clips_per_shard)
+    : config_(inputs.config),
+      clips_(inputs.clips),
+      codec_(inputs.codec),
+      seed_(inputs.seed),
       folder_(std::move(folder)),
       clips_per_shard_(static_cast<std::size_t>(clips_per_shard)) {
-  for (std::size_t bucket = 0; bucket < config.bucket_count(); ++bucket) of_bucket_.push_back(config.of_bucket(bucket));
+  for (std::size_t bucket = 0; bucket < config_.bucket_count(); ++bucket)
+    of_bucket_.push_back(config_.of_bucket(bucket));
 }
 
 std::size_t Shards::count() const {
@@ -80,15 +81,16 @@ std::filesystem::path Shards::path(std::size_t shard) const {
   return folder_ / name;
 }
 
-std::int64_t Shards::clips_kept(std::size_t shard) const {
-  std::int64_t kept = 0;
-  for (std::size_t clip = first(shard); clip < last(shard); ++clip) kept += std::filesystem::exists(part(clip)) ? 1 : 0;
-  return kept;
+std::int64_t Shards::clips_encoded(std::size_t shard) const {
+  std::int64_t encoded = 0;
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip)
+    encoded += std::filesystem::exists(clip_file(clip)) ? 1 : 0;
+  return encoded;
 }
 
-std::filesystem::path Shards::part(std::size_t clip) const {
+std::filesystem::path Shards::clip_file(std::size_t clip) const {
   char name[40];
-  std::snprintf(name, sizeof name, "%s%06zu.h5", kClipPart, clip);
+  std::snprintf(name, sizeof name, "%s%06zu.h5", kClipFile, clip);
   return folder_ / name;
 }
 
@@ -118,22 +120,22 @@ void Shards::write(std::size_t shard, Throughput& throughput, const comm::Commun
   std::filesystem::remove(path(shard));
   LeftOut left_out;
   for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
-    if (std::filesystem::exists(part(clip))) continue;
+    if (std::filesystem::exists(clip_file(clip))) continue;
     one_clip(clip, left_out, throughput, world);
     throughput.clip_done(clips_.videos[clip]);
   }
   join(shard, left_out);
-  for (std::size_t clip = first(shard); clip < last(shard); ++clip) std::filesystem::remove(part(clip));
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip) std::filesystem::remove(clip_file(clip));
 }
 
-/// Makes a shard of the parts of its clips.
+/// Makes a shard of the files of its clips.
 void Shards::join(std::size_t shard, const LeftOut& left_out) const {
   Hdf5Writer file(path(shard));
   json entries = json::array();
   for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
-    if (!std::filesystem::exists(part(clip))) continue;  // left out
-    const Hdf5Reader from(part(clip));
-    const json windows = parse_json(from.attribute("entries"), part(clip).string());
+    if (!std::filesystem::exists(clip_file(clip))) continue;  // left out
+    const Hdf5Reader from(clip_file(clip));
+    const json windows = parse_json(from.attribute("entries"), clip_file(clip).string());
     for (std::size_t i = 0; i < windows.size(); ++i) {
       file.write(cat("latents/", entries.size()), from.read(cat("latents/", i)));
       entries.push_back(windows.at(i));
@@ -172,7 +174,7 @@ std::optional<Verdict> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, 
   while (!verdict) {
     const BucketChoice choice = choose_bucket(config_, shape);
     if (!choice.bucket) {
-      left_out.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.why}, {"reason", choice.reason}});
+      left_out.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.kind}, {"reason", choice.reason}});
       log::debug("clip dropped: ", clips_.videos[clip], ": ", choice.reason);
       return {};
     }
@@ -185,10 +187,11 @@ std::optional<Verdict> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, 
   return verdict;
 }
 
-/// Writes the windows of a clip into its part; returns why it cannot be used, where damage may show after some windows.
+/// Writes the windows of a clip into its own file. Returns why the clip cannot be used; damage may show after some
+/// windows.
 std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
                                        const comm::Communicator& world) const {
-  Hdf5Writer file(part(clip));
+  Hdf5Writer file(clip_file(clip));
   json entries = json::array();
   std::optional<ClipWindows> windows;
   std::vector<at::Tensor> latents;
@@ -216,8 +219,8 @@ std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Thr
   return {};
 }
 
-void remove_clip_parts(const std::filesystem::path& folder) {
-  remove_files(folder, kClipPart);
+void remove_clip_files(const std::filesystem::path& folder) {
+  remove_files(folder, kClipFile);
 }
 
 std::int64_t shard_size(const std::filesystem::path& folder, std::int64_t wanted) {

@@ -8,36 +8,33 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "data/config.h"
-#include "data/dataset/identity.h"
+#include "data/dataset/inputs.h"
 #include "data/dataset/throughput.h"
-#include "models/encoders.h"
 
 namespace rehyat::data {
 
 /// Why a clip was set aside.
 struct Verdict {
   std::string reason;
-  bool again = false;                 ///< not the clip's fault for certain: try it at the next start
-  std::optional<std::int64_t> count;  ///< it is too short, with so many pictures
+  bool again = false;                 ///< the clip may not be at fault: the next start tries it again
+  std::optional<std::int64_t> count;  ///< of a clip that is too short: the number of its pictures
 };
 
 /// The shards of a dataset: groups of clips in their order, each an HDF5 file of latents that one rank writes whole.
 /// Until its shard is whole each finished clip has a file of its own, so that a killed run encodes none of them again.
 ///
-/// A clip that cannot be used is noted in its shard with the reason, and beside the shard, in NAME.tried.json, the
-/// state that its file was in: where that, or the library that decodes, is another one by the next start, and where
-/// memory or libtorch failed, the shard is made again. With buckets the shard also says which one each window is of,
-/// and lists the clips that fit none.
+/// A shard notes each clip that cannot be used with the reason. Beside the shard, NAME.tried.json notes the state that
+/// the clip's file was in. The next start makes the shard again where that state or the library that decodes has
+/// changed, and where memory or libtorch failed. With buckets the shard also notes the bucket of each window and the
+/// clips that fit none.
 class Shards {
  public:
-  Shards(const DataConfig& config, const ClipList& clips, models::VideoCodec& codec, std::uint64_t seed,
-         std::filesystem::path folder, std::int64_t clips_per_shard);
+  Shards(const DatasetInputs& inputs, std::filesystem::path folder, std::int64_t clips_per_shard);
 
   std::size_t count() const;
   std::int64_t clips_in(std::size_t shard) const;
-  /// Those of them that an earlier run has encoded, of a shard that is not done.
-  std::int64_t clips_kept(std::size_t shard) const;
+  /// How many clips of a shard that is not done an earlier run has encoded already.
+  std::int64_t clips_encoded(std::size_t shard) const;
   std::filesystem::path path(std::size_t shard) const;
   /// Whether the shard is there and no verdict of it needs to be looked at again.
   bool done(std::size_t shard) const;
@@ -53,7 +50,7 @@ class Shards {
   std::optional<Verdict> windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
                                  const comm::Communicator& world) const;
   void join(std::size_t shard, const LeftOut& left_out) const;
-  std::filesystem::path part(std::size_t clip) const;
+  std::filesystem::path clip_file(std::size_t clip) const;
   std::size_t first(std::size_t shard) const;
   std::size_t last(std::size_t shard) const;
   std::filesystem::path tried(std::size_t shard) const;
@@ -67,11 +64,11 @@ class Shards {
   std::size_t clips_per_shard_;
 };
 
-/// Removes the files of single clips that a run left which was killed just when their shard was whole.
-void remove_clip_parts(const std::filesystem::path& folder);
+/// Removes the files of single clips that a killed run has left beside their finished shard.
+void remove_clip_files(const std::filesystem::path& folder);
 
-/// How many clips a shard of this folder holds: as it was when the folder was first opened, else as `wanted`, which is
-/// saved. Call on rank 0 first.
+/// How many clips a shard of this folder holds: the number that the folder was begun with, else `wanted`, which is
+/// saved for the next start. Call on rank 0.
 std::int64_t shard_size(const std::filesystem::path& folder, std::int64_t wanted);
 
 }  // namespace rehyat::data

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "comm/root.h"
 #include "comm/work_queue.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -13,7 +14,6 @@
 #include "core/strings.h"
 #include "data/dataset/manifest.h"
 #include "files/atomic_file.h"
-#include "files/json.h"
 #include "tensor/hdf5_file.h"
 
 namespace rehyat::data {
@@ -141,16 +141,12 @@ void remove_text_parts(const std::filesystem::path& folder) {
 json write_text_table(const std::vector<std::string>& captions, const TextTableJob& job,
                       const comm::Communicator& world) {
   const TextParts parts(captions, job.folder);
-  bool joined = false;
-  world.together([&] { joined = world.rank() == 0 && parts.joined(); });
-  if (!world.any(joined)) encode_parts(parts, captions.size(), job, world);
-  std::string entry;
-  world.together([&] {
-    if (world.rank() != 0) return;
+  const bool joined = comm::from_root<bool>(world, [&] { return parts.joined(); });
+  if (!joined) encode_parts(parts, captions.size(), job, world);
+  return comm::from_root<json>(world, [&] {
     if (!joined) parts.join();
-    entry = parts.entry().dump();
+    return parts.entry();
   });
-  return parse_json(world.broadcast(entry, 0), job.command);
 }
 
 TextTable::TextTable(const std::filesystem::path& folder, const json& entry, const std::string& command)

@@ -21,8 +21,8 @@ std::string percent(const json& share) {
 
 }  // namespace
 
-Throughput::Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t kept)
-    : ranks_(world.size()), left_(total - kept), tally_(world, kSums), progress_("prepare", total, "clips", kept) {}
+Throughput::Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done)
+    : ranks_(world.size()), left_(total - done), tally_(world, kSums), progress_("prepare", total, "clips", done) {}
 
 void Throughput::spent(double decode, double codec) {
   decode_ += decode;

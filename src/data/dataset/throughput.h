@@ -17,8 +17,8 @@ namespace rehyat::data {
 ///     prepare: 3.1 clips/s over 4 ranks, of their time 35 % decode, 52 % VAE, 2 % text encoder
 class Throughput {
  public:
-  /// `total` clips, of which `kept` were done by an earlier start. Collective; the destructor too.
-  Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t kept);
+  /// `total` clips, of which an earlier start has done `done`. Collective; the destructor too.
+  Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done);
 
   void spent(double decode, double codec);  ///< seconds of this rank
   void clip_done(const std::string& name);

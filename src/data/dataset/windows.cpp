@@ -101,8 +101,8 @@ std::vector<at::Tensor> ClipWindows::encode() {
 
 /// Goes on to the start of the next window.
 void ClipWindows::drop() {
-  const std::int64_t stride = config_.window_stride(), kept = std::max<std::int64_t>(config_.frames - stride, 0);
-  while (static_cast<std::int64_t>(pictures_.size()) > kept) pictures_.pop_front();
+  const std::int64_t stride = config_.window_stride(), shared = std::max<std::int64_t>(config_.frames - stride, 0);
+  while (static_cast<std::int64_t>(pictures_.size()) > shared) pictures_.pop_front();
   skip_ = std::max<std::int64_t>(stride - config_.frames, 0);
   start_ += stride;
 }

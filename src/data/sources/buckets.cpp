@@ -13,7 +13,7 @@ std::int64_t pixels(const BucketConfig& bucket) {
   return bucket.frames * bucket.size[0] * bucket.size[1];
 }
 
-/// Of the buckets that are left the best by aspect ratio.
+/// The bucket of `fitting` that rule 3 of choose_bucket takes.
 std::size_t best_of(const DataConfig& config, const std::vector<std::size_t>& fitting, const ClipShape& clip) {
   constexpr double kEqual = 1e-9;
   const auto distance = [&](std::size_t i) {

@@ -10,28 +10,30 @@
 
 namespace rehyat::data {
 
-/// What decides the bucket of a clip.
+/// What decides which bucket a clip goes to.
 struct ClipShape {
   std::int64_t height = 0, width = 0;  ///< as shown, with square pixels
   std::int64_t pictures = 0;           ///< at data.fps
 };
 
-/// As the container says; where its length and its number of frames differ, by the longer one.
+/// The shape that the container states. Where the stated length and the stated number of frames differ, the longer one
+/// counts.
 ClipShape shape_of(const VideoInfo& info, double fps);
 
+/// The bucket of a clip, or why it has none.
 struct BucketChoice {
-  std::optional<std::size_t> bucket;
-  std::string why;     ///< where there is none: one of two reasons,
-  std::string reason;  ///< and the same with the clip's numbers
+  std::optional<std::size_t> bucket;  ///< its number in data.buckets
+  std::string kind;    ///< why there is none, in words that many clips share: "smaller than every bucket"
+  std::string reason;  ///< the same in a sentence with the numbers of this clip
 };
 
-/// Which bucket a clip goes to. Of the buckets
-///  - whose height and width the clip has at least (twice, where random parts are taken at twice the size), or any with
-///    data.upscale,
-///  - and whose frames it has at least; where it has those of none and data.short_clips=bounce, those with the fewest
-///    frames,
-/// it is the one whose aspect ratio is nearest, |log((width/height of the clip) / (width/height of the bucket))|; of
-/// equal ones the one with most frames times pixels, then the first in the list. `config` has buckets.
+/// Chooses the bucket that a clip goes to; `config` has buckets.
+///  1. The clip has to be as high and wide as the bucket, and twice that where data.crops takes parts at twice the
+///     size. With data.upscale every bucket passes.
+///  2. The clip has to be as long as the bucket. Where it is too short for all that are left and
+///     data.short_clips=bounce, those with the fewest frames pass.
+///  3. The bucket with the nearest aspect ratio is chosen, by |log((clip's width/height) / (bucket's width/height))|.
+///     Where several are as near, the one with most frames times pixels is chosen, then the first in the list.
 BucketChoice choose_bucket(const DataConfig& config, const ClipShape& clip);
 
 }  // namespace rehyat::data

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "comm/root.h"
 #include "core/error.h"
 #include "core/strings.h"
 #include "data/sources/clips.h"
@@ -66,7 +67,7 @@ ClipList list_archives(const DataConfig& config, const std::vector<fs::path>& ar
     ArchiveClips clips = list_archive(path, label);
     for (ClipFile& clip : clips.clips) found.emplace_back(cat(label, '/', clip.member), std::move(clip));
     source.beside.insert(source.beside.end(), clips.captions.begin(), clips.captions.end());
-    out.left_out += clips.left_out;
+    out.other_members += clips.other_members;
   }
   require(!found.empty(), [&] {
     return to_sentence({config.videos.string(), cat(archives.size(), " tars without a video"),
@@ -82,20 +83,19 @@ ClipList list_archives(const DataConfig& config, const std::vector<fs::path>& ar
   return out;
 }
 
-/// A list on its way to another rank.
-std::string to_text(const ClipList& clips) {
+}  // namespace
+
+void to_json(json& out, const ClipList& clips) {
   json files = json::array();
   for (const ClipFile& file : clips.files) files.push_back({file.path.string(), file.member, file.offset, file.bytes});
-  const json content = {
-      {"videos", clips.videos}, {"files", files}, {"captions", clips.captions.content()}, {"left_out", clips.left_out}};
-  std::string text;
-  json::to_msgpack(content, nlohmann::detail::output_adapter<char>(text));
-  return text;
+  out = {{"videos", clips.videos},
+         {"files", files},
+         {"captions", clips.captions.content()},
+         {"other_members", clips.other_members}};
 }
 
-ClipList from_text(const std::string& text) {
-  const json content = json::from_msgpack(text);
-  ClipList clips;
+void from_json(const json& content, ClipList& clips) {
+  clips = {};
   clips.videos = content.at("videos").get<std::vector<std::string>>();
   for (const json& file : content.at("files")) {
     ClipFile& clip = clips.files.emplace_back(file.at(0).get<std::string>());
@@ -104,11 +104,8 @@ ClipList from_text(const std::string& text) {
     clip.bytes = file.at(3);
   }
   clips.captions = Captions(content.at("captions"));
-  clips.left_out = content.at("left_out");
-  return clips;
+  clips.other_members = content.at("other_members");
 }
-
-}  // namespace
 
 const ClipFile* ClipList::find(const std::string& name) const {
   const auto place = std::ranges::lower_bound(videos, name);
@@ -127,15 +124,7 @@ ClipList list_clips(const DataConfig& config) {
 }
 
 ClipList list_clips(const DataConfig& config, const comm::Communicator& world) {
-  ClipList clips;
-  std::string text;
-  world.together([&] {
-    if (world.rank() != 0) return;
-    clips = list_clips(config);
-    if (world.size() > 1) text = to_text(clips);
-  });
-  text = world.broadcast(text, 0);
-  return world.rank() == 0 ? std::move(clips) : from_text(text);
+  return comm::from_root<ClipList>(world, [&] { return list_clips(config); });
 }
 
 }  // namespace rehyat::data

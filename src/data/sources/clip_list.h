@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -15,12 +16,15 @@ namespace rehyat::data {
 struct ClipList {
   std::vector<std::string> videos;  ///< names, sorted: paths relative to the folder, or "00.tar/a.mp4" in an archive
   Captions captions;
-  std::vector<ClipFile> files;  ///< where each lies
-  std::size_t left_out = 0;     ///< members of archives that are neither videos nor their captions
+  std::vector<ClipFile> files;    ///< where each lies
+  std::size_t other_members = 0;  ///< of archives: those that are neither videos nor their captions
 
-  /// Where the clip of that name lies; nothing for another one's.
+  /// Where the clip of that name lies; null where the list has no such clip.
   const ClipFile* find(const std::string& name) const;
 };
+/// For comm::from_root.
+void to_json(nlohmann::ordered_json& out, const ClipList& clips);
+void from_json(const nlohmann::ordered_json& content, ClipList& clips);
 
 /// Finds the clips that `data.videos` names and their captions: a folder of videos; a tar, a folder of tars or a
 /// pattern of tars (see path_pattern.h) as WebDataset packs them. A folder that holds videos is one of videos, whatever
@@ -28,8 +32,8 @@ struct ClipList {
 /// tar, and for archives without a video.
 ClipList list_clips(const DataConfig& config);
 
-/// The same for all ranks from one that looks: many of them at once are a burden for a file system that they share, and
-/// need not see the same. Collective; throws on all ranks.
+/// The list that rank 0 finds, on all ranks: many ranks that look at once burden the file system that they share, and
+/// they need not see the same. Collective; throws on all ranks.
 ClipList list_clips(const DataConfig& config, const comm::Communicator& world);
 
 }  // namespace rehyat::data

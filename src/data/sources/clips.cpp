@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cmath>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
 #include "core/utf8.h"
-#include "files/atomic_file.h"
-#include "files/json.h"
 
 namespace rehyat::data {
 namespace {
@@ -76,53 +72,6 @@ std::vector<std::string> list_videos(const fs::path& folder) {
   if (!content.archives.empty())
     log::info(folder.string(), ": found videos and ", content.archives.size(), " tars; the tars are not looked into");
   return content.videos;
-}
-
-Quarantine::Quarantine(fs::path path) : path_(std::move(path)) {
-  if (!fs::exists(path_)) return;
-  std::size_t number = 0;
-  for (const std::string& line : split(read_file(path_), '\n')) {
-    ++number;
-    if (trim(line).empty()) continue;
-    const auto json = parse_json_if(line).value_or(nlohmann::ordered_json());
-    const bool fits = json.is_object() && json.contains("file") && json["file"].is_string() &&
-                      json.contains("reason") && json["reason"].is_string();
-    require(fits, [&] {
-      return to_sentence({cat(path_.string(), ":", number), "a line that is not one of ours",
-                          R"({"file": "…", "reason": "…"})", "remove the file to try all clips again"});
-    });
-    reasons_[json["file"]] = json["reason"];
-  }
-}
-
-void Quarantine::add(const std::string& clip, const std::string& reason) {
-  reasons_[clip] = reason;
-}
-
-void Quarantine::remove(const std::string& clip) {
-  reasons_.erase(clip);
-}
-
-void Quarantine::save() const {
-  std::string text;
-  for (const auto& [clip, reason] : reasons_) {
-    const nlohmann::ordered_json line{{"file", clip}, {"reason", reason}};
-    // File names need not be UTF-8.
-    text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  }
-  write_file_atomic(path_, text);
-}
-
-void Quarantine::require_share(std::size_t total, double share) const {
-  const auto limit = static_cast<std::size_t>(std::floor(share * static_cast<double>(total) + 1e-9));
-  if (reasons_.empty() || (reasons_.size() <= limit && reasons_.size() < total)) return;
-  const auto& [clip, reason] = *reasons_.begin();
-  throw UserError(Mistake{
-      path_.string(), cat(reasons_.size(), " of ", total, " clips that cannot be used"),
-      cat("at most ", std::min(limit, total - std::min<std::size_t>(total, 1)), " (data.max_bad_share=", share, ")"),
-      cat("the first is ", clip, " (", reason,
-          "); the file lists all with their reasons: mend or remove them, or "
-          "raise data.max_bad_share and start again, which keeps what is done")});
 }
 
 }  // namespace rehyat::data

@@ -69,7 +69,7 @@ ArchiveClips list_archive(const std::filesystem::path& path, const std::string& 
     const auto [key, extension] = key_of(member.name);
     const bool video = is_video_name(member.name);
     if (hidden(member.name) || (!video && extension != "txt" && extension != "json")) {
-      ++out.left_out;
+      ++out.other_members;
       continue;
     }
     Sample& sample = samples[key];
@@ -84,7 +84,7 @@ ArchiveClips list_archive(const std::filesystem::path& path, const std::string& 
   const FileBytes archive(path);
   for (const auto& [key, sample] : samples) {
     if (!sample.video) {
-      out.left_out += (sample.text != nullptr) + (sample.json != nullptr);
+      out.other_members += (sample.text != nullptr) + (sample.json != nullptr);
       continue;
     }
     out.clips.emplace_back(path, sample.video->name, sample.video->offset, sample.video->bytes);

@@ -16,7 +16,7 @@ namespace rehyat::data {
 struct ArchiveClips {
   std::vector<ClipFile> clips;         ///< in the archive's order
   std::vector<CaptionEntry> captions;  ///< `file` is the clip's name: `label`/MEMBER
-  std::size_t left_out = 0;            ///< other members, and samples without a video
+  std::size_t other_members = 0;       ///< other members, and samples without a video
 };
 
 /// `label` stands for the archive in the clips' names. Throws UserError as list_tar does, and for a sample with two

@@ -143,7 +143,7 @@ TEST_F(PrepareAgain, AFullDiskIsNoFaultOfTheClip) {
   const rlimit small{6000, before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
   const ClipList clips = list_clips(config_);
-  expect_refused([&] { prepare(config_, clips, codec_, text_, 1, dataset_folder(folder_ / "out", made_from), alone_); },
+  expect_refused([&] { prepare(inputs(clips), dataset_folder(folder_ / "out", made_from), alone_); },
                  {"clip-part-000000.h5", "space"});
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.h5"));

@@ -55,12 +55,13 @@ class PrepareOnRanks : public ::testing::Test {
   json prepared(const std::string& out, const comm::Communicator& ranks) {
     ChecksumMemory memory;
     const ClipList clips = list_clips(config_, ranks);
-    const MarkedFolder folder = dataset_folder(path_ / out, dataset_identity(config_, clips, codec_, text_, 1, memory));
+    const MarkedFolder folder =
+        dataset_folder(path_ / out, dataset_identity({config_, clips, codec_, text_, 1}, memory));
     std::optional<FolderLock> lock;
     ranks.together([&] {
       if (ranks.rank() == 0) lock.emplace(folder.open());
     });
-    return prepare(config_, clips, codec_, text_, 1, folder, ranks);
+    return prepare({config_, clips, codec_, text_, 1}, folder, ranks);
   }
 
   std::optional<testing::TempFolder> folder_;
@@ -106,7 +107,7 @@ TEST_F(PrepareOnRanks, AllKnowTheClipsOfOne) {
   const ClipList mine = list_clips(config_), shared = list_clips(config_, world());
   EXPECT_EQ(shared.videos, mine.videos);
   EXPECT_EQ(shared.captions.content(), mine.captions.content());
-  EXPECT_EQ(shared.left_out, mine.left_out);
+  EXPECT_EQ(shared.other_members, mine.other_members);
   ASSERT_EQ(shared.files.size(), mine.files.size());
   for (std::size_t i = 0; i < mine.files.size(); ++i) {
     const ClipFile &a = mine.files[i], &b = shared.files[i];
@@ -120,9 +121,10 @@ TEST_F(PrepareOnRanks, EachClipIsReadByOneOfThem) {
   const ClipList clips = list_clips(config_, world());
   ChecksumMemory shared, alone;
   share_checksums(clips, shared, world());
-  for (const ClipFile& clip : clips.files) EXPECT_EQ(shared.at(clip), alone.at(clip)) << clip.shown();
-  EXPECT_EQ(dataset_identity(config_, clips, codec_, text_, 1, shared),
-            dataset_identity(config_, clips, codec_, text_, 1, alone));
+  for (const ClipFile& clip : clips.files)
+    EXPECT_EQ(clip_checksum(clip, shared), clip_checksum(clip, alone)) << clip.shown();
+  EXPECT_EQ(dataset_identity({config_, clips, codec_, text_, 1}, shared),
+            dataset_identity({config_, clips, codec_, text_, 1}, alone));
 }
 
 TEST_F(PrepareOnRanks, OnlyWhatIsMissingIsDoneAgain) {

@@ -6,6 +6,7 @@
 
 #include "core/strings.h"
 #include "data/dataset/fake_encoders.h"
+#include "data/dataset/identity.h"
 #include "data/dataset/latent_dataset.h"
 #include "data/dataset/prepare.h"
 #include "data/video/clip_maker.h"
@@ -37,14 +38,17 @@ class PrepareTest : public VideoTest {
     file("clips/" + name + ".mkv", "no video at all");
     file("clips/" + name + ".txt", "caption of " + name);
   }
+  DatasetInputs inputs(const ClipList& clips) { return {config_, clips, codec_, text_, 1}; }
   Identity identity() {
     ChecksumMemory memory;
-    return dataset_identity(config_, list_clips(config_), codec_, text_, 1, memory);
+    const ClipList clips = list_clips(config_);
+    return dataset_identity(inputs(clips), memory);
   }
   nlohmann::ordered_json prepared(const std::string& out = "out") {
     const MarkedFolder folder = dataset_folder(folder_ / out, identity());
     const FolderLock lock = folder.open();
-    return prepare(config_, list_clips(config_), codec_, text_, 1, folder, alone_);
+    const ClipList clips = list_clips(config_);
+    return prepare(inputs(clips), folder, alone_);
   }
   LatentDataset dataset(const std::string& out = "out") { return LatentDataset(folder_ / out, identity()); }
   /// The grey steps of the two slices of every training sample, by clip: "a 0 4".

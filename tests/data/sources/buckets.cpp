@@ -31,8 +31,8 @@ void expect_choices(const DataConfig& config, const std::vector<Case>& table) {
       EXPECT_EQ(choice.bucket, static_cast<std::size_t>(row.bucket)) << shown;
     } else {
       EXPECT_FALSE(choice.bucket) << shown;
-      EXPECT_EQ(choice.why, row.bucket == -1 ? "smaller than every bucket"
-                                             : "shorter than every bucket that it is large enough for")
+      EXPECT_EQ(choice.kind, row.bucket == -1 ? "smaller than every bucket"
+                                              : "shorter than every bucket that it is large enough for")
           << shown;
     }
   }

@@ -40,7 +40,7 @@ TEST_F(ClipSources, SamplesOfAWebDataset) {
   EXPECT_EQ(clips.captions.at("a.tar/s/2.webm"), "two");
   EXPECT_EQ(clips.captions.at("b.tar/1.tag.MKV"), "three");
   EXPECT_EQ(clips.captions.group("b.tar/1.tag.MKV"), "g");
-  EXPECT_EQ(clips.left_out, 3U);
+  EXPECT_EQ(clips.other_members, 3U);
   EXPECT_EQ(clips.files[1].shown(), (folder_ / "shards/a.tar/s/2.webm").string());
   EXPECT_EQ(clips.files[1].bytes, 8U);
   EXPECT_EQ(clips.find("b.tar/1.tag.MKV"), &clips.files[2]);
@@ -116,8 +116,8 @@ TEST_F(ClipSources, ChecksumsOfMembersAreThoseOfFiles) {
   EXPECT_EQ(clip_checksum(clips.files[0]), clip_checksum(folder_ / "a.mp4"));
   EXPECT_EQ(clip_checksum(clips.files[1]), clip_checksum(folder_ / "b.mp4"));
   ChecksumMemory memory(folder_ / "memory.json");
-  EXPECT_EQ(memory.at(clips.files[0]), clip_checksum(clips.files[0]));
-  EXPECT_NE(memory.at(clips.files[0]), memory.at(clips.files[1]));
+  EXPECT_EQ(clip_checksum(clips.files[0], memory), clip_checksum(clips.files[0]));
+  EXPECT_NE(clip_checksum(clips.files[0], memory), clip_checksum(clips.files[1], memory));
   std::filesystem::resize_file(folder_ / "shards/0.tar", 4096);
   EXPECT_EQ(clip_checksum(clips.files[1]), "unreadable");
 }

@@ -19,7 +19,8 @@ TEST_F(NoFfmpeg, PrepareEndsAtOnceAndSetsNoClipAside) {
   const comm::Communicator alone;
   expect_refused(
       [&] {
-        prepare(config, list_clips(config), codec, text, 1, dataset_folder(folder_ / "out", {{"format", 2}}), alone);
+        const ClipList clips = list_clips(config);
+        prepare({config, clips, codec, text, 1}, dataset_folder(folder_ / "out", {{"format", 2}}), alone);
       },
       {"without FFmpeg", "REHYAT_FFMPEG=ON"});
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));

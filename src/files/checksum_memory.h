@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+
+namespace rehyat {
+
+/// Size, inode and times of a file: when they are the same, nobody has written to it since. Empty when there is none.
+std::string file_state(const std::filesystem::path& path);
+
+/// Checksums of files, remembered between runs while the state of the file is the same.
+class ChecksumMemory {
+ public:
+  /// What stands for the checksum of a file that cannot be read. It is never saved, so that the file counts as another
+  /// one once it can be read.
+  static constexpr const char* kUnreadable = "unreadable";
+
+  /// Part of a file, such as a member of an archive; empty for the whole file.
+  using Part = std::string;
+
+  /// `path` is the memory's own file. Without it, or where it is not ours, the memory is empty; an empty path saves
+  /// nothing.
+  explicit ChecksumMemory(std::filesystem::path path = {});
+
+  /// The checksum of a file or of a part of it: the remembered one, else what `compute` returns.
+  std::string at(const std::filesystem::path& file, const Part& part, const std::function<std::string()>& compute);
+  /// The same with the checksum of the whole file's bytes.
+  std::string at(const std::filesystem::path& file);
+  /// Takes over what another rank has computed, for as long as the file's state is the present one.
+  void remember(const std::filesystem::path& file, const Part& part, const std::string& checksum);
+  /// Writes what was asked for since the memory was opened, whole or not at all.
+  void save() const;
+
+ private:
+  struct Entry {
+    std::string state, checksum;
+  };
+  std::filesystem::path path_;
+  std::map<std::string, Entry> earlier_;  ///< of earlier runs, by file and part
+  std::map<std::string, Entry> asked_;    ///< of this one
+};
+
+}  // namespace rehyat
