@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
+#include "files/protobuf.h"
 #include "inspect/files.h"
 #include "train/metrics.h"
 
@@ -19,93 +20,32 @@ Number number_at(std::string_view bytes, std::size_t at) {
   return value;
 }
 
-/// The fields of one protobuf message; what runs over its end is an error.
-class Message {
- public:
-  explicit Message(std::string_view bytes) : bytes_(bytes) {}
-
-  struct Field {
-    std::uint64_t number = 0, value = 0;  ///< value: of a varint or fixed field
-    std::string_view bytes;               ///< of a field with a length
-  };
-  /// False at the end and after an error, which `damaged` tells.
-  bool next(Field& out) {
-    if (at_ >= bytes_.size() || damaged_) return false;
-    const std::uint64_t key = varint();
-    out.number = key >> 3;
-    const std::uint64_t type = key & 7;
-    if (type == 0) {
-      out.value = varint();
-    } else if (type == 2) {
-      out.bytes = take(varint());
-    } else if (type == 5 || type == 1) {
-      const std::string_view raw = take(type == 5 ? 4 : 8);
-      if (!damaged_) out.value = type == 5 ? number_at<std::uint32_t>(raw, 0) : number_at<std::uint64_t>(raw, 0);
-    } else {
-      damaged_ = true;
-    }
-    return !damaged_;
-  }
-  bool damaged() const { return damaged_; }
-
- private:
-  std::uint64_t varint() {
-    std::uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      if (at_ >= bytes_.size()) break;
-      const auto byte = static_cast<unsigned char>(bytes_[at_++]);
-      value |= static_cast<std::uint64_t>(byte & 127U) << shift;
-      if (byte < 128) return value;
-    }
-    damaged_ = true;
-    return 0;
-  }
-  std::string_view take(std::uint64_t size) {
-    if (size > bytes_.size() - at_) damaged_ = true;
-    if (damaged_) return {};
-    const std::string_view out = bytes_.substr(at_, size);
-    at_ += size;
-    return out;
-  }
-
-  std::string_view bytes_;
-  std::size_t at_ = 0;
-  bool damaged_ = false;
-};
-
 struct Scalars {
   std::map<std::string, double> last;
   std::int64_t first_step = -1, last_step = -1;
 };
 
 /// Event {step 2, summary 5 {value 1 {tag 1, simple_value 2}}}.
-bool read_event(std::string_view bytes, Scalars& out) {
-  Message event(bytes);
+void read_event(protobuf::Reader event, Scalars& out) {
   std::int64_t step = 0;
   bool has_values = false;
-  for (Message::Field field; event.next(field);) {
-    if (field.number == 2) step = static_cast<std::int64_t>(field.value);
-    if (field.number != 5) continue;
-    Message summary(field.bytes);
-    for (Message::Field value; summary.next(value);) {
-      Message scalar(value.bytes);
+  while (const auto field = event.next()) {
+    if (field->number == 2) step = field->integer();
+    if (field->number != 5) continue;
+    protobuf::Reader summary = event.inside(*field);
+    while (const auto value = summary.next()) {
+      protobuf::Reader scalar = summary.inside(*value);
       std::string tag;
-      for (Message::Field part; scalar.next(part);) {
-        if (part.number == 1) tag = part.bytes;
-        if (part.number != 2) continue;
-        const auto raw = static_cast<std::uint32_t>(part.value);
-        float number;
-        std::memcpy(&number, &raw, sizeof number);
-        out.last[tag] = static_cast<double>(number);
+      while (const auto part = scalar.next()) {
+        if (part->number == 1) tag = part->bytes;
+        if (part->number != 2) continue;
+        out.last[tag] = static_cast<double>(part->real32());
         has_values = true;
       }
-      if (scalar.damaged()) return false;
     }
-    if (summary.damaged()) return false;
   }
   if (has_values && out.first_step < 0) out.first_step = step;
   if (has_values) out.last_step = step;
-  return !event.damaged();
 }
 
 }  // namespace
@@ -117,10 +57,9 @@ json inspect_events(const std::filesystem::path& path) {
   std::size_t at = 0;
   // Each record: length, its CRC, the data, their CRC.
   while (at < file.size()) {
-    const auto damaged = [&](const char* what) {
-      return cat(path.string(), ": byte ", at, ", record ", records, ": found ", what,
-                 ", expected a whole record; a killed run leaves the last one cut off");
-    };
+    const std::string where = cat(path.string(), ": byte ", at, ", record ", records);
+    const char* hint = "a killed run leaves the last one cut off";
+    const auto damaged = [&](const char* what) { return to_sentence({where, what, "a whole record", hint}); };
     require(file.size() - at >= 12, [&] { return damaged("the end of the file"); });
     const auto size = number_at<std::uint64_t>(file, at);
     require(train::masked_crc32c(file.substr(at, 8)) == number_at<std::uint32_t>(file, at + 8),
@@ -130,7 +69,7 @@ json inspect_events(const std::filesystem::path& path) {
     const std::string data = file.substr(at + 12, size);
     require(train::masked_crc32c(data) == number_at<std::uint32_t>(file, at + 12 + size),
             [&] { return damaged("data with another checksum"); });
-    require(read_event(data, scalars), [&] { return damaged("text that is no event"); });
+    read_event(protobuf::Reader(data, {where, "an event", hint}), scalars);
     at += 16 + size;
     ++records;
   }

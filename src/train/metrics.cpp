@@ -13,6 +13,7 @@
 #include "core/strings.h"
 #include "files/atomic_file.h"
 #include "files/json.h"
+#include "files/protobuf.h"
 
 namespace rehyat::train {
 namespace {
@@ -27,33 +28,10 @@ std::array<std::uint32_t, 256> make_crc_table() {
   return table;
 }
 
-void put_varint(std::string& out, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
-}
 template <typename T>
 void put_raw(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
-// Protobuf fields: number and wire type (0 varint, 1 64 bits, 2 bytes, 5 32 bits).
-void put_int(std::string& out, int field, std::uint64_t value) {
-  put_varint(out, static_cast<std::uint64_t>(field) << 3);
-  put_varint(out, value);
-}
-void put_double(std::string& out, int field, double value) {
-  put_varint(out, static_cast<std::uint64_t>(field) << 3 | 1);
-  put_raw(out, value);
-}
-void put_bytes(std::string& out, int field, const std::string& value) {
-  put_varint(out, static_cast<std::uint64_t>(field) << 3 | 2);
-  put_varint(out, value.size());
-  out += value;
-}
-void put_float(std::string& out, int field, float value) {
-  put_varint(out, static_cast<std::uint64_t>(field) << 3 | 5);
-  put_raw(out, value);
-}
-
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -96,18 +74,14 @@ EventFile::EventFile(const std::filesystem::path& folder, std::int64_t purge_fro
     : path_(folder /
             cat("events.out.tfevents.", static_cast<long long>(now()), ".rehyat.", ::getpid(), '.', purge_from)) {
   file_ = open_for(path_, "wb");
-  std::string version;
-  put_double(version, 1, now());
-  put_bytes(version, 3, "brain.Event:2");
-  record(version);
-  if (purge_from > 0) {
-    std::string start, session;
-    put_int(session, 1, 1);  // SessionLog.START
-    put_double(start, 1, now());
-    put_int(start, 2, static_cast<std::uint64_t>(purge_from));
-    put_bytes(start, 7, session);
-    record(start);
-  }
+  record(protobuf::Writer().real64(1, now()).bytes(3, "brain.Event:2").data());
+  if (purge_from <= 0) return;
+  const protobuf::Writer session = protobuf::Writer().integer(1, 1);  // SessionLog.START
+  record(protobuf::Writer()
+             .real64(1, now())
+             .integer(2, static_cast<std::uint64_t>(purge_from))
+             .bytes(7, session.data())
+             .data());
 }
 
 EventFile::~EventFile() {
@@ -115,14 +89,10 @@ EventFile::~EventFile() {
 }
 
 void EventFile::scalar(const std::string& tag, double value, std::int64_t step) {
-  std::string item, summary, event;
-  put_bytes(item, 1, tag);
-  put_float(item, 2, static_cast<float>(value));
-  put_bytes(summary, 1, item);
-  put_double(event, 1, now());
-  put_int(event, 2, static_cast<std::uint64_t>(step));
-  put_bytes(event, 5, summary);
-  record(event);
+  const protobuf::Writer item = protobuf::Writer().bytes(1, tag).real32(2, static_cast<float>(value));
+  const protobuf::Writer summary = protobuf::Writer().bytes(1, item.data());
+  record(
+      protobuf::Writer().real64(1, now()).integer(2, static_cast<std::uint64_t>(step)).bytes(5, summary.data()).data());
 }
 
 void EventFile::record(const std::string& event) {

@@ -14,6 +14,7 @@
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
 #include "files/atomic_file.h"
+#include "files/protobuf.h"
 
 namespace rehyat::train {
 namespace {
@@ -40,52 +41,19 @@ TEST(Crc32c, GivesThePublishedAnswers) {
   EXPECT_EQ(masked_crc32c("abc\xfe"), static_cast<std::uint32_t>(((crc >> 15) | (crc << 17)) + 0xA282EAD8U));
 }
 
-/// One protobuf message: field number -> raw values (varints as 8 bytes).
-using Message = std::multimap<int, std::string>;
+/// One protobuf message by its field numbers.
+struct Message {
+  std::string data;
+  std::multimap<std::uint64_t, protobuf::Field> fields;
 
-Message parse_message(const std::string& data) {
-  std::size_t at = 0;
-  const auto varint = [&] {
-    std::uint64_t value = 0;
-    for (int shift = 0;; shift += 7) {
-      const auto byte = static_cast<unsigned char>(data.at(at++));
-      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
-      if ((byte & 0x80) == 0) return value;
-    }
-  };
-  Message out;
-  while (at < data.size()) {
-    const std::uint64_t key = varint();
-    std::string value;
-    switch (key & 7) {
-      case 0: {
-        const std::uint64_t number = varint();
-        value.assign(reinterpret_cast<const char*>(&number), sizeof number);
-        break;
-      }
-      case 1:
-        value = data.substr(at, 8);
-        at += 8;
-        break;
-      case 2: {
-        const std::uint64_t length = varint();
-        value = data.substr(at, length);
-        at += length;
-        break;
-      }
-      case 5:
-        value = data.substr(at, 4);
-        at += 4;
-        break;
-      default:
-        ADD_FAILURE() << "wire type " << (key & 7);
-        return out;
-    }
-    out.emplace(static_cast<int>(key >> 3), value);
+  explicit Message(std::string bytes) : data(std::move(bytes)) {
+    protobuf::Reader reader(data, {"event", "a message", ""});
+    while (const auto field = reader.next()) fields.emplace(field->number, *field);
   }
-  EXPECT_EQ(at, data.size());
-  return out;
-}
+  Message(const Message& other) : Message(other.data) {}
+  const protobuf::Field& at(std::uint64_t number) const { return fields.find(number)->second; }
+  Message inside(std::uint64_t number) const { return Message(std::string(at(number).bytes)); }
+};
 
 template <typename T>
 T raw(const std::string& bytes) {
@@ -108,7 +76,7 @@ std::vector<Message> events_of(const std::filesystem::path& path) {
     EXPECT_EQ(raw<std::uint32_t>(content.substr(at + 8, 4)), masked(content.substr(at, 8)));
     const std::string data = content.substr(at + 12, length);
     EXPECT_EQ(raw<std::uint32_t>(content.substr(at + 12 + length, 4)), masked(data));
-    out.push_back(parse_message(data));
+    out.emplace_back(data);
     at += 16 + length;
   }
   return out;
@@ -133,17 +101,17 @@ TEST(EventFile, ScalarsAreReadBackWithTheirChecksums) {
   ASSERT_EQ(event_files(folder).size(), 1U);
   const auto events = events_of(event_files(folder).front());
   ASSERT_EQ(events.size(), 4U);
-  EXPECT_EQ(events[0].find(3)->second, "brain.Event:2");
+  EXPECT_EQ(events[0].at(3).bytes, "brain.Event:2");
   const auto scalar = [](const Message& event) {
-    const Message value = parse_message(parse_message(event.find(5)->second).find(1)->second);
-    return std::pair(value.find(1)->second, raw<float>(value.find(2)->second));
+    const Message value = event.inside(5).inside(1);
+    return std::pair(std::string(value.at(1).bytes), value.at(2).real32());
   };
   EXPECT_EQ(scalar(events[1]), std::pair(std::string("train/loss"), 0.25F));
-  EXPECT_EQ(raw<std::uint64_t>(events[1].find(2)->second), 0U);
+  EXPECT_EQ(events[1].at(2).value, 0U);
   EXPECT_EQ(scalar(events[2]), std::pair("train/" + std::string(300, 'x'), -1e-3F));
-  EXPECT_EQ(raw<std::uint64_t>(events[2].find(2)->second), 1'234'567U);
+  EXPECT_EQ(events[2].at(2).value, 1'234'567U);
   EXPECT_TRUE(std::isnan(scalar(events[3]).second));
-  EXPECT_GT(raw<double>(events[1].find(1)->second), 1.7e9);  // wall time in seconds since 1970
+  EXPECT_GT(events[1].at(1).real64(), 1.7e9);  // wall time in seconds since 1970
 }
 
 TEST(EventFile, AResumedRunTellsTensorBoardWhatToDrop) {
@@ -151,8 +119,8 @@ TEST(EventFile, AResumedRunTellsTensorBoardWhatToDrop) {
   { EventFile file(folder.path(), 40); }
   const auto events = events_of(event_files(folder).front());
   ASSERT_EQ(events.size(), 2U);
-  EXPECT_EQ(raw<std::uint64_t>(events[1].find(2)->second), 40U);
-  EXPECT_EQ(raw<std::uint64_t>(parse_message(events[1].find(7)->second).find(1)->second), 1U);  // SessionLog.START
+  EXPECT_EQ(events[1].at(2).value, 40U);
+  EXPECT_EQ(events[1].inside(7).at(1).value, 1U);  // SessionLog.START
 }
 
 TEST(EventFile, AFolderThatIsMissingIsNamed) {
@@ -200,8 +168,8 @@ TEST(Metrics, TensorBoardDropsWhatARunLeftThatWasKilledBeforeItsFirstCheckpoint)
   { Metrics metrics(folder.path(), 0); }
   const auto events = events_of(event_files(folder).front());
   ASSERT_EQ(events.size(), 2U);
-  EXPECT_EQ(raw<std::uint64_t>(events[1].find(2)->second), 1U);  // from the first step on
-  EXPECT_EQ(raw<std::uint64_t>(parse_message(events[1].find(7)->second).find(1)->second), 1U);
+  EXPECT_EQ(events[1].at(2).value, 1U);  // from the first step on
+  EXPECT_EQ(events[1].inside(7).at(1).value, 1U);
 }
 
 /// While it lives no file of this process may grow beyond `bytes`, as on a full disk.
