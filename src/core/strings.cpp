@@ -140,7 +140,8 @@ std::int64_t parse_bytes(std::string_view text, std::string_view what) {
 std::string excerpt(std::string_view text, std::size_t longest) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = utf8_length(text.substr(i, 4));
+    const auto character = decode_utf8(text.substr(i));
+    const std::size_t length = character ? character->bytes : 0;
     if (out.size() + length > longest) return out + "…";
     const auto c = static_cast<unsigned char>(text[i]);
     if (length == 0 || c < 0x20 || c == 0x7F) {

@@ -17,30 +17,28 @@ std::string escaped(char c) {
 
 }  // namespace
 
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
-    return byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const bool second = follows(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF);
-    return second && follows(2) ? 3 : 0;
+std::optional<Utf8Character> decode_utf8(std::string_view text, Surrogates surrogates) {
+  if (text.empty()) return std::nullopt;
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return Utf8Character{lead, 1};
+  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || length > text.size()) return std::nullopt;
+  char32_t code = lead & (0x7Fu >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return std::nullopt;
+    code = code << 6 | (byte(i) & 0x3F);
   }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const bool second = follows(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF);
-    return second && follows(2) && follows(3) ? 4 : 0;
-  }
-  return 0;
+  if ((length == 3 && code < 0x800) || (length == 4 && code < 0x10000) || code > 0x10FFFF) return std::nullopt;
+  if (surrogates == Surrogates::invalid && code >= 0xD800 && code <= 0xDFFF) return std::nullopt;
+  return Utf8Character{code, length};
 }
 
 std::optional<std::size_t> invalid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = utf8_length(text.substr(at));
-    if (length == 0) return at;
-    at += length;
+    const auto character = decode_utf8(text.substr(at));
+    if (!character) return at;
+    at += character->bytes;
   }
   return std::nullopt;
 }
@@ -48,13 +46,13 @@ std::optional<std::size_t> invalid_utf8(std::string_view text) {
 std::string printable(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = utf8_length(text.substr(at));
-    const auto first = static_cast<unsigned char>(text[at]);
-    if (length == 0 || first < 0x20 || first == 0x7F)
+    const auto character = decode_utf8(text.substr(at));
+    const std::size_t bytes = character ? character->bytes : 1;
+    if (!character || character->code < 0x20 || character->code == 0x7F)
       out += escaped(text[at]);
     else
-      out += text.substr(at, length);
-    at += std::max<std::size_t>(length, 1);
+      out += text.substr(at, bytes);
+    at += bytes;
   }
   return out;
 }

@@ -7,11 +7,19 @@
 
 namespace rehyat {
 
-/// Bytes of the well-formed UTF-8 character at the start of `text` (no overlong forms, no surrogates, nothing above
-/// U+10FFFF; Unicode 15, table 3-7), or 0 where there is none.
-std::size_t utf8_length(std::string_view text);
+struct Utf8Character {
+  char32_t code = 0;
+  std::size_t bytes = 0;
+};
 
-/// Where the first byte lies that is not part of such a character; nothing where all are.
+/// Whether U+D800 to U+DFFF count, which are halves of characters that some programs encode as if they were whole.
+enum class Surrogates { invalid, allowed };
+
+/// The character at the start of `text`, or nothing where no well-formed UTF-8 stands there: no overlong forms, nothing
+/// above U+10FFFF (Unicode 15, table 3-7).
+std::optional<Utf8Character> decode_utf8(std::string_view text, Surrogates surrogates = Surrogates::invalid);
+
+/// The place of the first byte that is not part of a well-formed character; nothing where all bytes are.
 std::optional<std::size_t> invalid_utf8(std::string_view text);
 
 /// The text with every byte that is not UTF-8, and every control character, written as \xNN: fit for a message.

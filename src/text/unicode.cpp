@@ -8,38 +8,20 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/utf8.h"
 
 namespace rehyat::text {
-namespace {
-
-/// Decodes one character at `at`, which moves behind it; false where there is none.
-bool next(std::string_view text, std::size_t& at, bool surrogates, char32_t& c) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(at);
-  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4 || length > text.size() - at) return false;
-  c = length == 1 ? lead : lead & (0x7Fu >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0) != 0x80) return false;
-    c = c << 6 | (byte(at + i) & 0x3F);
-  }
-  if ((length == 3 && c < 0x800) || (length == 4 && (c < 0x10000 || c > 0x10FFFF))) return false;
-  if (!surrogates && c >= 0xD800 && c <= 0xDFFF) return false;
-  at += length;
-  return true;
-}
-
-}  // namespace
 
 std::u32string from_utf8(std::string_view text) {
   std::u32string out;
   for (std::size_t at = 0; at < text.size();) {
-    char32_t c = 0;
-    require(next(text, at, true, c), [&] {
+    const auto character = decode_utf8(text.substr(at), Surrogates::allowed);
+    require(character.has_value(), [&] {
       return cat("text: found the byte ", int{static_cast<unsigned char>(text[at])}, " at byte ", at,
                  ", expected UTF-8; save the text as UTF-8");
     });
-    out += c;
+    out += character->code;
+    at += character->bytes;
   }
   return out;
 }
@@ -47,9 +29,10 @@ std::u32string from_utf8(std::string_view text) {
 std::optional<std::u32string> from_strict_utf8(std::string_view text) {
   std::u32string out;
   for (std::size_t at = 0; at < text.size();) {
-    char32_t c = 0;
-    if (!next(text, at, false, c)) return std::nullopt;
-    out += c;
+    const auto character = decode_utf8(text.substr(at));
+    if (!character) return std::nullopt;
+    out += character->code;
+    at += character->bytes;
   }
   return out;
 }

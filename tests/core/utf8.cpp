@@ -30,6 +30,35 @@ TEST(Utf8, FindsTheFirstBadByte) {
   EXPECT_EQ(invalid_utf8("ok\xE2\x82"), 2U);  // cut off
 }
 
+TEST(Utf8, DecodesOneCharacter) {
+  const auto code = [](std::string_view text) { return decode_utf8(text).value_or(Utf8Character{}).code; };
+  EXPECT_EQ(code("ab"), U'a');
+  EXPECT_EQ(code("\xC3\xA9x"), 0xE9U);
+  EXPECT_EQ(code("\xE2\x82\xAC"), 0x20ACU);
+  EXPECT_EQ(code("\xF0\x9F\x8E\xAC!"), 0x1F3ACU);
+  EXPECT_EQ(decode_utf8("\xF0\x9F\x8E\xAC!")->bytes, 4U);
+  EXPECT_EQ(decode_utf8(std::string_view("\0b", 2))->bytes, 1U);
+  EXPECT_FALSE(decode_utf8(""));
+  EXPECT_FALSE(decode_utf8("\xF0\x9F\x8E"));
+  EXPECT_FALSE(decode_utf8("\xED\xA0\x80"));
+  EXPECT_EQ(decode_utf8("\xED\xA0\x80", Surrogates::allowed)->code, 0xD800U);
+  EXPECT_FALSE(decode_utf8("\xE0\x9F\x80", Surrogates::allowed));
+}
+
+TEST(Utf8, AgreesWithThePublishedTableOnEveryPairOfBytes) {
+  // Unicode 15, table 3-7: which second byte may follow a first one, with well-formed bytes behind it.
+  for (unsigned first = 0; first < 256; ++first) {
+    for (unsigned second = 0; second < 256; ++second) {
+      const char text[] = {static_cast<char>(first), static_cast<char>(second), '\x80', '\x80'};
+      const unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+      const unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+      const bool lead = first >= 0xC2 && first <= 0xF4;
+      const bool expected = first < 0x80 || (lead && second >= low && second <= high);
+      EXPECT_EQ(decode_utf8({text, 4}).has_value(), expected) << first << ' ' << second;
+    }
+  }
+}
+
 TEST(Utf8, SaysTheLineAndTheByte) {
   EXPECT_EQ(printable("a\xE9\n\xC3\xA9"), "a\\xE9\\x0A\xC3\xA9");
   EXPECT_NO_THROW(require_utf8("fine\n", "a.txt"));

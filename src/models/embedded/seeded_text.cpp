@@ -6,29 +6,12 @@
 
 #include "core/hash.h"
 #include "core/rng.h"
+#include "core/utf8.h"
 
 namespace rehyat::models {
 namespace {
 
-constexpr char32_t kInvalid = 0xFFFFFFFF;
-
-/// The code point at `position`, which moves behind it; a byte that starts no valid sequence is kInvalid.
-char32_t next_code_point(std::string_view text, std::size_t& position) {
-  const auto lead = static_cast<unsigned char>(text[position++]);
-  if (lead < 0x80) return lead;
-  const int extra = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-  if (lead < 0xC2 || lead > 0xF4 || position + static_cast<std::size_t>(extra) > text.size()) return kInvalid;
-  char32_t code = lead & (0x3F >> extra);
-  for (int i = 0; i < extra; ++i) {
-    const auto byte = static_cast<unsigned char>(text[position + static_cast<std::size_t>(i)]);
-    if ((byte & 0xC0) != 0x80) return kInvalid;
-    code = code << 6 | (byte & 0x3F);
-  }
-  static constexpr char32_t kSmallest[] = {0, 0x80, 0x800, 0x10000};
-  if (code < kSmallest[extra] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return kInvalid;
-  position += static_cast<std::size_t>(extra);
-  return code;
-}
+constexpr char32_t kInvalid = 0xFFFFFFFF;  // a byte that starts no character
 
 enum class Sort { letter, apostrophe, ideograph, separator };
 
@@ -78,7 +61,9 @@ std::vector<std::string> split_words(std::string_view text) {
   };
   for (std::size_t position = 0; position < text.size();) {
     const std::size_t begin = position;
-    const char32_t code = next_code_point(text, position);
+    const auto character = decode_utf8(text.substr(position));
+    const char32_t code = character ? character->code : kInvalid;
+    position += character ? character->bytes : 1;
     switch (sort_of(code)) {
       case Sort::letter:
         if (pending_apostrophe) word += '\'';
