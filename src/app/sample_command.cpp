@@ -168,7 +168,7 @@ json run_sample(Experiment& experiment) {
     }
     experiment.encode_prompt(experiment.config().sample.negative_prompt);
   });
-  experiment.forget_text_encoder();
+  experiment.forget_encoders();
   models::WanTransformer model = experiment.load(experiment.config().sample.model);
   say_order(experiment, model);
   world.together([&] {

@@ -9,6 +9,8 @@
 #include "finetune/config.h"
 #include "models/hybrid.h"
 #include "models/wan/config.h"
+#include "models/wan/vae_options.h"
+#include "tensor/precision.h"
 
 /// One YAML file describes a whole experiment; each command reads its sections.
 namespace rehyat::stages {
@@ -27,13 +29,23 @@ struct RunConfig {
 /// `automatic`: the published ones where model.weights has them, else the embedded ones.
 enum class Encoders { automatic, embedded, wan };
 
+/// Type of UMT5's weights and products; `stored`: that of its files.
+enum class TextPrecision { stored, f32, bf16 };
+
 struct ModelConfig {
   std::filesystem::path weights;    ///< a teacher's folder or file, or a whole pipeline; empty: `pretrain` makes one
   std::filesystem::path vae, text;  ///< where the published encoders lie elsewhere
   std::optional<models::WanConfig> architecture;  ///< of the teacher that `pretrain` makes
   Encoders encoders = Encoders::automatic;        ///< video codec and text encoder
+  Precision vae_precision = Precision::f32;       ///< of the VAE's features; its norms are float32
+  Precision vae_weights_precision = Precision::f32;
+  std::optional<models::VaeTiling> vae_tiling;  ///< none: frames are run whole
+  TextPrecision text_precision = TextPrecision::stored;
 
   void fields(config::Fields& f);
+  void validate() const;
+  /// How the published VAE is run.
+  models::VaeOptions vae_options(at::Device device) const;
 };
 
 enum class WhichModel { teacher, undistilled, distilled, finetuned };

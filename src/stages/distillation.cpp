@@ -63,7 +63,7 @@ distill::Prompts Experiment::teacher_prompts(const Stage& stage, const std::stri
   texts.insert(texts.begin(), "");
   const json entry = data::write_text_table(texts, {*encoders_.text, stage.folder(), command, {}}, world_);
   // It may be larger than the teacher, which comes next.
-  forget_text_encoder();
+  forget_encoders();
   std::shared_ptr<data::TextTable> table;
   world_.together([&] {
     if (world_.rank() == 0) data::remove_text_parts(stage.folder());

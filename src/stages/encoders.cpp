@@ -45,22 +45,27 @@ using DeviceOf = std::function<at::Device()>;
 
 class LazyWanCodec : public models::VideoCodec {
  public:
-  LazyWanCodec(fs::path weights, std::int64_t channels, DeviceOf device, fs::path memory)
-      : weights_(std::move(weights)), channels_(channels), device_(std::move(device)), memory_(std::move(memory)) {}
+  LazyWanCodec(fs::path weights, const ModelConfig& model, std::int64_t channels, DeviceOf device, fs::path memory)
+      : weights_(std::move(weights)),
+        model_(model),
+        channels_(channels),
+        device_(std::move(device)),
+        memory_(std::move(memory)) {}
 
   at::Tensor encode(const at::Tensor& video) override { return codec().encode(video.to(device_())).to(at::kCPU); }
   at::Tensor decode(const at::Tensor& latents) override { return codec().decode(latents.to(device_())).to(at::kCPU); }
   std::string fingerprint() const override {
-    if (fingerprint_.empty()) fingerprint_ = cat("wan-vae-1:", fingerprint_of({weights_}, memory_));
+    if (fingerprint_.empty())
+      fingerprint_ =
+          cat("wan-vae-1:", fingerprint_of({weights_}, memory_), latent_settings(model_.vae_options(at::kCPU)));
     return fingerprint_;
   }
+  void forget() { codec_.reset(); }
 
  private:
   models::WanVaeCodec& codec() {
     if (!codec_) {
-      models::VaeOptions options;
-      options.device = device_();
-      codec_ = std::make_unique<models::WanVaeCodec>(models::load_vae(weights_, options));
+      codec_ = std::make_unique<models::WanVaeCodec>(models::load_vae(weights_, model_.vae_options(device_())));
       const std::int64_t found = codec_->vae()->config().z_dim;
       require(found == channels_, [&] {
         return cat(weights_.string(), ": found a VAE of ", found, " latent channels, expected ", channels_,
@@ -71,6 +76,7 @@ class LazyWanCodec : public models::VideoCodec {
   }
 
   fs::path weights_;
+  ModelConfig model_;
   std::int64_t channels_;
   DeviceOf device_;
   fs::path memory_;
@@ -86,8 +92,9 @@ class LazyUmt5 : public models::TextEncoder {
   at::Tensor encode(const std::vector<std::string>& prompts) override { return encoder().encode(prompts); }
   std::string fingerprint() const override {
     if (fingerprint_.empty())
-      fingerprint_ = cat("umt5-1:", options_.length, ':',
-                         fingerprint_of({options_.weights, options_.tokenizer}, memory_), ':', text::kCleaningVersion);
+      fingerprint_ =
+          cat("umt5-1:", options_.length, ':', fingerprint_of({options_.weights, options_.tokenizer}, memory_), ':',
+              text::kCleaningVersion, options_.type ? cat(':', c10::toString(*options_.type)) : "");
     return fingerprint_;
   }
   void forget() { encoder_.reset(); }
@@ -129,6 +136,20 @@ bool published(const ModelConfig& model, const fs::path& vae, const fs::path& te
   return true;
 }
 
+/// The embedded encoders have no types and no tiles.
+void refuse_idle_settings(const ModelConfig& model) {
+  const auto refuse = [](bool given, const char* key) {
+    require(!given, [&] {
+      return cat("model.", key, ": found a setting of the published encoders, expected none with the embedded ones; ",
+                 "remove it, or name the published ones with model.vae and model.text");
+    });
+  };
+  refuse(model.vae_precision != Precision::f32, "vae_precision");
+  refuse(model.vae_weights_precision != Precision::f32, "vae_weights_precision");
+  refuse(model.vae_tiling.has_value(), "vae_tiling");
+  refuse(model.text_precision != TextPrecision::stored, "text_precision");
+}
+
 }  // namespace
 
 RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, const models::WanConfig& architecture,
@@ -137,6 +158,7 @@ RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, con
   const fs::path vae = model.vae.empty() ? files.vae : model.vae, text = model.text.empty() ? files.text : model.text;
   out.wan = published(model, vae, text);
   if (!out.wan) {
+    refuse_idle_settings(model);
     out.codec = std::make_unique<models::BlockTransformCodec>();
     models::SeededTextOptions options;
     options.length = architecture.text_length;
@@ -145,12 +167,19 @@ RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, con
     out.forget = [] {};
     return out;
   }
-  out.codec = std::make_unique<LazyWanCodec>(vae, architecture.in_channels, device, folder / "checksums-vae.json");
+  auto codec =
+      std::make_unique<LazyWanCodec>(vae, model, architecture.in_channels, device, folder / "checksums-vae.json");
   models::Umt5TextOptions options = models::find_umt5(text);
   options.length = architecture.text_length;
+  if (model.text_precision != TextPrecision::stored)
+    options.type = model.text_precision == TextPrecision::bf16 ? at::kBFloat16 : at::kFloat;
   auto encoder =
       std::make_unique<LazyUmt5>(std::move(options), architecture.text_dim, device, folder / "checksums-text.json");
-  out.forget = [raw = encoder.get()] { raw->forget(); };
+  out.forget = [vae_of = codec.get(), text_of = encoder.get()] {
+    vae_of->forget();
+    text_of->forget();
+  };
+  out.codec = std::move(codec);
   out.text = std::move(encoder);
   return out;
 }

@@ -18,7 +18,7 @@ struct RunEncoders {
   std::unique_ptr<models::VideoCodec> codec;
   std::unique_ptr<models::TextEncoder> text;
   bool wan = false;              ///< the published ones rather than the embedded ones
-  std::function<void()> forget;  ///< frees the text encoder's weights until it is used again
+  std::function<void()> forget;  ///< frees the weights until the encoders are used again
 };
 
 /// Those that model.encoders asks for. Throws UserError where they are asked for and their files are missing.

@@ -62,8 +62,8 @@ class Experiment {
   models::WanTransformer load(WhichModel which);
   const data::LatentDataset& dataset();
   models::VideoCodec& codec() { return *encoders_.codec; }
-  /// Frees the weights of the text encoder; the prompts that it has encoded stay known.
-  void forget_text_encoder() { encoders_.forget(); }
+  /// Frees the weights of the encoders until they are used again; the prompts that were encoded stay known.
+  void forget_encoders() { encoders_.forget(); }
   /// Whether codec and text encoder are the published ones.
   bool published_encoders() const { return encoders_.wan; }
   const ModelFiles& files() const { return files_; }

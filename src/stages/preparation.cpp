@@ -66,6 +66,7 @@ json Experiment::prepare() {
     return data::prepare({config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed},
                          data::dataset_folder(stage.folder(), stage.identity()), world_);
   });
+  forget_encoders();  // the stages that come next need the memory
   world_.together([&] {
     if (world_.rank() == 0)
       remember_dataset(config_.run.dir,

@@ -70,6 +70,10 @@ ls runs/sample-*/video-0.mp4 > /dev/null || fail "no video"
 grep -q "wan-vae-1:" runs/prepare-*/identity.json || fail "the dataset does not name its VAE"
 grep -q "umt5-1:" runs/prepare-*/identity.json || fail "the dataset does not name its text encoder"
 
+"$REHYAT" prepare -c wan.yaml model.vae_precision=bf16 > /dev/null 2> prepare.log || { cat prepare.log; fail "a VAE in bf16"; }
+grep -q "video codec: found.*expected.*BFloat16" prepare.log || { cat prepare.log; fail "another type of the VAE is not said to be another dataset"; }
+[ "$(find runs -maxdepth 1 -name 'prepare-*' | wc -l)" -eq 2 ] || fail "another type of the VAE is not another dataset"
+
 echo "== prompts of a file need no videos"
 sed 's/ videos: clips,//; s/cache: {/cache: { prompts: prompts.txt,/' wan.yaml > prompted.yaml
 "$REHYAT" cache -c prompted.yaml run.dir=prompted > /dev/null 2> cache.log || { cat cache.log; fail "cache of a file's prompts"; }

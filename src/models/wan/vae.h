@@ -6,18 +6,11 @@
 #include "models/wan/vae_config.h"
 #include "models/wan/vae_decoder.h"
 #include "models/wan/vae_encoder.h"
+#include "models/wan/vae_options.h"
 #include "models/wan/vae_tiles.h"
 #include "tensor/io.h"
 
 namespace rehyat::models {
-
-/// Where and how a VAE runs.
-struct VaeOptions {
-  at::Device device = at::kCPU;
-  at::ScalarType compute = at::kFloat;  ///< of features; norms are float32 at least
-  at::ScalarType weights = at::kFloat;  ///< that the weights are held in; they are converted where they are used
-  std::optional<VaeTiling> tiling;
-};
 
 /// Mean and logarithm of the variance, clamped to -30 ... 20, of the latents' posterior: [B,z_dim,1+k,h,w] each.
 struct VaePosterior {

@@ -14,13 +14,6 @@ at::Tensor per_channel(const std::vector<double>& values, at::ScalarType type) {
   return at::tensor(values, at::kDouble).to(type).view({1, -1, 1, 1, 1});
 }
 
-std::string tiling_text(const std::optional<VaeTiling>& tiling) {
-  // Where the caches wait changes no value.
-  return tiling
-             ? cat(tiling->tile_height, "x", tiling->tile_width, "/", tiling->stride_height, "x", tiling->stride_width)
-             : "whole";
-}
-
 }  // namespace
 
 WanVaeCodec::WanVaeCodec(WanVae vae) : vae_(std::move(vae)) {
@@ -42,9 +35,7 @@ WanVaeCodec::WanVaeCodec(WanVae vae) : vae_(std::move(vae)) {
     require(std > 0, [&] { return cat("[vae] latents_std: found ", std, ", expected numbers above 0"); });
   mean_ = per_channel(c.latents_mean, vae_->result_type());
   inverse_std_ = 1.0 / per_channel(c.latents_std, vae_->result_type());
-  const VaeOptions& o = vae_->options();
-  fingerprint_ = cat("wan-vae-1:", vae_checksum(vae_), ":", at::toString(o.weights), ":", at::toString(o.compute), ":",
-                     tiling_text(o.tiling));
+  fingerprint_ = cat("wan-vae-1:", vae_checksum(vae_), latent_settings(vae_->options()));
 }
 
 at::Tensor WanVaeCodec::encode(const at::Tensor& video) {

@@ -6,25 +6,10 @@
 #include <optional>
 #include <vector>
 
-#include "config/config.h"
 #include "models/wan/vae_layers.h"
+#include "models/wan/vae_options.h"
 
 namespace rehyat::models {
-
-/// Overlapping spatial tiles for frames too large to be run at once, as diffusers' AutoencoderKLWan has them. In pixels
-/// of the video; each a multiple of the VAE's spatial stride.
-struct VaeTiling {
-  std::int64_t tile_height = 256, tile_width = 256;      ///< frames no larger than that are run whole
-  std::int64_t stride_height = 192, stride_width = 192;  ///< from one tile to the next; the rest is blended
-  /// Keep what the causal layers remember of a tile in the CPU's memory while another tile runs.
-  bool offload = false;
-
-  /// Whether a frame of this size is cut in tiles.
-  bool cuts(std::int64_t height, std::int64_t width) const { return height > tile_height || width > tile_width; }
-  void fields(config::Fields& f);
-  /// Throws UserError unless sizes are multiples of `spatial_stride` and strides at most the tiles.
-  void validate(std::int64_t spatial_stride) const;
-};
 
 struct TileSpan {
   std::int64_t begin = 0, size = 0;
