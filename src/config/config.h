@@ -34,7 +34,7 @@
 namespace rehyat::config {
 
 class Fields;
-struct Node;  // a parsed YAML (or JSON) value with its position; defined in config.cpp
+struct Node;  // a parsed YAML (or JSON) value with its position; defined in config/node.h
 
 /// Limits against hostile YAML.
 struct Limits {
@@ -130,7 +130,7 @@ class Fields {
           return {};
         },
         [](Fields& f) {
-          // For the documentation only; the struct's lifetime ends here and so must not be written to.
+          // The documentation reads the defaults after this call, so that they have to outlive it.
           static thread_local Struct defaults;
           defaults = Struct{};
           defaults.fields(f);

@@ -9,7 +9,7 @@
 
 #include "config/config.h"
 
-/// The parsed form of a config file; internal to core/config*.cpp.
+/// The parsed form of a config file; internal to src/config.
 namespace rehyat::config {
 
 struct Node {

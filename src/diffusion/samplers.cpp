@@ -8,6 +8,7 @@
 #include "diffusion/flow_matching.h"
 #include "diffusion/unipc.h"
 #include "tensor/random.h"
+#include "tensor/wide.h"
 
 namespace rehyat::diffusion {
 namespace {
@@ -28,10 +29,6 @@ double smallest_flow_match_sigma(double shift) {
   const auto s = static_cast<float>(shift), less = static_cast<float>(shift - 1);
   const float sigma = 1.0F / static_cast<float>(kTimesteps);
   return static_cast<double>(s * sigma / (1.0F + less * sigma));
-}
-
-at::Tensor wide(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
 }
 
 /// Deterministic first-order steps along the flow.

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "tensor/wide.h"
 
 namespace rehyat::diffusion {
 namespace {
@@ -63,7 +64,7 @@ at::Tensor UniPC::step(std::int64_t i, const at::Tensor& velocity, const at::Ten
   require(i == 0 || i == expected_, [&] {
     return cat("[unipc] found step ", i, ", expected step ", expected_, "; steps must be taken in order");
   });
-  const auto type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = wide_type(x);
   at::Tensor sample = x.to(type);
   const at::Tensor x0 = sample - sigma(i) * velocity.to(type);  // with the sample as it was before correction
   if (i == 0) {

@@ -9,15 +9,12 @@
 #include "models/embedded/block_transform.h"
 #include "models/embedded/seeded_text.h"
 #include "tensor/io.h"
+#include "tensor/wide.h"
 
 namespace rehyat::models {
 namespace {
 
 constexpr std::int64_t kVideoColours = 3;
-
-at::ScalarType compute_type(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
 
 void require_video(const at::Tensor& video) {
   const std::string found = shape_string(video.sizes().vec());
@@ -46,7 +43,7 @@ at::Tensor BlockTransformCodec::encode(const at::Tensor& video) {
   const at::Tensor first = video.narrow(1, 0, 1).expand({kVideoColours, kTransformTime - 1, -1, -1});
   const at::Tensor blocks =
       at::cat({first, video}, 1)
-          .to(compute_type(video))
+          .to(wide_type(video))
           .view({kVideoColours, slices, kTransformTime, rows, kTransformSpace, columns, kTransformSpace})
           .permute({1, 3, 5, 0, 2, 4, 6})
           .reshape({slices * rows * columns, -1});
@@ -63,7 +60,7 @@ at::Tensor BlockTransformCodec::decode(const at::Tensor& latents) {
     throw UserError(Mistake{"[decode] latents", cat(shape_string(latents.sizes().vec()), " ", latents.scalar_type()),
                             "floating point [16, slices, height / 8, width / 8]", ""});
   const std::int64_t slices = latents.size(1), rows = latents.size(2), columns = latents.size(3);
-  const at::Tensor flat = latents.to(compute_type(latents)).permute({1, 2, 3, 0}).reshape({-1, kTransformChannels});
+  const at::Tensor flat = latents.to(wide_type(latents)).permute({1, 2, 3, 0}).reshape({-1, kTransformChannels});
   const at::Tensor video =
       transform_backward(flat, basis_.to(flat.device(), flat.scalar_type()))
           .view({slices, rows, columns, kVideoColours, kTransformTime, kTransformSpace, kTransformSpace})

@@ -7,6 +7,7 @@
 #include "core/hash.h"
 #include "core/strings.h"
 #include "models/umt5/activation.h"
+#include "tensor/wide.h"
 
 // Shapes: B texts, L tokens, A heads, H width of a head, W width of the stream.
 namespace rehyat::models {
@@ -127,8 +128,7 @@ Umt5Encoder::Umt5Encoder(const Umt5Weights& weights, at::Device device, std::opt
 }
 
 at::Tensor Umt5Encoder::norm(const at::Tensor& x, const at::Tensor& weight) const {
-  const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
-  const at::Tensor scaled = x * at::rsqrt(wide.square().mean(-1, true) + config_.eps);
+  const at::Tensor scaled = x * at::rsqrt(wide(x).square().mean(-1, true) + config_.eps);
   return weight * scaled.to(weight.scalar_type());
 }
 

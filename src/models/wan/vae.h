@@ -9,6 +9,7 @@
 #include "models/wan/vae_options.h"
 #include "models/wan/vae_tiles.h"
 #include "tensor/io.h"
+#include "tensor/wide.h"
 
 namespace rehyat::models {
 
@@ -39,7 +40,7 @@ class WanVaeImpl : public torch::nn::Module {
 
   const VaeConfig& config() const { return config_; }
   const VaeOptions& options() const { return options_; }
-  at::ScalarType result_type() const { return options_.compute == at::kDouble ? at::kDouble : at::kFloat; }
+  at::ScalarType result_type() const { return wide_type(options_.compute); }
   /// All parameters by name, sorted.
   NamedTensors tensors() const;
 

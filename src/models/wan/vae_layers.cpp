@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "models/dense.h"
+#include "tensor/wide.h"
 
 namespace rehyat::models {
 namespace {
@@ -73,9 +74,9 @@ VaeNormImpl::VaeNormImpl(std::int64_t channels, std::int64_t trailing, const at:
 }
 
 at::Tensor VaeNormImpl::forward(const at::Tensor& x) const {
-  const auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const at::Tensor norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, true, wide).clamp_min_(kSmallestNorm);
-  return at::div(x, norm).mul_(std::sqrt(static_cast<double>(x.size(1)))).mul_(gamma.to(wide)).to(x.scalar_type());
+  const at::ScalarType type = wide_type(x);
+  const at::Tensor norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, true, type).clamp_min_(kSmallestNorm);
+  return at::div(x, norm).mul_(std::sqrt(static_cast<double>(x.size(1)))).mul_(gamma.to(type)).to(x.scalar_type());
 }
 
 at::Tensor VaeNormImpl::forward_silu(const at::Tensor& x) const {
