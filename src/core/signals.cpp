@@ -53,8 +53,4 @@ bool stop_requested() {
   return stop.load();
 }
 
-void request_stop() {
-  stop.store(true);
-}
-
 }  // namespace rehyat

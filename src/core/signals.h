@@ -12,7 +12,5 @@ void silence_stop_signals();
 /// A write beyond the limit on the size of files (ulimit -f) then fails like one to a full disk, in a sentence.
 void ignore_file_size_signal();
 bool stop_requested();
-/// For tests and for a stop that a rank other than this one was asked for.
-void request_stop();
 
 }  // namespace rehyat

@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
+#include "files/file_bytes.h"
 #include "files/json.h"
 
 namespace rehyat::data {

@@ -8,8 +8,8 @@
 #include "core/strings.h"
 #include "core/utf8.h"
 #include "data/sources/clips.h"
-#include "data/sources/tar.h"
 #include "files/json.h"
+#include "files/tar.h"
 
 namespace rehyat::data {
 namespace {

@@ -6,8 +6,9 @@
 
 #include "data/sources/clip_file.h"
 #include "data/video/ffmpeg.h"
+#include "files/file_bytes.h"
 
-/// Files and their frames through FFmpeg; internal to video_ffmpeg*.cpp.
+/// Files and their frames through FFmpeg; internal to data/video/ffmpeg*.cpp.
 namespace rehyat::data::av {
 
 /// FFmpeg's view of a member of an archive: a file that begins at the member and ends with it.

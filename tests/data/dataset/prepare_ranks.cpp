@@ -6,11 +6,13 @@
 #include "data/dataset/identity.h"
 #include "data/dataset/latent_dataset.h"
 #include "data/dataset/prepare.h"
-#include "data/sources/tar_maker.h"
 #include "data/video/clip_maker.h"
+#include "files/tar_maker.h"
 
 namespace rehyat::data {
 namespace {
+
+using testing::TarMaker;
 
 using json = nlohmann::ordered_json;
 using testing::world;

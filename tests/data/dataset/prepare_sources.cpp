@@ -1,9 +1,11 @@
 #include "data/dataset/prepare_test.h"
 #include "data/sources/buckets.h"
-#include "data/sources/tar_maker.h"
+#include "files/tar_maker.h"
 
 namespace rehyat::data {
 namespace {
+
+using testing::TarMaker;
 
 using json = nlohmann::ordered_json;
 using Samples = std::vector<std::string>;

@@ -2,11 +2,13 @@
 
 #include "core/fixtures.h"
 #include "data/dataset/prepare_test.h"
-#include "data/sources/tar_maker.h"
 #include "files/json.h"
+#include "files/tar_maker.h"
 
 namespace rehyat::data {
 namespace {
+
+using testing::TarMaker;
 
 /// The clips that scripts/fetch_clips.sh fetches, which the demo does; or those of the folder that REHYAT_CLIPS names.
 std::filesystem::path real_clips() {

@@ -2,13 +2,15 @@
 
 #include "data/dataset/fake_encoders.h"
 #include "data/dataset/identity.h"
-#include "data/sources/tar_maker.h"
 #include "data/sources/videos2caption.h"
 #include "data/sources/webdataset.h"
 #include "data/video/clip_maker.h"
+#include "files/tar_maker.h"
 
 namespace rehyat::data {
 namespace {
+
+using testing::TarMaker;
 
 using Names = std::vector<std::string>;
 

@@ -1,4 +1,4 @@
-#include "data/sources/tar.h"
+#include "files/tar.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 #include "core/strings.h"
 #include "core/utf8.h"
 
-namespace rehyat::data {
+namespace rehyat {
 namespace {
 
 constexpr std::uint64_t kBlock = 512;
@@ -271,4 +271,4 @@ std::string read_member(const FileBytes& archive, const TarMember& member, std::
   return text;
 }
 
-}  // namespace rehyat::data
+}  // namespace rehyat

@@ -1,4 +1,4 @@
-#include "data/sources/clip_file.h"
+#include "files/file_bytes.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@
 #include "core/error.h"
 #include "core/strings.h"
 
-namespace rehyat::data {
+namespace rehyat {
 
 FileBytes::FileBytes(std::filesystem::path path) : path_(std::move(path)) {
   file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
@@ -54,4 +54,4 @@ void FileBytes::read_all(std::uint64_t at, void* to, std::size_t bytes) const {
                           cat(bytes, " bytes from ", at, " on"), "was it cut short or changed meanwhile?"});
 }
 
-}  // namespace rehyat::data
+}  // namespace rehyat

@@ -1,15 +1,28 @@
-#include "data/sources/tar.h"
+#include "files/tar.h"
 
-#include <fstream>
+#include <gtest/gtest.h>
 
-#include "data/sources/tar_maker.h"
-#include "data/video/clip_maker.h"
+#include <functional>
 
-namespace rehyat::data {
+#include "core/error.h"
+#include "core/expect_error.h"
+#include "core/temp_folder.h"
+#include "files/tar_maker.h"
+
+namespace rehyat {
 namespace {
 
-class Tar : public VideoTest {
+using testing::TarMaker;
+
+class Tar : public ::testing::Test {
  protected:
+  static void expect_refused(const std::function<void()>& call, const std::vector<std::string>& parts) {
+    testing::expect_error<UserError>(call, parts);
+  }
+  std::filesystem::path file(const std::string& name, const std::string& content) const {
+    write_file_atomic(folder_ / name, content);
+    return folder_ / name;
+  }
   std::filesystem::path save(const TarMaker& tar) const { return tar.save(folder_ / "x.tar"); }
   /// Names and contents, "a=x b=y".
   static std::string content(const std::filesystem::path& path) {
@@ -25,6 +38,8 @@ class Tar : public VideoTest {
     SCOPED_TRACE(parts.front());
     expect_refused([&] { list_tar(path); }, parts);
   }
+
+  const testing::TempFolder folder_;
 };
 
 TEST_F(Tar, MembersLieWhereTheHeadersSay) {
@@ -166,4 +181,4 @@ TEST_F(Tar, LargeMembersAreNotReadAsText) {
 }
 
 }  // namespace
-}  // namespace rehyat::data
+}  // namespace rehyat

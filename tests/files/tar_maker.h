@@ -10,7 +10,7 @@
 #include "core/strings.h"
 #include "files/atomic_file.h"
 
-namespace rehyat::data {
+namespace rehyat::testing {
 
 /// Bytes of a tar, member by member, good or bad.
 class TarMaker {
@@ -85,4 +85,4 @@ class TarMaker {
   std::string bytes_;
 };
 
-}  // namespace rehyat::data
+}  // namespace rehyat::testing

@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "data/sources/clip_file.h"
+#include "files/file_bytes.h"
 
 /// Tar archives, of which the members are read where they lie.
 ///
 /// Not through libarchive, which reads a stream from its start, names no offset of a member's data and passes over
 /// damage in silence; and the machines with GPUs lack it.
-namespace rehyat::data {
+namespace rehyat {
 
 struct TarMember {
   std::string name;          ///< relative, with '/' between folders, UTF-8
@@ -28,4 +28,4 @@ std::vector<TarMember> list_tar(const std::filesystem::path& path);
 /// A small member as text. Throws UserError where it is larger than `limit`.
 std::string read_member(const FileBytes& archive, const TarMember& member, std::uint64_t limit);
 
-}  // namespace rehyat::data
+}  // namespace rehyat
