@@ -10,8 +10,8 @@
 
 namespace rehyat {
 
-/// The files that a manifest lists, opened when they are asked for; of the many that there may be only a few stay open,
-/// the one that was not used the longest is closed first.
+/// Opens the files of a list as they are asked for. Only a few stay open: the one that was used the longest ago is
+/// closed first.
 class Hdf5Pool {
  public:
   struct File {

@@ -5,8 +5,8 @@
 #include <span>
 #include <string_view>
 
-/// Tables of characters, written by scripts/make_text_tables.py into tables_*.cpp; each is in ascending order of its
-/// first member.
+/// Tables of characters, written by scripts/make_text_tables.py into text/tables/*.cpp; each is in ascending order of
+/// its first member.
 namespace rehyat::text {
 
 /// An HTML 5 entity: one or two code points. `bare` ones are also known without their semicolon.

@@ -17,17 +17,17 @@
 /// writing.
 namespace rehyat::data {
 
-/// One kept point of a trajectory.
+/// A point of a trajectory whose activations are stored.
 struct CachePoint {
   std::int64_t step = 0;
-  bool conditional = true;  ///< which branch of classifier-free guidance
+  bool conditional = true;  ///< the branch of classifier-free guidance
 };
 
 /// Writes the file of one trajectory.
 class TrajectoryWriter {
  public:
   TrajectoryWriter(const std::filesystem::path& folder, std::int64_t trajectory);
-  /// The attention's input [N,dim] of one block at one kept point, and its target where targets are stored.
+  /// Adds the attention's input [N,dim] of one block at one point, and its target where targets are stored.
   void add(std::int64_t point, std::int64_t block, const at::Tensor& input, const at::Tensor& target = {});
   void commit(const std::vector<CachePoint>& points);
 
@@ -37,7 +37,7 @@ class TrajectoryWriter {
 
 bool trajectory_done(const std::filesystem::path& folder, std::int64_t trajectory);
 
-/// Bytes of a whole cache, before anything is written.
+/// Bytes that the activations of a whole cache take.
 std::int64_t cache_bytes(std::int64_t trajectories, std::int64_t points, std::int64_t blocks, std::int64_t tokens,
                          std::int64_t dim, std::int64_t element_bytes, bool targets);
 

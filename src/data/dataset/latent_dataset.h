@@ -16,24 +16,25 @@
 namespace rehyat::data {
 
 struct LatentSample {
-  at::Tensor latents;  ///< [16,T,H/8,W/8] float32
+  at::Tensor latents;  ///< [channels,T,H,W] as the codec made them, float32
   at::Tensor text;     ///< [L,D] float32
   std::string caption, clip;
 };
 
-/// Reads what `prepare` wrote, when it is asked for: a few files stay open and a few embeddings in memory, however
-/// large the dataset is.
+/// Reads samples of a prepared dataset as they are asked for. A few files stay open and a few embeddings in memory,
+/// however large the dataset is.
 class LatentDataset {
  public:
   /// Throws UserError when the folder is not complete, was made from something else, or a file has another size.
   LatentDataset(std::filesystem::path folder, const Identity& identity);
 
   std::int64_t size(Split split) const;
-  /// With buckets: how many there are, and the samples of one, ascending. Without, all are of bucket 0.
+  /// The number of buckets. A dataset without buckets has one, number 0.
   std::size_t buckets() const { return buckets_; }
   std::size_t bucket(Split split, std::int64_t i) const {
     return entries(split).at(static_cast<std::size_t>(i)).bucket;
   }
+  /// The numbers of a bucket's samples, ascending.
   const std::vector<std::int64_t>& of_bucket(Split split, std::size_t bucket) const {
     return (split == Split::train ? train_of_ : validation_of_).at(bucket);
   }

@@ -27,17 +27,17 @@ struct TextTableJob {
 
 /// Writes text.h5, the embeddings [L,D] of the captions as text/0, text/1 … in their order. Zero rows at the end, the
 /// encoder's padding, are left out: of 512 rows of UMT5 a caption fills a few dozen. Batches of captions go to
-/// whichever rank is free, each into a file of its own that a run started again keeps; rank 0 joins them. The result
-/// does not depend on the ranks. A table of the same captions that is already there is kept, so the folder must be of
-/// one encoder. Collective. Returns the table's entry for a manifest. Throws UserError when a file cannot be written,
-/// Stopped when the run shall stop.
+/// whichever rank is free, each into a file of its own, which a run that is started again finds; rank 0 joins them. The
+/// result does not depend on the ranks. A table of the same captions that is there already is taken as it is, so the
+/// folder must be of one encoder. Collective. Returns the table's entry for a manifest. Throws UserError when a file
+/// cannot be written, Stopped when the run shall stop.
 nlohmann::ordered_json write_text_table(const std::vector<std::string>& captions, const TextTableJob& job,
                                         const comm::Communicator& world);
 
-/// Removes the batches' files, once nobody needs them to go on.
+/// Removes the batches' files. Call once the table's folder counts as complete.
 void remove_text_parts(const std::filesystem::path& folder);
 
-/// Reads such a table when it is asked; a few embeddings stay in memory.
+/// Reads embeddings of such a table as they are asked for; a few stay in memory.
 class TextTable {
  public:
   TextTable() = default;

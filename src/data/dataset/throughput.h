@@ -11,8 +11,8 @@
 
 namespace rehyat::data {
 
-/// How fast all ranks get on together, and on what they spend their time. Rank 0 shows it: the progress of all ranks,
-/// and now and then, and at the end, a line such as
+/// Measures how fast all ranks get on and what they spend their time on. Rank 0 shows the progress of all ranks and
+/// logs, every minute or so and at the end, a line such as
 ///
 ///     prepare: 3.1 clips/s over 4 ranks, of their time 35 % decode, 52 % VAE, 2 % text encoder
 class Throughput {
@@ -20,14 +20,14 @@ class Throughput {
   /// `total` clips, of which an earlier start has done `done`. Collective; the destructor too.
   Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done);
 
-  void spent(double decode, double codec);  ///< seconds of this rank
+  void spent(double decode, double codec);  ///< adds seconds of this rank
   void clip_done(const std::string& name);
-  /// Ends the progress; the text encoder comes after it. Not collective.
+  /// Ends the progress bar, before the text encoder starts. Not collective.
   void clips_finished();
   void text_encoded(double seconds);
 
-  /// {"clips", "ranks", "clips_per_second", "decode_share", "vae_share", "text_share"} of this start; shares are of all
-  /// ranks' time. Once all ranks are done.
+  /// {"clips", "ranks", "clips_per_second", "decode_share", "vae_share", "text_share"} of this start, once all ranks
+  /// are done. Shares are of the time of all ranks.
   nlohmann::ordered_json summary() const;
   std::string line() const;
 

@@ -53,7 +53,7 @@ std::vector<at::Tensor> ClipWindows::next() {
   return latents;
 }
 
-/// Reads pictures until a window is full; false when the clip ends before.
+/// Reads pictures until a window is full. Returns false when the clip ends before that.
 bool ClipWindows::fill() {
   for (; skip_ > 0; --skip_)
     if (!reader_.next()) return false;
@@ -99,7 +99,7 @@ std::vector<at::Tensor> ClipWindows::encode() {
   return out;
 }
 
-/// Goes on to the start of the next window.
+/// Drops the pictures in front of the next window.
 void ClipWindows::drop() {
   const std::int64_t stride = config_.window_stride(), shared = std::max<std::int64_t>(config_.frames - stride, 0);
   while (static_cast<std::int64_t>(pictures_.size()) > shared) pictures_.pop_front();

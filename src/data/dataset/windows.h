@@ -14,23 +14,24 @@
 
 namespace rehyat::data {
 
-/// A clip that is too short for a window.
+/// The clip is too short for a window.
 class ShortClip : public UserError {
  public:
   ShortClip(const Mistake& mistake, std::int64_t count) : UserError(mistake), pictures(count) {}
-  std::int64_t pictures;  ///< that it has at the wanted rate
+  std::int64_t pictures;  ///< number of the clip's pictures at data.fps
 };
 
-/// The windows of a clip as latents, one after the other; the pictures of one window are held at a time.
+/// Encodes the windows of a clip one after the other and holds the pictures of one window at a time.
 class ClipWindows {
  public:
-  /// Of the config's size and frames, whatever its buckets. `clip` is the clip's number, from which random parts are
-  /// drawn. Throws UserError when the clip cannot be used.
+  /// Windows have the config's size and frames; its buckets are not looked at. `clip` is the clip's number, which
+  /// random parts depend on. Throws UserError when the clip cannot be used.
   ClipWindows(const DataConfig& config, models::VideoCodec& codec, std::uint64_t seed, const ClipFile& video,
               std::size_t clip);
 
-  /// Latents [16,T,H/8,W/8] of the next window: the whole picture, then its parts, each followed by its mirror image
-  /// where that is asked for. Empty at the end; there is at least one window, else throws ShortClip.
+  /// The latents of the next window, as VideoCodec::encode returns them: of the whole picture, then of its random
+  /// parts; with data.flip the mirror image follows each. Empty at the end. Throws ShortClip where the clip has no
+  /// window.
   std::vector<at::Tensor> next();
 
   double decode_seconds() const { return decode_seconds_; }
@@ -38,7 +39,8 @@ class ClipWindows {
 
  private:
   struct Picture {
-    at::Tensor whole, large;  ///< [H,W,3], and [2H,2W,3] where parts are taken
+    at::Tensor whole;  ///< [H,W,3]
+    at::Tensor large;  ///< [2H,2W,3], with data.crops
   };
   bool fill();
   void bounce();

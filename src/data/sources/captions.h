@@ -13,12 +13,12 @@ namespace rehyat::data {
 
 constexpr std::uint64_t kMaxCaption = 1 << 16;  ///< bytes
 
-/// A list that Windows wrote may begin with a byte order mark.
+/// The text without the byte order mark that lists written by Windows may begin with.
 std::string_view without_mark(std::string_view text);
 
 /// A caption before it is checked.
 struct CaptionEntry {
-  std::string where;  ///< file:line of it
+  std::string where;  ///< file:line of the entry
   std::string file, caption, group;
 };
 
@@ -29,16 +29,16 @@ struct CaptionSource {
   /// that FastVideo and HunyuanVideo call videos2caption.json (see read_videos2caption); empty: beside each clip.
   std::filesystem::path metadata;
   bool allow_missing = false;        ///< a clip without a caption gets the empty one
-  std::vector<CaptionEntry> beside;  ///< of clips in archives, where no metadata is given
-  bool archives = false;             ///< else FILE.txt beside each clip
+  std::vector<CaptionEntry> beside;  ///< the captions in the archives, where no metadata is given
+  bool archives = false;             ///< whether clips lie in archives; else FILE.txt lies beside each
 };
 
-/// Captions, and groups where they are given, by the clip's path relative to the folder of the videos, with '/' between
-/// folders.
+/// The captions of clips, and their groups where these are given. A clip is named by its path relative to the folder of
+/// the videos, with '/' between folders.
 class Captions {
  public:
   Captions() = default;
-  /// What `content` of another one gave.
+  /// The inverse of `content`.
   explicit Captions(const nlohmann::ordered_json& content);
   nlohmann::ordered_json content() const;
 

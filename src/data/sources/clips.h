@@ -7,7 +7,7 @@
 
 namespace rehyat::data {
 
-/// By its extension, in any case: one of the usual ones of videos. FFmpeg decides in the end.
+/// Whether the name ends as videos' names do, in upper or lower case. Whether it is a video, FFmpeg decides.
 bool is_video_name(const std::filesystem::path& name);
 
 /// The videos and the tars under a folder, as list_videos has them.
