@@ -193,17 +193,17 @@ def source(tables):
 // clang-format off
 #include "text/tables.h"
 
-namespace rehyat::models::text {{
+namespace rehyat::text {{
 
-""" + "\n".join(tables) + "\n}  // namespace rehyat::models::text\n"
+""" + "\n".join(tables) + "\n}  // namespace rehyat::text\n"
 
 
 def main():
     if ftfy.__version__ != FTFY:
         sys.exit(f"make_text_tables: found ftfy {ftfy.__version__}, expected {FTFY}")
-    files = {"tables_html.cpp": [entities(), upper_entities(), invalid_references()],
-             "tables_characters.cpp": [encodings(), character_maps()],
-             "tables_mojibake.cpp": [pattern_tables()]}
+    files = {"html.cpp": [entities(), upper_entities(), invalid_references()],
+             "characters.cpp": [encodings(), character_maps()],
+             "mojibake.cpp": [pattern_tables()]}
     for name, tables in files.items():
         target, out = FOLDER / name, source(tables)
         if "--check" not in sys.argv[1:]:
