@@ -87,6 +87,13 @@ Identity saved_identity(const std::filesystem::path& folder) {
   return read_json_object(folder / kIdentityFile, limits);
 }
 
+std::optional<std::string> marked_fingerprint(const std::filesystem::path& marker) {
+  if (!std::filesystem::exists(marker)) return std::nullopt;
+  const json found = parse_json_if(read_file(marker)).value_or(json());
+  if (!found.is_object() || !found.contains("fingerprint") || !found["fingerprint"].is_string()) return std::nullopt;
+  return found["fingerprint"].get<std::string>();
+}
+
 struct MarkedFolder::Marker {
   json files, content;
 };
@@ -160,6 +167,10 @@ std::string MarkedFolder::differences() const {
   return join(identity_differences(saved_identity(folder_), identity_, words_.names), "; ");
 }
 
+void MarkedFolder::unmark() const {
+  std::filesystem::remove(folder_ / words_.marker);
+}
+
 bool MarkedFolder::complete() const {
   if (!std::filesystem::exists(folder_ / words_.marker)) return false;
   read();
@@ -168,6 +179,12 @@ bool MarkedFolder::complete() const {
 
 json MarkedFolder::content() const {
   return read().content;
+}
+
+std::vector<std::filesystem::path> MarkedFolder::results() const {
+  std::vector<std::filesystem::path> out;
+  for (const json& entry : read().files) out.emplace_back(entry["file"].get<std::string>());
+  return out;
 }
 
 void MarkedFolder::require_complete() const {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,10 +56,15 @@ class MarkedFolder {
   /// folder: those that others load and `require_intact` checks.
   void finish(const nlohmann::ordered_json& content, const std::vector<std::filesystem::path>& results = {}) const;
 
+  /// Takes the marker away: the folder is to be completed once more.
+  void unmark() const;
+
   /// Whether the marker is there. Throws UserError where it is damaged or of another identity.
   bool complete() const;
   /// What `finish` was told. Throws UserError where the folder is not complete.
   nlohmann::ordered_json content() const;
+  /// The results by name, relative to the folder, sorted. Throws UserError where the folder is not complete.
+  std::vector<std::filesystem::path> results() const;
   /// Throws UserError with Words::first unless the folder is complete.
   void require_complete() const;
   /// Also throws unless the results are those that `finish` saw, byte for byte.
@@ -74,6 +80,9 @@ class MarkedFolder {
   Words words_;
   std::string fingerprint_;
 };
+
+/// The fingerprint that a marker states, whatever it was made from; nothing where no marker can be read.
+std::optional<std::string> marked_fingerprint(const std::filesystem::path& marker);
 
 /// What the identity.json of a folder says, whatever the folder was made from. Throws UserError where there is none.
 Identity saved_identity(const std::filesystem::path& folder);

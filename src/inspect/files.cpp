@@ -6,12 +6,12 @@
 #include <sstream>
 
 #include "config/config.h"
-#include "core/hash.h"
 #include "core/progress.h"
 #include "core/strings.h"
 #include "data/video/video.h"
 #include "files/atomic_file.h"
 #include "files/json.h"
+#include "files/marked_folder.h"
 #include "files/safetensors.h"
 #include "stages/config.h"
 #include "tensor/hdf5_file.h"
@@ -146,23 +146,17 @@ void add_parameters(json& out, const std::vector<std::filesystem::path>& entries
   out["feature_map_parameters"] = phi;
 }
 
-/// The files that a checkpoint's state names, with their checksums.
-void add_checkpoint(json& out, const std::filesystem::path& folder, const json& state) {
+/// What a checkpoint's marker says, the checksums of its files verified.
+void add_checkpoint(json& out, const std::filesystem::path& folder) {
+  const std::optional<std::string> fingerprint = marked_fingerprint(folder / "state.json");
+  const MarkedFolder checkpoint(
+      folder, nullptr, {"state.json", "the checkpoint", "train first", "an older checkpoint beside it may be whole"},
+      fingerprint.value_or("a fingerprint"));
+  checkpoint.require_intact();
+  const json content = checkpoint.content();
   out["type"] = "checkpoint";
-  out["step"] = state.value("step", json());
-  out["state"] = state.value("state", json());
-  const json files = state.value("files", json::object());
-  Progress progress(folder.filename().string(), static_cast<std::int64_t>(files.size()), "files");
-  for (const auto& [name, entry] : files.items()) {
-    const auto path = folder / (name + ".safetensors");
-    const json checksum = entry.is_object() ? entry.value("checksum", json()) : json();
-    require(std::filesystem::exists(path) && checksum == hash_file(path), [&] {
-      return cat(path.string(), ": found a file that is missing or altered, expected checksum ", checksum.dump(),
-                 "; an older checkpoint beside it may be whole");
-    });
-    progress.advance();
-  }
-  progress.finish();
+  out["step"] = content.value("step", json());
+  out["state"] = content.value("state", json());
   out["checksums"] = "verified";
 }
 
@@ -192,9 +186,7 @@ json inspect_folder(const std::filesystem::path& path) {
     out["type"] = "model";
     add_parameters(out, entries);
   } else if (std::filesystem::exists(path / "state.json")) {
-    const json state = inspect_json(path / "state.json");
-    require(state.is_object(), [&] { return (path / "state.json").string() + ": found no object, expected one"; });
-    add_checkpoint(out, path, state);
+    add_checkpoint(out, path);
   } else if (out.contains("identity.json")) {
     out["type"] = "stage";
     out["complete"] = out.contains("stage.json");

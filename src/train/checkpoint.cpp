@@ -4,17 +4,14 @@
 #include <cstdio>
 
 #include "core/error.h"
-#include "core/hash.h"
 #include "core/log.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
-#include "files/json.h"
 
 namespace rehyat::train {
 namespace {
 
 using json = nlohmann::ordered_json;
-constexpr int kFormat = 1;
 
 /// The checkpoint was made by another training: no reason to take an older one.
 class ForeignCheckpoint : public UserError {
@@ -61,18 +58,12 @@ void CheckpointFolder::save(const Checkpoint& checkpoint, std::int64_t keep) con
   const std::filesystem::path part = folder_ / cat(".rehyat-part-", checkpoint.step), target = path_of(checkpoint.step);
   remove_leftovers(folder_);  // of a save that was killed
   make_folder(part);
-  json files = json::object();
+  std::vector<std::filesystem::path> files;
   for (const auto& [name, tensors] : checkpoint.parts) {
-    const std::filesystem::path file = part / (name + ".safetensors");
-    write_tensors(file, tensors);
-    files[name] = {{"bytes", std::filesystem::file_size(file)}, {"checksum", hash_file(file)}};
+    files.emplace_back(name + ".safetensors");
+    write_tensors(part / files.back(), tensors);
   }
-  const json state = {{"format", kFormat},
-                      {"step", checkpoint.step},
-                      {"fingerprint", fingerprint_},
-                      {"files", files},
-                      {"state", checkpoint.state}};
-  write_file_atomic(part / "state.json", state.dump(2) + "\n");
+  marked(part).finish({{"step", checkpoint.step}, {"state", checkpoint.state}}, files);
   std::filesystem::remove_all(target);
   std::filesystem::rename(part, target);
   flush_folder(folder_);
@@ -85,39 +76,36 @@ void CheckpointFolder::save(const Checkpoint& checkpoint, std::int64_t keep) con
     std::filesystem::remove_all(path_of(all[i]));
 }
 
+MarkedFolder CheckpointFolder::marked(const std::filesystem::path& folder) const {
+  return MarkedFolder(folder, nullptr, {"state.json", "the checkpoint", "train first", "remove it"}, fingerprint_);
+}
+
 Checkpoint CheckpointFolder::read(std::int64_t step) const {
   const std::filesystem::path folder = path_of(step), marker = folder / "state.json";
-  json state;
+  const std::optional<std::string> found = marked_fingerprint(marker);
+  if (found && *found != fingerprint_)
+    throw ForeignCheckpoint({marker.string(), "a checkpoint of another training (" + *found + ")", fingerprint_,
+                             "use another run folder or remove this one"});
+  const MarkedFolder marked_folder = marked(folder);
+  marked_folder.require_intact();
+  const json content = marked_folder.content();
+  Checkpoint out;
   try {
-    state = read_json_object(marker);
-    require(state.at("format") == kFormat,
-            [&] { return cat(marker.string(), ": found format ", state.at("format").dump(), ", expected ", kFormat); });
-    const std::string found = state.at("fingerprint");
-    if (found != fingerprint_) {
-      throw ForeignCheckpoint({marker.string(), "a checkpoint of another training (" + found + ")", fingerprint_,
-                               "use another run folder or remove this one"});
-    }
-    Checkpoint out;
-    out.step = state.at("step");
-    require(out.step == step, [&] {
-      return cat(marker.string(), ": found step ", out.step, ", expected ", step, " as in the folder's name");
-    });
-    out.state = state.at("state");
-    for (const auto& [name, info] : state.at("files").items()) {
-      const std::filesystem::path file = folder / (name + ".safetensors");
-      require(std::filesystem::exists(file) && std::filesystem::file_size(file) == info.at("bytes"),
-              [&] { return cat(file.string(), ": found another size, expected ", info.at("bytes").dump(), " bytes"); });
-      require(hash_file(file) == info.at("checksum").get<std::string>(),
-              [&] { return cat(file.string(), ": found another checksum than ", marker.string(), " names"); });
-      const safetensors::Reader reader(file);
-      NamedTensors tensors;
-      for (const auto& tensor : reader.tensors()) tensors.emplace_back(tensor.name, read_tensor(reader, tensor));
-      out.parts.emplace_back(name, std::move(tensors));
-    }
-    return out;
-  } catch (const json::exception& error) {
+    out.step = content.at("step");
+    out.state = content.at("state");
+  } catch (const json::exception&) {
     throw UserError({marker.string(), "a state that cannot be read", "JSON as written by this program", ""});
   }
+  require(out.step == step, [&] {
+    return cat(marker.string(), ": found step ", out.step, ", expected ", step, " as in the folder's name");
+  });
+  for (const std::filesystem::path& file : marked_folder.results()) {
+    const safetensors::Reader reader(folder / file);
+    NamedTensors tensors;
+    for (const auto& tensor : reader.tensors()) tensors.emplace_back(tensor.name, read_tensor(reader, tensor));
+    out.parts.emplace_back(file.stem().string(), std::move(tensors));
+  }
+  return out;
 }
 
 std::optional<Checkpoint> CheckpointFolder::newest() const {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "files/marked_folder.h"
 #include "tensor/io.h"
 
 namespace rehyat::train {
@@ -21,7 +22,7 @@ struct Checkpoint {
 };
 
 /// Checkpoints of one training, in `folder`/step-00000123. A checkpoint is whole or absent: written under a temporary
-/// name, its state.json with the checksum of every other file last, then renamed.
+/// name, its marker state.json with the checksum of every other file last, then renamed.
 class CheckpointFolder {
  public:
   CheckpointFolder(std::filesystem::path folder, std::string fingerprint);
@@ -34,6 +35,7 @@ class CheckpointFolder {
  private:
   std::vector<std::int64_t> steps() const;  ///< ascending
   std::filesystem::path path_of(std::int64_t step) const;
+  MarkedFolder marked(const std::filesystem::path& folder) const;
   Checkpoint read(std::int64_t step) const;
 
   std::filesystem::path folder_;

@@ -88,6 +88,7 @@ TEST_F(MarkedFolderTest, ResultsAreCheckedByteForByte) {
   write("phi-1", "phi");
   write("log.txt", "log");
   folder().finish(nullptr, {"phi-1", "model"});
+  EXPECT_EQ(folder().results(), (std::vector<std::filesystem::path>{"model/weights/a", "phi-1"}));
   EXPECT_NO_THROW(folder().require_intact());
   for (const char* name : {"model/weights/a", "phi-1"}) {
     const std::string whole = read_file(folder().path() / name);
@@ -116,6 +117,34 @@ TEST_F(MarkedFolderTest, IsOfOneIdentity) {
   // Without what was saved, the fingerprints alone say it.
   std::filesystem::remove(other.path() / "identity.json");
   refused([&] { other.content(); }, {"manifest.json: found fingerprint", ", expected " + other.fingerprint()});
+}
+
+TEST_F(MarkedFolderTest, AFolderOfAKnownFingerprintNeedsNoIdentity) {
+  const auto of = [&](const std::string& fingerprint) {
+    return MarkedFolder(temp_ / "out", nullptr, {"state.json", "the checkpoint", "train first", "take another"},
+                        fingerprint);
+  };
+  EXPECT_FALSE(marked_fingerprint(temp_ / "out/state.json"));
+  static_cast<void>(of("mine").open());
+  EXPECT_FALSE(std::filesystem::exists(temp_ / "out/identity.json"));
+  of("mine").finish({{"step", 3}});
+  EXPECT_EQ(of("mine").content()["step"], 3);
+  EXPECT_EQ(marked_fingerprint(temp_ / "out/state.json"), "mine");
+  refused([&] { of("theirs").content(); }, {"state.json: found fingerprint mine, expected theirs; take another"});
+  for (const char* text : {"{", "[]", "{\"fingerprint\": 3}"}) {
+    write("state.json", text);
+    EXPECT_FALSE(marked_fingerprint(temp_ / "out/state.json")) << text;
+  }
+}
+
+TEST_F(MarkedFolderTest, IsCompletedOnceMoreAfterItsMarkIsTaken) {
+  const FolderLock lock = folder().open();
+  folder().finish({{"samples", 1}});
+  folder().unmark();
+  EXPECT_FALSE(folder().complete());
+  EXPECT_NO_THROW(folder().unmark());
+  folder().finish({{"samples", 2}});
+  EXPECT_EQ(folder().content()["samples"], 2);
 }
 
 TEST_F(MarkedFolderTest, OneRunAtATimeAndLeftoversGoWhenItIsOpened) {

@@ -116,8 +116,9 @@ TEST_F(Checkpoints, AnyDamageToTheMarkerIsPassedOver) {
            [](std::string& c) { c = "[]"; }, [](std::string& c) { c = "{}"; }, [](std::string& c) { c = "null"; },
            [](std::string& c) { c.replace(c.find("\"step\": 10"), 10, "\"step\": 11"); },
            [](std::string& c) { c.replace(c.find("\"step\": 10"), 10, "\"step\": {}"); },
-           [](std::string& c) { c.replace(c.find("\"format\": 1"), 11, "\"format\": 9"); },
-           [](std::string& c) { c.replace(c.find("\"files\": {"), 10, "\"files\": [{"); }}) {
+           [](std::string& c) { c.replace(c.find("\"format\": 2"), 11, "\"format\": 9"); },
+           [](std::string& c) { c.replace(c.find("\"files\": ["), 10, "\"files\": {["); },
+           [](std::string& c) { c.replace(c.find("\"checksum\": \""), 13, "\"checksum\": \"0"); }}) {
     save({5, 10});
     change(file("step-00000010", "state.json"), edit);
     expect_newest(5);
