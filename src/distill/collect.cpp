@@ -1,13 +1,13 @@
 #include "distill/collect.h"
 
 #include "comm/idle_ranks.h"
+#include "comm/root.h"
 #include "comm/work_queue.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
-#include "files/json.h"
 
 namespace rehyat::distill {
 
@@ -38,15 +38,13 @@ CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, 
 void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedFolder& folder,
                          const comm::Communicator& world) {
   const CacheConfig& config = walk.config;
-  std::vector<std::int64_t> open;
-  world.together([&] {
-    if (world.rank() != 0) return;
-    // Rank 0's view of the folder counts: all ranks must share the same list.
+  const auto open = comm::from_root<std::vector<std::int64_t>>(world, [&] {
+    std::vector<std::int64_t> left;
     for (std::int64_t i = 0; i < plan.trajectories; ++i) {
-      if (!data::trajectory_done(folder.path(), i)) open.push_back(i);
+      if (!data::trajectory_done(folder.path(), i)) left.push_back(i);
     }
+    return left;
   });
-  open = parse_json(world.broadcast(nlohmann::ordered_json(open).dump(), 0), "cache").get<std::vector<std::int64_t>>();
   const auto count = static_cast<std::int64_t>(open.size());
   // Whoever is free takes the next one: uneven shares cost little where there are many.
   if (count < world.size()) comm::warn_of_idle_ranks({"[cache]", count, "trajectories", "cache.seeds"}, world);
@@ -74,8 +72,7 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedF
     progress.finish();
   };
   world.together(collect, comm::Communicator::Length::lengthy);
-  world.together([&] {
-    if (world.rank() != 0) return;
+  comm::on_root(world, [&] {
     const std::vector<bool> held = held_out_prompts(config, walk.prompts.count, walk.seed);
     std::vector<bool> validation;
     for (std::int64_t i = 0; i < plan.trajectories; ++i)
