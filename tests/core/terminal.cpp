@@ -72,20 +72,23 @@ TEST(Terminal, LinesOfTheLogDoNotStickToTheBar) {
 }
 
 TEST(Terminal, TheFileGetsLinesOfProgressNowAndThen) {
-  const testing::TempFolder folder;
-  on_terminal([&] {
-    const log::FileScope file(folder / "log.txt");
-    Progress progress("caching", 100, "clips", 0, std::chrono::milliseconds(20));
-    for (int i = 0; i < 4; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(15));
+  const auto lines_with = [](std::chrono::milliseconds between_lines) {
+    const testing::TempFolder folder;
+    on_terminal([&] {
+      const log::FileScope file(folder / "log.txt");
+      Progress progress("caching", 100, "clips", 0, between_lines);
       progress.advance(10);
-    }
-    progress.finish("all well");
-  });
-  const std::string text = read_file(folder / "log.txt");
-  EXPECT_NE(text.find("caching: 20/100 clips"), std::string::npos) << text;
-  EXPECT_NE(text.find("all well"), std::string::npos) << text;
-  EXPECT_EQ(text.find('#'), std::string::npos) << "bars belong to terminals: " << text;
+      progress.advance(20);
+      progress.finish("all well");
+    });
+    return read_file(folder / "log.txt");
+  };
+  const std::string often = lines_with(std::chrono::milliseconds(0)), seldom = lines_with(std::chrono::hours(1));
+  for (const char* line : {"caching: 10/100 clips", "caching: 30/100 clips", "all well"})
+    EXPECT_NE(often.find(line), std::string::npos) << often;
+  EXPECT_EQ(seldom.find("caching: 10/100 clips"), std::string::npos) << seldom;
+  EXPECT_NE(seldom.find("all well"), std::string::npos) << seldom;
+  EXPECT_EQ(often.find('#'), std::string::npos) << "bars belong to terminals: " << often;
 }
 
 TEST(Terminal, WhereTheCallerWritesItsOwnLinesTheFileGetsNone) {
