@@ -13,10 +13,6 @@ constexpr double kTera = 1e12;
 constexpr std::int64_t kStateBytes = 4;  // float32, also where the model runs in bf16
 constexpr std::int64_t kRingBytes = 2;   // bf16
 
-std::int64_t linear_parameters(std::int64_t in, std::int64_t out) {
-  return in * out + out;
-}
-
 /// Input and output widths of phi's matrices for one head.
 std::vector<std::pair<std::int64_t, std::int64_t>> phi_layers(std::int64_t head_width,
                                                               const ops::FeatureMapConfig& phi) {
@@ -79,7 +75,7 @@ Pairs count_pairs(std::int64_t slices, std::int64_t slice_tokens, const ops::Att
   return pairs;
 }
 
-AttentionMacs attention_macs(const Dimensions& d, const VideoSize& video, const ops::AttentionSpec& spec,
+AttentionMacs attention_macs(const models::Architecture& d, const VideoSize& video, const ops::AttentionSpec& spec,
                              const ops::FeatureMapConfig& phi) {
   const std::int64_t slices = video.slices(d), slice_tokens = video.tokens_per_slice(d);
   const Pairs pairs = count_pairs(slices, slice_tokens, spec);
@@ -95,30 +91,9 @@ AttentionMacs attention_macs(const Dimensions& d, const VideoSize& video, const 
   return macs;
 }
 
-/// Multiply-accumulates of a block outside its self-attention core: projections, cross-attention and feed-forward.
-double dense_macs(const Dimensions& d, double n) {
-  const double dim = static_cast<double>(d.dim), text = static_cast<double>(d.text_tokens);
-  const double self = 4 * n * dim * dim;
-  const double cross = 2 * n * dim * dim + 2 * text * dim * dim + 2 * n * text * dim;
-  return self + cross + 2 * n * dim * static_cast<double>(d.ffn);
-}
-
-std::int64_t block_parameters(const Dimensions& d) {
-  const std::int64_t attention = 4 * linear_parameters(d.dim, d.dim) + 2 * d.dim;  // with the norms of q and k
-  const std::int64_t ffn = linear_parameters(d.dim, d.ffn) + linear_parameters(d.ffn, d.dim);
-  return 2 * attention + ffn + 2 * d.dim + 6 * d.dim;  // norm2 and the modulation table
-}
-
-std::int64_t patch_volume(const Dimensions& d) {
-  return d.patch[0] * d.patch[1] * d.patch[2];
-}
-
-double outside_macs(const Dimensions& d, double n) {
-  const double dim = static_cast<double>(d.dim);
-  const double patches = static_cast<double>((d.channels + d.out_channels) * patch_volume(d));
-  const double text = static_cast<double>(d.text_tokens) * (static_cast<double>(d.text_width) * dim + dim * dim);
-  const double time = static_cast<double>(d.frequency) * dim + dim * dim + 6 * dim * dim;
-  return n * patches * dim + text + time;
+/// Multiply-accumulates of one part over `n` tokens.
+double macs_of(const models::PartCost& part, double n) {
+  return part.macs_per_token * n + part.macs_per_video;
 }
 
 template <typename T>
@@ -128,28 +103,11 @@ nlohmann::ordered_json or_null(const std::optional<T>& value) {
 
 }  // namespace
 
-void Dimensions::validate() const {
-  for (const auto& [name, value] : {std::pair{"dim", dim},
-                                    {"layers", layers},
-                                    {"heads", heads},
-                                    {"ffn", ffn},
-                                    {"frequency", frequency},
-                                    {"text_width", text_width},
-                                    {"text_tokens", text_tokens},
-                                    {"channels", channels},
-                                    {"out_channels", out_channels},
-                                    {"patch[0]", patch[0]},
-                                    {"patch[1]", patch[1]},
-                                    {"patch[2]", patch[2]}})
-    if (value < 1) throw UserError(Mistake{cat("model ", name), cat(value), "at least 1", ""});
-  if (dim % heads != 0) throw UserError(Mistake{"model dim", cat(dim), cat("a multiple of the ", heads, " heads"), ""});
-}
-
-std::int64_t VideoSize::tokens_per_slice(const Dimensions& d) const {
+std::int64_t VideoSize::tokens_per_slice(const models::Architecture& d) const {
   return height / 8 / d.patch[1] * (width / 8 / d.patch[2]);
 }
 
-void VideoSize::validate(const Dimensions& d) const {
+void VideoSize::validate(const models::Architecture& d) const {
   if (frames < 1 || frames % 4 != 1)
     throw UserError(Mistake{"video frames", cat(frames), "a number of the form 4k + 1",
                             cat("take ", frames < 1 ? 1 : (frames - 1) / 4 * 4 + 1)});
@@ -164,20 +122,15 @@ void VideoSize::validate(const Dimensions& d) const {
                             cat("a multiple of the patch's ", d.patch[0]), ""});
 }
 
-std::int64_t phi_parameters(const Dimensions& dimensions, const ops::FeatureMapConfig& phi) {
+std::int64_t phi_parameters(const models::Architecture& model, const ops::FeatureMapConfig& phi) {
   const bool biased = phi.kind == ops::FeatureMapKind::poly_mlp;
   std::int64_t per_head = 0;
-  for (const auto& [in, out] : phi_layers(dimensions.head_width(), phi)) per_head += in * out + (biased ? out : 0);
-  return 2 * dimensions.heads * per_head;
+  for (const auto& [in, out] : phi_layers(model.head_width(), phi)) per_head += in * out + (biased ? out : 0);
+  return 2 * model.heads * per_head;
 }
 
-std::int64_t model_parameters(const Dimensions& d) {
-  const std::int64_t patch = d.channels * patch_volume(d), out = d.out_channels * patch_volume(d);
-  const std::int64_t time =
-      linear_parameters(d.frequency, d.dim) + linear_parameters(d.dim, d.dim) + linear_parameters(d.dim, 6 * d.dim);
-  const std::int64_t text = linear_parameters(d.text_width, d.dim) + linear_parameters(d.dim, d.dim);
-  const std::int64_t head = linear_parameters(d.dim, out) + 2 * d.dim;
-  return d.layers * block_parameters(d) + linear_parameters(patch, d.dim) + time + text + head;
+std::int64_t model_parameters(const models::Architecture& model) {
+  return model.layers * model.block.parameters + model.outside.parameters;
 }
 
 BlockChoice softmax_block() {
@@ -186,10 +139,10 @@ BlockChoice softmax_block() {
   return choice;
 }
 
-BlockCost block_cost(const Dimensions& dimensions, const VideoSize& video, const ops::AttentionSpec& spec,
+BlockCost block_cost(const models::Architecture& model, const VideoSize& video, const ops::AttentionSpec& spec,
                      const ops::FeatureMapConfig& phi) {
-  dimensions.validate();
-  video.validate(dimensions);
+  model.validate();
+  video.validate(model);
   spec.validate();
   const bool linear_branch = spec.kind != ops::AttentionKind::softmax;
   if (linear_branch) phi.validate();
@@ -200,37 +153,37 @@ BlockCost block_cost(const Dimensions& dimensions, const VideoSize& video, const
   if (spec.kind == ops::AttentionKind::rehyat) cost.tc = spec.tc, cost.to = spec.to, cost.causal = spec.causal;
   if (spec.kind == ops::AttentionKind::uniform_hybrid) cost.rate = spec.rate;
 
-  const AttentionMacs attention = attention_macs(dimensions, video, spec, phi);
-  const double dense = dense_macs(dimensions, static_cast<double>(video.tokens(dimensions)));
+  const AttentionMacs attention = attention_macs(model, video, spec, phi);
+  const double dense = macs_of(model.block, static_cast<double>(video.tokens(model)));
   cost.attention_tflops = 2 * attention.paper() / kTera;
   cost.block_tflops_paper = 2 * (dense + attention.paper()) / kTera;
-  cost.phi_parameters = linear_branch ? phi_parameters(dimensions, phi) : 0;
-  cost.parameters = block_parameters(dimensions) + cost.phi_parameters;
+  cost.phi_parameters = linear_branch ? phi_parameters(model, phi) : 0;
+  cost.parameters = model.block.parameters + cost.phi_parameters;
   if (spec.recurrent()) {
-    const std::int64_t head_width = dimensions.head_width();
+    const std::int64_t head_width = model.head_width();
     cost.block_tflops_recurrent = 2 * (dense + attention.recurrent()) / kTera;
-    cost.state_bytes = dimensions.heads * phi.feature_width(head_width) * (head_width + 1) * kStateBytes;
-    const std::int64_t kept = std::min(spec.to, video.slices(dimensions));
+    cost.state_bytes = model.heads * phi.feature_width(head_width) * (head_width + 1) * kStateBytes;
+    const std::int64_t kept = std::min(spec.to, video.slices(model));
     // K and V; where phi acts before RoPE, the keys that it acts on as well.
-    cost.ring_bytes =
-        (phi.rope_first ? 2 : 3) * kept * video.tokens_per_slice(dimensions) * dimensions.dim * kRingBytes;
+    cost.ring_bytes = (phi.rope_first ? 2 : 3) * kept * video.tokens_per_slice(model) * model.dim * kRingBytes;
   }
   return cost;
 }
 
-ModelCost model_cost(const Dimensions& dimensions, const VideoSize& video, const std::vector<BlockChoice>& blocks) {
-  if (static_cast<std::int64_t>(blocks.size()) != dimensions.layers)
+ModelCost model_cost(const models::Architecture& model, const VideoSize& video,
+                     const std::vector<BlockChoice>& blocks) {
+  if (static_cast<std::int64_t>(blocks.size()) != model.layers)
     throw UserError(Mistake{"hybrid blocks", cat(blocks.size(), " choices"),
-                            cat("one for each of the ", dimensions.layers, " layers"), ""});
-  const double softmax = block_cost(dimensions, video, softmax_block().attention).block_tflops_paper;
+                            cat("one for each of the ", model.layers, " layers"), ""});
+  const double softmax = block_cost(model, video, softmax_block().attention).block_tflops_paper;
   ModelCost total;
-  total.outside_tflops = 2 * outside_macs(dimensions, static_cast<double>(video.tokens(dimensions))) / kTera;
+  total.outside_tflops = 2 * macs_of(model.outside, static_cast<double>(video.tokens(model))) / kTera;
   total.tflops_paper = total.tflops_recurrent = total.outside_tflops;
-  total.tflops_softmax = total.outside_tflops + softmax * static_cast<double>(dimensions.layers);
-  total.parameters = model_parameters(dimensions);
+  total.tflops_softmax = total.outside_tflops + softmax * static_cast<double>(model.layers);
+  total.parameters = model_parameters(model);
   total.constant_memory = true;
   for (const BlockChoice& choice : blocks) {
-    total.blocks.push_back(block_cost(dimensions, video, choice.attention, choice.phi));
+    total.blocks.push_back(block_cost(model, video, choice.attention, choice.phi));
     const BlockCost& block = total.blocks.back();
     total.tflops_paper += block.block_tflops_paper;
     total.tflops_recurrent += block.cheapest_tflops();

@@ -1,42 +1,29 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "models/architecture.h"
 #include "ops/attention_spec.h"
 #include "ops/feature_map.h"
 
-/// What a hybrid video transformer costs, from its dimensions alone: 2 FLOP a multiply-accumulate of the matrix
+/// What a hybrid video transformer costs, from its architecture alone: 2 FLOP a multiply-accumulate of the matrix
 /// products, 10^12 of them a TFLOP; norms, activations and softmax are not counted.
 namespace rehyat::analysis {
-
-/// The sizes of a Wan-like transformer; the defaults are Wan2.1 T2V 1.3B.
-struct Dimensions {
-  std::int64_t dim = 1536, layers = 30, heads = 12, ffn = 8960;
-  std::int64_t frequency = 256;                       ///< width of the timestep's sinusoid
-  std::int64_t text_width = 4096, text_tokens = 512;  ///< of the text encoder, padding included
-  std::int64_t channels = 16, out_channels = 16;      ///< of the latent, in and out
-  std::array<std::int64_t, 3> patch{1, 2, 2};         ///< time, height, width
-
-  std::int64_t head_width() const { return dim / heads; }
-  /// Throws UserError on sizes that are not positive or do not divide.
-  void validate() const;
-};
 
 /// A video in pixels and frames; the VAE's stride is 4 x 8 x 8 and its first frame stands alone.
 struct VideoSize {
   std::int64_t frames = 81, height = 480, width = 832;
 
   std::int64_t latent_frames() const { return 1 + (frames - 1) / 4; }
-  std::int64_t slices(const Dimensions& d) const { return latent_frames() / d.patch[0]; }
-  std::int64_t tokens_per_slice(const Dimensions& d) const;
-  std::int64_t tokens(const Dimensions& d) const { return slices(d) * tokens_per_slice(d); }
+  std::int64_t slices(const models::Architecture& d) const { return latent_frames() / d.patch[0]; }
+  std::int64_t tokens_per_slice(const models::Architecture& d) const;
+  std::int64_t tokens(const models::Architecture& d) const { return slices(d) * tokens_per_slice(d); }
   /// Throws UserError unless frames = 4k + 1 and the latent divides into patches.
-  void validate(const Dimensions& d) const;
+  void validate(const models::Architecture& d) const;
 };
 
 /// One transformer block at one video size and batch 1. Of the two conventions, the paper's recomputes the linear state
@@ -60,13 +47,13 @@ struct BlockCost {
 nlohmann::ordered_json to_json(const BlockCost& cost);
 
 /// Throws UserError on sizes or a spec that do not fit.
-BlockCost block_cost(const Dimensions& dimensions, const VideoSize& video, const ops::AttentionSpec& spec,
+BlockCost block_cost(const models::Architecture& model, const VideoSize& video, const ops::AttentionSpec& spec,
                      const ops::FeatureMapConfig& phi = {});
 
 /// Parameters of phi_q and phi_k together for one block.
-std::int64_t phi_parameters(const Dimensions& dimensions, const ops::FeatureMapConfig& phi);
-/// Parameters of the softmax model (1,418,996,800 for the defaults).
-std::int64_t model_parameters(const Dimensions& dimensions);
+std::int64_t phi_parameters(const models::Architecture& model, const ops::FeatureMapConfig& phi);
+/// Parameters of the softmax model (1,418,996,800 of Wan2.1 T2V 1.3B).
+std::int64_t model_parameters(const models::Architecture& model);
 
 /// The attention of one block of a hybrid model.
 struct BlockChoice {
@@ -89,8 +76,8 @@ struct ModelCost {
 };
 nlohmann::ordered_json to_json(const ModelCost& cost);
 
-/// One choice a layer; throws UserError if their number differs from `layers`.
-ModelCost model_cost(const Dimensions& dimensions, const VideoSize& video, const std::vector<BlockChoice>& blocks);
+/// One choice a layer; throws UserError if their number differs from the layers.
+ModelCost model_cost(const models::Architecture& model, const VideoSize& video, const std::vector<BlockChoice>& blocks);
 
 /// Bytes that chunk-by-chunk sampling holds: one state and ring for each block, denoising step and guidance branch.
 /// `number_bytes`: of a number in the ring, which is of the compute type; the states are float32 whatever it is.

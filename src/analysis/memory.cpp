@@ -9,9 +9,8 @@ namespace rehyat::analysis {
 namespace {
 
 constexpr std::int64_t kMaster = 4;  // float32 weights, gradients and moments
-constexpr std::int64_t kTensorsOfBlock = 16;
 
-std::int64_t phi_numbers(const Dimensions& d, const ops::FeatureMapConfig& phi) {
+std::int64_t phi_numbers(const models::Architecture& d, const ops::FeatureMapConfig& phi) {
   const std::int64_t features = phi.feature_width(d.head_width());
   const std::int64_t hidden =
       phi.kind == ops::FeatureMapKind::poly_mlp ? (phi.hidden > 0 ? phi.hidden : phi.degree * d.head_width()) : 0;
@@ -19,13 +18,13 @@ std::int64_t phi_numbers(const Dimensions& d, const ops::FeatureMapConfig& phi) 
 }
 
 /// Numbers a token that one block keeps for its backward pass.
-std::int64_t block_numbers(const Dimensions& d, const BlockChoice& choice) {
+std::int64_t block_numbers(const models::Architecture& d, const BlockChoice& choice) {
   const bool converted = choice.attention.kind != ops::AttentionKind::softmax;
-  return kTensorsOfBlock * d.dim + 2 * d.ffn + (converted ? phi_numbers(d, choice.phi) : 0);
+  return d.saved_by_block + (converted ? phi_numbers(d, choice.phi) : 0);
 }
 
-MemoryEstimate distill_memory(const Dimensions& d, const VideoSize& video, const std::vector<BlockChoice>& blocks,
-                              const TrainingSetup& setup) {
+MemoryEstimate distill_memory(const models::Architecture& d, const VideoSize& video,
+                              const std::vector<BlockChoice>& blocks, const TrainingSetup& setup) {
   std::int64_t trained = 0, numbers = 0;
   for (const BlockChoice& choice : blocks) {
     if (choice.attention.kind == ops::AttentionKind::softmax) continue;
@@ -49,24 +48,24 @@ void TrainingSetup::validate() const {
     throw UserError(Mistake{"bytes of the compute type", cat(compute_bytes), "2 or 4", ""});
 }
 
-MemoryEstimate training_memory(const Dimensions& dimensions, const VideoSize& video,
+MemoryEstimate training_memory(const models::Architecture& model, const VideoSize& video,
                                const std::vector<BlockChoice>& blocks, const TrainingSetup& setup) {
   setup.validate();
-  const ModelCost cost = model_cost(dimensions, video, blocks);
-  if (setup.distill) return distill_memory(dimensions, video, blocks, setup);
+  const ModelCost cost = model_cost(model, video, blocks);
+  if (setup.distill) return distill_memory(model, video, blocks, setup);
 
   MemoryEstimate estimate;
   const std::int64_t copies = kMaster + (setup.compute_bytes < kMaster ? setup.compute_bytes : 0);
   estimate.weights = cost.parameters * (copies + (setup.ema ? kMaster : 0));
   estimate.gradients = cost.parameters * kMaster;
   estimate.optimizer = (2 * cost.parameters * kMaster + setup.shards - 1) / setup.shards;
-  std::int64_t numbers = dimensions.layers * dimensions.dim, widest = 0, all = 0;
+  std::int64_t numbers = model.layers * model.dim, widest = 0, all = 0;
   for (const BlockChoice& choice : blocks) {
-    widest = std::max(widest, block_numbers(dimensions, choice));
-    all += block_numbers(dimensions, choice);
+    widest = std::max(widest, block_numbers(model, choice));
+    all += block_numbers(model, choice);
   }
   numbers += setup.checkpointing ? widest : all;
-  estimate.activations = setup.batch * video.tokens(dimensions) * numbers * setup.compute_bytes;
+  estimate.activations = setup.batch * video.tokens(model) * numbers * setup.compute_bytes;
   return estimate;
 }
 
@@ -78,18 +77,18 @@ nlohmann::ordered_json to_json(const MemoryEstimate& estimate) {
           {"total", estimate.total()}};
 }
 
-std::int64_t cache_bytes(const Dimensions& dimensions, const VideoSize& video, const CacheSetup& setup) {
-  dimensions.validate();
-  video.validate(dimensions);
-  const std::int64_t tensor = video.tokens(dimensions) * dimensions.dim * setup.bytes;
+std::int64_t cache_bytes(const models::Architecture& model, const VideoSize& video, const CacheSetup& setup) {
+  model.validate();
+  video.validate(model);
+  const std::int64_t tensor = video.tokens(model) * model.dim * setup.bytes;
   return tensor * (setup.store_targets ? 2 : 1) * setup.blocks * setup.steps * setup.branches * setup.prompts;
 }
 
-std::int64_t dataset_bytes(const Dimensions& dimensions, const VideoSize& video, std::int64_t clips) {
-  dimensions.validate();
-  video.validate(dimensions);
-  const std::int64_t latent = dimensions.channels * video.latent_frames() * (video.height / 8) * (video.width / 8);
-  return clips * 4 * (latent + dimensions.text_tokens * dimensions.text_width);
+std::int64_t dataset_bytes(const models::Architecture& model, const VideoSize& video, std::int64_t clips) {
+  model.validate();
+  video.validate(model);
+  const std::int64_t latent = model.channels * video.latent_frames() * (video.height / 8) * (video.width / 8);
+  return clips * 4 * (latent + model.text_tokens * model.text_width);
 }
 
 }  // namespace rehyat::analysis

@@ -31,10 +31,10 @@ struct MemoryEstimate {
 };
 nlohmann::ordered_json to_json(const MemoryEstimate& estimate);
 
-/// Activations are counted as: the input of each block; within a block 16 tensors of [N, dim] (norms, q, k, v before
-/// and after RoPE, both attention outputs, residuals), 2 of [N, ffn], and for a converted block phi's hidden layer and
-/// features of q and k with their derivatives. Without checkpointing every block holds them, with it one at a time.
-MemoryEstimate training_memory(const Dimensions& dimensions, const VideoSize& video,
+/// Activations are counted as: the input of each block; within a block what the architecture says that it saves, and
+/// for a converted block phi's hidden layer and features of q and k with their derivatives. Without checkpointing every
+/// block holds them, with it one at a time.
+MemoryEstimate training_memory(const models::Architecture& model, const VideoSize& video,
                                const std::vector<BlockChoice>& blocks, const TrainingSetup& setup);
 
 /// The activation cache of stage 1: attention inputs [N, dim] of the kept (prompt, step, branch), and targets of the
@@ -44,9 +44,9 @@ struct CacheSetup {
   bool store_targets = false;
   std::int64_t bytes = 2;  ///< of a number
 };
-std::int64_t cache_bytes(const Dimensions& dimensions, const VideoSize& video, const CacheSetup& setup);
+std::int64_t cache_bytes(const models::Architecture& model, const VideoSize& video, const CacheSetup& setup);
 
 /// The dataset of stage 2: float32 latents and, for each clip, `text_tokens` x `text_width` embeddings.
-std::int64_t dataset_bytes(const Dimensions& dimensions, const VideoSize& video, std::int64_t clips);
+std::int64_t dataset_bytes(const models::Architecture& model, const VideoSize& video, std::int64_t clips);
 
 }  // namespace rehyat::analysis

@@ -50,7 +50,7 @@ struct Row {
 
 /// What is counted, and how.
 struct Subject {
-  analysis::Dimensions dimensions;
+  models::Architecture model;
   analysis::VideoSize video;
   ops::FeatureMapConfig phi;
   std::vector<analysis::BlockChoice> blocks;  ///< of a config; empty without one
@@ -84,13 +84,14 @@ std::string cost_table(const std::vector<Row>& rows) {
 
 Subject subject_of(const Context& context, const AnalyzeOptions& options) {
   Subject out;
+  out.model = context.families.named("wan").architecture(json::object());
   if (!options.config.empty()) {
     Arguments arguments;
     arguments.config = options.config;
     arguments.overrides = options.overrides;
-    const Context own{arguments, context.world};
+    const Context own{arguments, context.world, context.families};
     stages::Experiment experiment = load_experiment(own);
-    out.dimensions = dimensions_of(experiment.architecture());
+    out.model = experiment.architecture();
     out.video = video_of(experiment.config().data);
     out.phi = experiment.config().hybrid.attention.phi;
     out.blocks = block_choices(experiment);
@@ -108,7 +109,7 @@ Subject subject_of(const Context& context, const AnalyzeOptions& options) {
 std::vector<Row> rows_of(const Subject& subject) {
   std::vector<Row> rows;
   for (const ops::AttentionSpec& spec : specs_to_show())
-    rows.push_back({ops::to_string(spec), analysis::block_cost(subject.dimensions, subject.video, spec, subject.phi)});
+    rows.push_back({ops::to_string(spec), analysis::block_cost(subject.model, subject.video, spec, subject.phi)});
   std::vector<std::string> seen;
   for (const analysis::BlockChoice& choice : subject.blocks) {
     const std::string name = ops::to_string(choice.attention);
@@ -117,7 +118,7 @@ std::vector<Row> rows_of(const Subject& subject) {
     const auto count = std::count_if(subject.blocks.begin(), subject.blocks.end(),
                                      [&](const auto& other) { return ops::to_string(other.attention) == name; });
     rows.push_back({cat("config, ", count, count == 1 ? " block: " : " blocks: ", name),
-                    analysis::block_cost(subject.dimensions, subject.video, choice.attention, choice.phi)});
+                    analysis::block_cost(subject.model, subject.video, choice.attention, choice.phi)});
   }
   return rows;
 }
@@ -144,15 +145,15 @@ void analyze(Context& context, const AnalyzeOptions& options) {
     list.push_back(analysis::to_json(row.cost));
     list.back()["own"] = list.size() > rows.size() - own;
   }
-  json result = {{"parameters", analysis::model_parameters(subject.dimensions)},
-                 {"phi_parameters_per_block", analysis::phi_parameters(subject.dimensions, subject.phi)},
+  json result = {{"parameters", analysis::model_parameters(subject.model)},
+                 {"phi_parameters_per_block", analysis::phi_parameters(subject.model, subject.phi)},
                  {"rows", list}};
   std::string text =
-      cat("parameters ", human_count(analysis::model_parameters(subject.dimensions)), ", feature maps ",
-          human_count(analysis::phi_parameters(subject.dimensions, subject.phi)), " a block; ", subject.video.frames,
+      cat("parameters ", human_count(analysis::model_parameters(subject.model)), ", feature maps ",
+          human_count(analysis::phi_parameters(subject.model, subject.phi)), " a block; ", subject.video.frames,
           " frames at ", subject.video.height, " x ", subject.video.width, "\n\n", cost_table(rows));
   if (!subject.blocks.empty()) {
-    const auto cost = analysis::model_cost(subject.dimensions, subject.video, subject.blocks);
+    const auto cost = analysis::model_cost(subject.model, subject.video, subject.blocks);
     result["model"] = analysis::to_json(cost);
     text += model_text(cost);
   }

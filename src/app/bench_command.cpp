@@ -16,13 +16,15 @@
 #include "core/progress.h"
 #include "core/strings.h"
 #include "models/hybrid.h"
-#include "models/wan/weights.h"
+#include "models/model_registry.h"
 
 namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kFamily = "wan";  // of the model with arbitrary weights
 
 struct BenchOptions {
   std::string what = "forward", model, attention, precision = "auto", device = "auto", form;
@@ -72,16 +74,21 @@ std::int64_t peak_bytes(at::Device device) {
   return 0;
 }
 
+/// The settings of the model with arbitrary weights.
+json arbitrary(const BenchOptions& options) {
+  return options.layers ? json{{"layers", *options.layers}} : json::object();
+}
+
 /// With weights in `type`, which is what they are multiplied in; feature maps are float32.
-models::WanTransformer make_model(const BenchOptions& options, const models::WanConfig& config, at::Device device,
-                                  at::ScalarType type) {
-  models::WanTransformer model{nullptr};
+models::VideoTransformer make_model(const BenchOptions& options, const models::ModelRegistry& families,
+                                    at::Device device, at::ScalarType type) {
+  models::VideoTransformer model{nullptr};
   if (options.model.empty()) {
-    model = models::WanTransformer(config);
+    model = families.named(kFamily).make(arbitrary(options));
     model->to(device, type);
     for (auto& parameter : model->parameters()) parameter.copy_(spread(parameter.sizes(), 0.03, parameter.options()));
   } else {
-    model = models::load_model(options.model, models::LoadOptions{.device = device, .type = type});
+    model = families.load(options.model, {.device = device, .type = type});
   }
   if (options.attention != "rehyat") return model;
   models::HybridConfig hybrid;
@@ -95,7 +102,7 @@ models::WanTransformer make_model(const BenchOptions& options, const models::Wan
 }
 
 /// The attention of the model's blocks, by name, each once.
-std::string attention_of(const models::WanTransformer& model) {
+std::string attention_of(const models::VideoTransformer& model) {
   std::set<std::string> names;
   for (std::int64_t i = 0; i < model->block_count(); ++i)
     names.insert(ops::to_string(model->attention(i)->attention().spec));
@@ -103,15 +110,14 @@ std::string attention_of(const models::WanTransformer& model) {
 }
 
 /// TFLOP of one forward pass as it is run: every token is folded into a state once.
-double tflops_of(const models::WanTransformer& model, const BenchOptions& options) {
-  const analysis::Dimensions dimensions = dimensions_of(model->config());
+double tflops_of(const models::VideoTransformer& model, const BenchOptions& options) {
   std::vector<analysis::BlockChoice> blocks;
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
     const models::BlockAttention& attention = model->attention(i)->attention();
     blocks.push_back({attention.spec, attention.phi});
   }
   const analysis::ModelCost cost =
-      analysis::model_cost(dimensions, {options.frames, options.height, options.width}, blocks);
+      analysis::model_cost(model->architecture(), {options.frames, options.height, options.width}, blocks);
   return static_cast<double>(options.batch) * cost.tflops_recurrent;
 }
 
@@ -121,14 +127,13 @@ struct Passes {
   double median() const { return seconds[seconds.size() / 2]; }
 };
 
-Passes time_passes(models::WanTransformer& model, const BenchOptions& options, at::Device device,
+Passes time_passes(const models::VideoTransformer& model, const BenchOptions& options, at::Device device,
                    at::ScalarType compute) {
-  const models::WanConfig& config = model->config();
+  const models::Architecture& sizes = model->architecture();
   const auto on = at::TensorOptions().device(device);
   const std::int64_t slices = 1 + (options.frames - 1) / 4;
-  const at::Tensor x =
-      spread({options.batch, config.in_channels, slices, options.height / 8, options.width / 8}, 1.7, on);
-  const at::Tensor text = spread({options.batch, config.text_length, config.text_dim}, 1.7, on),
+  const at::Tensor x = spread({options.batch, sizes.channels, slices, options.height / 8, options.width / 8}, 1.7, on);
+  const at::Tensor text = spread({options.batch, sizes.text_tokens, sizes.text_width}, 1.7, on),
                    time = at::full({options.batch}, 500.0, on);
   models::ForwardOptions how;
   how.compute = compute;
@@ -157,12 +162,12 @@ void forward(const Context& context, const BenchOptions& options) {
   const at::NoGradGuard no_grad;
   const at::Device device = device_option(options.device);
   const at::ScalarType compute = precision_of(options.precision, device);
-  models::WanConfig config;
-  if (!options.model.empty()) config = models::read_wan_config(options.model);
-  config.layers = options.layers.value_or(config.layers);
+  const models::Architecture sizes = options.model.empty()
+                                         ? context.families.named(kFamily).architecture(arbitrary(options))
+                                         : context.families.read_architecture(options.model);
   const analysis::VideoSize video{options.frames, options.height, options.width};
-  video.validate(dimensions_of(config));
-  models::WanTransformer model = make_model(options, config, device, compute);
+  video.validate(sizes);
+  models::VideoTransformer model = make_model(options, context.families, device, compute);
   const Passes passes = time_passes(model, options, device, compute);
   const double median = passes.median(), work = tflops_of(model, options);
   const json result = {{"bench", "forward"},
@@ -176,7 +181,7 @@ void forward(const Context& context, const BenchOptions& options) {
                        {"frames", options.frames},
                        {"height", options.height},
                        {"width", options.width},
-                       {"tokens", video.tokens(dimensions_of(config))},
+                       {"tokens", video.tokens(sizes)},
                        {"warmup", options.warmup},
                        {"repeats", options.repeats},
                        {"seconds_median", median},

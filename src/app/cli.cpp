@@ -85,7 +85,8 @@ Ending ending_of(const std::exception& error, ExitCode code, const comm::Communi
 }
 
 Ending run_command(Entry& entry, comm::Communicator& world) {
-  Context context{entry.arguments, world};
+  const models::ModelRegistry families = models::known_models();
+  Context context{entry.arguments, world, families};
   try {
     entry.command.run(context);
     return {};

@@ -9,6 +9,7 @@
 
 #include "comm/communicator.h"
 #include "core/error.h"
+#include "models/model_registry.h"
 
 namespace rehyat::app {
 
@@ -23,6 +24,7 @@ struct Arguments {
 struct Context {
   const Arguments& arguments;
   comm::Communicator& world;
+  const models::ModelRegistry& families;
 
   /// Prints the result on stdout, once, from rank 0: one JSON object with --json, otherwise `text`.
   void result(const nlohmann::ordered_json& json, const std::string& text) const;

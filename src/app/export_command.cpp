@@ -9,42 +9,34 @@
 #include "core/log.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
-#include "models/wan/weights.h"
+#include "models/model_registry.h"
 #include "tensor/io.h"
 
 namespace rehyat::app {
 namespace {
 
 using json = nlohmann::ordered_json;
+using models::Weights;
 using stages::Experiment;
-using Which = models::WanTransformerImpl::Which;
 
 at::ScalarType type_of(const stages::ExportConfig& config) {
   return config.dtype == "bf16" ? at::kBFloat16 : config.dtype == "f16" ? at::kHalf : at::kFloat;
 }
 
-models::WanLayout layout_of(const std::string& format) {
-  return format == "original"  ? models::WanLayout::original
-         : format == "comfyui" ? models::WanLayout::comfyui
-                               : models::WanLayout::diffusers;
-}
-
-/// Where each format goes in the stage's folder.
-std::filesystem::path place_of(models::WanLayout layout, const std::filesystem::path& folder) {
-  switch (layout) {
-    case models::WanLayout::diffusers:
-      return folder / "transformer";
-    case models::WanLayout::original:
-      return folder / "original";
-    case models::WanLayout::comfyui:
-      return folder / "comfyui" / "model.safetensors";
+/// Where a format goes in the stage's folder.
+std::filesystem::path place_of(const models::ModelFamily& family, const std::string& format,
+                               const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const models::ModelFormat& known : family.formats()) {
+    if (known.name == format) return folder / known.place;
+    names.push_back(known.name);
   }
-  return folder;
+  throw UserError({"export.formats", cat('"', format, '"'), join(names, ", "), ""});
 }
 
 /// The tensors of one part, as they should come back after being stored as `type`.
-void compare(const models::WanTransformer& model, const models::WanTransformer& again, Which part, at::ScalarType type,
-             const std::filesystem::path& path) {
+void compare(const models::VideoTransformer& model, const models::VideoTransformer& again, Weights part,
+             at::ScalarType type, const std::filesystem::path& path) {
   const auto expected = model->tensors(part), found = again->tensors(part);
   require(expected.size() == found.size(), [&] {
     return cat(path.string(), ": found ", found.size(), " tensors after reading back, expected ", expected.size());
@@ -59,25 +51,28 @@ void compare(const models::WanTransformer& model, const models::WanTransformer& 
 }
 
 /// Read back and compare: what was written is what was meant, the feature maps and settings included.
-void check_written(const models::WanTransformer& model, const std::filesystem::path& path, at::ScalarType type) {
-  const models::WanTransformer again = models::load_model(path, models::LoadOptions{.type = std::nullopt});
-  require(models::block_map_of(again) == models::block_map_of(model) && again->config() == model->config(), [&] {
-    return cat(path.string(), ": found other sizes or other attention after reading back, expected those of the ",
-               "model; the disk may be failing");
-  });
-  compare(model, again, Which::base, type, path);
-  compare(model, again, Which::phi, at::kFloat, path);  // feature maps stay in float32
+void check_written(const models::VideoTransformer& model, const models::ModelRegistry& families,
+                   const std::filesystem::path& path, at::ScalarType type) {
+  const models::VideoTransformer again = families.load(path, {.type = std::nullopt});
+  require(models::block_map_of(again) == models::block_map_of(model) && again->architecture() == model->architecture(),
+          [&] {
+            return cat(path.string(),
+                       ": found other sizes or other attention after reading back, expected those of the ",
+                       "model; the disk may be failing");
+          });
+  compare(model, again, Weights::teacher, type, path);
+  compare(model, again, Weights::feature_maps, at::kFloat, path);  // feature maps stay in float32
 }
 
-bool files_exist(const stages::Stage& stage, const stages::ExportConfig& config) {
-  return std::all_of(config.formats.begin(), config.formats.end(), [&](const std::string& format) {
-    const models::WanLayout layout = layout_of(format);
-    const std::filesystem::path path = place_of(layout, stage.folder());
-    if (layout == models::WanLayout::comfyui) return std::filesystem::exists(path);
-    const std::filesystem::path weights = path / "diffusion_pytorch_model.safetensors";
-    return std::filesystem::exists(path / "config.json") &&
-           (std::filesystem::exists(weights) || std::filesystem::exists(weights.string() + ".index.json"));
+bool files_exist(const Experiment& experiment, const models::ModelFamily& family, const stages::Stage& stage) {
+  const auto& formats = experiment.config().export_.formats;
+  return std::all_of(formats.begin(), formats.end(), [&](const std::string& format) {
+    return family.is_whole(place_of(family, format, stage.folder()));
   });
+}
+
+const models::ModelFamily& family_of(Experiment& experiment) {
+  return experiment.families().named(experiment.architecture().family);
 }
 
 void export_model(Context& context) {
@@ -85,7 +80,7 @@ void export_model(Context& context) {
   if (context.arguments.dry_run) {
     const stages::Stage stage = experiment.export_stage();
     const json needs = requirements(experiment, "export");
-    const bool complete = stage.complete() && files_exist(stage, experiment.config().export_);
+    const bool complete = stage.complete() && files_exist(experiment, family_of(experiment), stage);
     context.result(
         {{"stage", "export"}, {"folder", stage.folder().string()}, {"complete", complete}, {"needs", needs}},
         cat("export: ", complete ? "complete in " : "would work in ", stage.folder().string(), "\n", needs.dump(2)));
@@ -105,14 +100,15 @@ json run_export(Experiment& experiment) {
   const stages::Stage stage = experiment.export_stage();
   const stages::ExportConfig& config = experiment.config().export_;
   const comm::Communicator& world = experiment.world();
+  const models::ModelFamily& family = family_of(experiment);
   bool complete = false;
-  world.together([&] { complete = stage.complete() && files_exist(stage, config); });
+  world.together([&] { complete = stage.complete() && files_exist(experiment, family, stage); });
   if (complete) {
     log::info("export: already complete in ", stage.folder().string());
     return stage.summary();
   }
   const auto start = std::chrono::steady_clock::now();
-  const models::WanTransformer model = experiment.load(config.model);
+  const models::VideoTransformer model = experiment.load(config.model);
   const std::int64_t bytes = requirements(experiment, "export").at("disk_bytes");
   const auto lock = experiment.open(stage);
   json summary;
@@ -121,15 +117,14 @@ json run_export(Experiment& experiment) {
       require_space(stage.folder(), static_cast<std::uint64_t>(bytes), "the exported model");
       for (const std::string& format : config.formats) {
         const models::SaveOptions options = {
-            .layout = layout_of(format), .type = type_of(config), .max_shard_bytes = config.max_shard};
-        const std::filesystem::path path = place_of(options.layout, stage.folder());
-        models::save_model(path, model, options);
-        check_written(model, path, options.type);
+            .format = format, .type = type_of(config), .max_shard_bytes = config.max_shard};
+        const std::filesystem::path path = place_of(family, format, stage.folder());
+        family.save(path, model, options);
+        check_written(model, experiment.families(), path, options.type);
       }
     }
     json files = json::object();
-    for (const std::string& format : config.formats)
-      files[format] = place_of(layout_of(format), stage.folder()).string();
+    for (const std::string& format : config.formats) files[format] = place_of(family, format, stage.folder()).string();
     summary = {{"folder", files[config.formats.front()]},  // where the first format is
                {"files", files},
                {"dtype", config.dtype},

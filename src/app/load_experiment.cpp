@@ -39,7 +39,7 @@ std::unique_ptr<stages::Experiment> load(const Context& context) {
   const auto document = config::Document::from_file(context.arguments.config, context.arguments.overrides);
   try {
     auto config = config::load<stages::ExperimentConfig>(document);
-    auto experiment = std::make_unique<stages::Experiment>(std::move(config), context.world);
+    auto experiment = std::make_unique<stages::Experiment>(std::move(config), context.world, context.families);
     if (context.world.rank() == 0) warn_about_encoders(*experiment);
     experiment->blocks();  // numbers that the model lacks
     return experiment;
@@ -68,10 +68,6 @@ std::set<std::string> sections_of(const Arguments& arguments) {
     if (field->present) names.insert(field->name);
   }
   return names;
-}
-
-analysis::Dimensions dimensions_of(const models::WanConfig& config) {
-  return stages::dimensions_of(config);
 }
 
 analysis::VideoSize video_of(const data::DataConfig& config) {

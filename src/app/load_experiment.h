@@ -16,8 +16,7 @@ stages::Experiment load_experiment(const Context& context);
 /// The sections that the file or an override names: `run` does what is described.
 std::set<std::string> sections_of(const Arguments& arguments);
 
-/// The sizes of the experiment's model and video for the cost model.
-analysis::Dimensions dimensions_of(const models::WanConfig& config);
+/// The size of the experiment's video for the cost model.
 analysis::VideoSize video_of(const data::DataConfig& config);
 /// The attention of every block as the experiment configures it.
 std::vector<analysis::BlockChoice> block_choices(stages::Experiment& experiment);

@@ -64,7 +64,7 @@ report::Clip show(Experiment& experiment, const std::string& label, const std::s
 /// One model's video; collective. Frames and file are made on rank 0.
 report::Clip clip_of(Experiment& experiment, WhichModel which, const std::string& label, const std::string& prompt,
                      std::uint64_t sample) {
-  models::WanTransformer model = experiment.load(which);
+  models::VideoTransformer model = experiment.load(which);
   report::Clip clip;
   experiment.world().together([&] {
     if (experiment.world().rank() != 0) return;
@@ -176,7 +176,7 @@ void add_denoised(report::ReportData& data, Experiment& experiment) {
   });
   progress.advance(1, "clips");
   for (const auto& [which, label] : models) {
-    models::WanTransformer model = experiment.load(which);
+    models::VideoTransformer model = experiment.load(which);
     on_rank_0([&, which = which, label = label](std::size_t i) {
       const auto compute = compute_type(config.finetune.precision, experiment.device());
       add(i, label, stages::to_string(which), evaluate::denoised(model, samples[i], compute));

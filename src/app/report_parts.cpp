@@ -80,7 +80,7 @@ void add_curves(report::ReportData& data, Experiment& experiment, Experiment& co
 }
 
 void add_costs(report::ReportData& data, Experiment& experiment) {
-  const auto row = [&](const std::string& label, const analysis::Dimensions& d, const analysis::VideoSize& video,
+  const auto row = [&](const std::string& label, const models::Architecture& d, const analysis::VideoSize& video,
                        const ops::AttentionSpec& spec, const ops::FeatureMapConfig& phi) {
     const analysis::BlockCost c = analysis::block_cost(d, video, spec, phi);
     data.costs.push_back({label, c.block_tflops_paper,
@@ -89,13 +89,14 @@ void add_costs(report::ReportData& data, Experiment& experiment) {
   };
   const models::BlockAttention& attention = experiment.config().hybrid.attention;
   const std::string name = ops::to_string(attention.spec);
-  row("this model, softmax", dimensions_of(experiment.architecture()), video_of(experiment.config().data),
+  row("this model, softmax", experiment.architecture(), video_of(experiment.config().data),
       {.kind = ops::AttentionKind::softmax}, attention.phi);
   if (!experiment.blocks().empty())
-    row("this model, " + name, dimensions_of(experiment.architecture()), video_of(experiment.config().data),
-        attention.spec, attention.phi);
-  row("Wan2.1 1.3B at 480 x 832 x 81, softmax", {}, {}, {.kind = ops::AttentionKind::softmax}, attention.phi);
-  row("Wan2.1 1.3B at 480 x 832 x 81, " + name, {}, {}, attention.spec, attention.phi);
+    row("this model, " + name, experiment.architecture(), video_of(experiment.config().data), attention.spec,
+        attention.phi);
+  const models::Architecture wan = experiment.families().named("wan").architecture(json::object());
+  row("Wan2.1 1.3B at 480 x 832 x 81, softmax", wan, {}, {.kind = ops::AttentionKind::softmax}, attention.phi);
+  row("Wan2.1 1.3B at 480 x 832 x 81, " + name, wan, {}, attention.spec, attention.phi);
 }
 
 void add_stages(report::ReportData& data, Experiment& experiment, Experiment& control) {

@@ -20,9 +20,8 @@ constexpr double kStepOverForward = 3;
 
 struct Planned {
   const stages::ExperimentConfig& config;
-  models::WanConfig model;
+  models::Architecture model;
   std::vector<std::int64_t> latent;
-  analysis::Dimensions dimensions;
   analysis::VideoSize video;
   std::vector<analysis::BlockChoice> teacher, hybrid;
   models::BlockMap converted;
@@ -30,11 +29,10 @@ struct Planned {
 };
 
 Planned plan(stages::Experiment& experiment) {
-  const models::WanConfig& model = experiment.architecture();
+  const models::Architecture& model = experiment.architecture();
   Planned p{experiment.config(),
             model,
             experiment.latent(),
-            dimensions_of(model),
             video_of(experiment.config().data),
             {},
             {},
@@ -66,7 +64,7 @@ analysis::VideoSize largest_video(const data::DataConfig& config) {
 json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blocks,
                  const finetune::FlowTrainingConfig& config) {
   const analysis::VideoSize video = largest_video(p.config.data);
-  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, video, blocks);
+  const analysis::ModelCost cost = analysis::model_cost(p.model, video, blocks);
   analysis::TrainingSetup setup;
   setup.batch = config.micro_batch;
   setup.compute_bytes = compute_type(config.precision, p.device) == at::kBFloat16 ? 2 : 4;
@@ -76,21 +74,21 @@ json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blo
   const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
   json out = {{"model_parameters", cost.parameters},
               {"disk_bytes", 4 * cost.parameters * copies},
-              {"memory_per_gpu", to_json(analysis::training_memory(p.dimensions, video, blocks, setup))}};
+              {"memory_per_gpu", to_json(analysis::training_memory(p.model, video, blocks, setup))}};
   add_work(out, p,
            kStepOverForward * cost.tflops_paper * static_cast<double>(config.train.iterations * config.global_batch));
   return out;
 }
 
 json of_prepare(const Planned& p) {
-  json out = {{"disk_bytes_per_window", analysis::dataset_bytes(p.dimensions, largest_video(p.config.data), 1)}};
+  json out = {{"disk_bytes_per_window", analysis::dataset_bytes(p.model, largest_video(p.config.data), 1)}};
   if (p.config.data.buckets.empty()) return out;
   out["buckets"] = json::array();
   for (std::size_t b = 0; b < p.config.data.bucket_count(); ++b) {
     const data::DataConfig bucket = p.config.data.of_bucket(b);
     out["buckets"].push_back({{"size", bucket.size},
                               {"frames", bucket.frames},
-                              {"disk_bytes_per_window", analysis::dataset_bytes(p.dimensions, video_of(bucket), 1)}});
+                              {"disk_bytes_per_window", analysis::dataset_bytes(p.model, video_of(bucket), 1)}});
   }
   return out;
 }
@@ -98,7 +96,7 @@ json of_prepare(const Planned& p) {
 json of_cache(const Planned& p) {
   const distill::CacheConfig& c = p.config.cache;
   const std::int64_t branches = c.guidance != 1 ? 2 : 1;
-  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, p.teacher);
+  const analysis::ModelCost cost = analysis::model_cost(p.model, p.video, p.teacher);
   analysis::CacheSetup setup;
   setup.prompts = c.seeds;  // trajectories
   setup.steps = std::min(c.keep_per_trajectory, c.sampler.steps * branches);
@@ -106,7 +104,7 @@ json of_cache(const Planned& p) {
   setup.blocks = static_cast<std::int64_t>(p.converted.size());
   setup.store_targets = c.store_targets;
   setup.bytes = c.type == distill::CacheType::bf16 ? 2 : 4;
-  json out = {{"disk_bytes_per_prompt", analysis::cache_bytes(p.dimensions, p.video, setup)}, {"quota_bytes", c.quota}};
+  json out = {{"disk_bytes_per_prompt", analysis::cache_bytes(p.model, p.video, setup)}, {"quota_bytes", c.quota}};
   add_work(out, p, cost.tflops_paper * static_cast<double>(c.seeds * c.sampler.steps * branches), "_per_prompt");
   return out;
 }
@@ -118,23 +116,23 @@ json of_distill(const Planned& p) {
   const double target =
       p.config.cache.store_targets
           ? 0
-          : analysis::block_cost(p.dimensions, p.video, {.kind = ops::AttentionKind::softmax}).attention_tflops;
+          : analysis::block_cost(p.model, p.video, {.kind = ops::AttentionKind::softmax}).attention_tflops;
   double tflops = 0;
   std::int64_t parameters = 0;
   for (const auto& item : p.converted) {
-    const analysis::BlockCost cost = analysis::block_cost(p.dimensions, p.video, item.second.spec, item.second.phi);
+    const analysis::BlockCost cost = analysis::block_cost(p.model, p.video, item.second.spec, item.second.phi);
     tflops +=
         (kStepOverForward * cost.attention_tflops + target) * static_cast<double>(p.config.distill.train.iterations);
     parameters += cost.phi_parameters;
   }
   json out = {{"phi_parameters", parameters},
               {"disk_bytes", parameters * 4 * (3 * p.config.distill.train.keep_checkpoints + 1)},
-              {"memory_per_gpu", to_json(analysis::training_memory(p.dimensions, p.video, p.hybrid, setup))}};
+              {"memory_per_gpu", to_json(analysis::training_memory(p.model, p.video, p.hybrid, setup))}};
   if (p.config.distill.source == distill::Source::online) {
     const distill::OnlineConfig online = p.config.distill.online.value_or(distill::OnlineConfig());
     const auto walks = static_cast<double>(online.rounds * online.trajectories * p.config.cache.sampler.steps *
                                            distill::branch_count(p.config.cache));
-    tflops += walks * analysis::model_cost(p.dimensions, p.video, p.teacher).tflops_paper;
+    tflops += walks * analysis::model_cost(p.model, p.video, p.teacher).tflops_paper;
     out["memory_of_points"] = distill::online_bytes(p.model, p.config.cache, p.config.distill,
                                                     static_cast<std::int64_t>(p.converted.size()), p.latent);
   }
@@ -146,7 +144,7 @@ json of_sample(const Planned& p) {
   const stages::SampleConfig& s = p.config.sample;
   const std::int64_t branches = s.guidance != 1 ? 2 : 1;
   const bool teacher = s.model == stages::WhichModel::teacher;
-  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
+  const analysis::ModelCost cost = analysis::model_cost(p.model, p.video, teacher ? p.teacher : p.hybrid);
   const bool recurrent = !teacher && s.resolved_form(p.converted) == models::AttentionForm::recurrent;
   // An ancestral sampler draws noise for the whole video at each step, and so goes step by step.
   const bool chunked = recurrent && cost.constant_memory && s.sampler.kind != diffusion::SamplerKind::euler_ancestral;
@@ -166,7 +164,7 @@ json of_sample(const Planned& p) {
 json of_export(const Planned& p) {
   const stages::ExportConfig& e = p.config.export_;
   const bool teacher = e.model == stages::WhichModel::teacher;
-  const analysis::ModelCost cost = analysis::model_cost(p.dimensions, p.video, teacher ? p.teacher : p.hybrid);
+  const analysis::ModelCost cost = analysis::model_cost(p.model, p.video, teacher ? p.teacher : p.hybrid);
   const std::int64_t bytes = e.dtype == "f32" ? 4 : 2, copies = static_cast<std::int64_t>(e.formats.size());
   // Feature maps stay in float32; the headers are small.
   return {

@@ -50,8 +50,8 @@ json finished_video(const VideoFiles& files, const std::string& prompt) {
 }
 
 /// One video of one prompt, with the settings beside it.
-json sample_one(Experiment& experiment, models::WanTransformer& model, const std::string& prompt, std::uint64_t index,
-                const VideoFiles& files) {
+json sample_one(Experiment& experiment, const models::VideoTransformer& model, const std::string& prompt,
+                std::uint64_t index, const VideoFiles& files) {
   sampling::Request request = experiment.sample_request(model, index);
   Progress progress(cat("sample ", index), sampling::step_count(model, request), "steps");
   request.on_step = [&] {
@@ -100,7 +100,7 @@ void check_outputs(const Experiment& experiment, const std::filesystem::path& fo
   require_space(folder, static_cast<std::uint64_t>(latents + pixels) * videos, cat(videos, " sampled videos"));
 }
 
-void say_order(const Experiment& experiment, const models::WanTransformer& model) {
+void say_order(const Experiment& experiment, const models::VideoTransformer& model) {
   std::string reason;
   const sampling::Request request = experiment.sample_request(model, 0);
   const bool chunked = sampling::best_order(model, request, reason) == sampling::Order::chunk_major;
@@ -110,7 +110,7 @@ void say_order(const Experiment& experiment, const models::WanTransformer& model
   for (std::int64_t i = 0; i < model->block_count(); ++i)
     blocks.push_back({model->attention(i)->attention().spec, model->attention(i)->attention().phi});
   const std::int64_t branches = request.guidance != 1 ? 2 : 1;
-  const auto cost = analysis::model_cost(dimensions_of(model->config()), video_of(experiment.config().data), blocks);
+  const auto cost = analysis::model_cost(model->architecture(), video_of(experiment.config().data), blocks);
   const std::int64_t bytes = analysis::sampling_state_bytes(
       cost, request.sampler.steps, branches, static_cast<std::int64_t>(at::elementSize(request.compute)));
   log::info("sampling chunk by chunk: ", blocks.size(), " blocks x ", request.sampler.steps, " steps x ", branches,
@@ -169,7 +169,7 @@ json run_sample(Experiment& experiment) {
     experiment.encode_prompt(experiment.config().sample.negative_prompt);
   });
   experiment.forget_encoders();
-  models::WanTransformer model = experiment.load(experiment.config().sample.model);
+  models::VideoTransformer model = experiment.load(experiment.config().sample.model);
   say_order(experiment, model);
   world.together([&] {
     for (std::size_t i = 0, turn = 0; i < prompts.size(); ++i) {

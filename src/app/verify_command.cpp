@@ -12,7 +12,6 @@
 #include "evaluate/finite_json.h"
 #include "evaluate/parity.h"
 #include "evaluate/verify_model.h"
-#include "models/wan/weights.h"
 
 namespace rehyat::app {
 namespace {
@@ -124,10 +123,10 @@ void conclude(const Context& context, const std::string& where, const json& resu
 }
 
 void verify_folder(const Context& context, const VerifyOptions& options) {
-  models::WanTransformer model =
-      models::load_model(options.model, device_option(options.device.empty() ? "cpu" : options.device));
-  const std::int64_t side = 4 * model->config().patch;
-  json result = evaluate::verify_model(model, {side, side}, 0);
+  models::VideoTransformer model =
+      context.families.load(options.model, {.device = device_option(options.device.empty() ? "cpu" : options.device)});
+  const auto most = std::numeric_limits<std::int64_t>::max();  // the check's own
+  json result = evaluate::verify_model(model, context.families, {most, most}, 0);
   result["model"] = options.model;
   result["tolerance"] = options.tolerance.value_or(kTolerance);
   conclude(context, options.model, result, verify_table(result));
@@ -137,7 +136,7 @@ void verify_run(const Context& context, const VerifyOptions& options) {
   Arguments arguments;
   arguments.config = options.config;
   arguments.overrides = options.overrides;
-  const Context own{arguments, context.world};
+  const Context own{arguments, context.world, context.families};
   stages::Experiment experiment = load_experiment(own);
   const std::string which = options.which.empty() ? "finetuned" : options.which;
   const auto start = std::chrono::steady_clock::now();
@@ -145,9 +144,9 @@ void verify_run(const Context& context, const VerifyOptions& options) {
   for (const auto& [name, value] : stages::model_names()) {
     if (name == which) model_of_run = value;
   }
-  models::WanTransformer model = experiment.load(model_of_run);
-  json result =
-      evaluate::verify_model(model, {experiment.latent()[1], experiment.latent()[2]}, experiment.config().run.seed);
+  models::VideoTransformer model = experiment.load(model_of_run);
+  json result = evaluate::verify_model(model, context.families, {experiment.latent()[1], experiment.latent()[2]},
+                                       experiment.config().run.seed);
   result["model"] = cat(which, " of ", options.config);
   result["tolerance"] = options.tolerance.value_or(kTolerance);
   conclude(context, cat("[verify] ", which, " of ", options.config), result, verify_table(result));
@@ -164,6 +163,7 @@ void verify_parity(const Context& context, const VerifyOptions& options) {
   request.fixture = options.fixture;
   request.weights = options.weights;
   request.form = options.form.empty() ? "chunked" : options.form;
+  request.families = context.families;
   request.device = device_option(options.device.empty() ? "cpu" : options.device);
   json result = evaluate::finite_json(component_of(options.parity).run(request));
   result["tolerance"] = options.tolerance.value_or(result.at("default_tolerance").get<double>());

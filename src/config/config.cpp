@@ -105,6 +105,10 @@ void bind_section(const Fields& children, const std::function<void()>& validate,
   }
 }
 
+void Section::bind(Fields& fields, const std::function<void()>& validate) const {
+  bind_section(fields, validate, node_ ? *node_ : Node{}, name_);
+}
+
 Document Document::from_file(const std::filesystem::path& path, const std::vector<std::string>& overrides,
                              const Limits& limits) {
   std::string text;

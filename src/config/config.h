@@ -74,6 +74,27 @@ class Field {
   std::function<void(Fields&)> describe;  ///< of an optional section: its fields with their defaults
 };
 
+/// A section whose fields only its reader knows, such as those of a kind that another key names: kept as it was parsed,
+/// bound when it is read, with the same errors as any other.
+class Section {
+ public:
+  /// Whether the key was there.
+  explicit operator bool() const { return node_ != nullptr; }
+  /// Fills a struct, all defaults where the key was not there. Throws UsageError.
+  template <typename Struct>
+  Struct load() const;
+  /// What the resolved config says from now on, in place of what was given.
+  void show(nlohmann::ordered_json complete) { shown_ = std::move(complete); }
+
+ private:
+  friend class Fields;
+  void bind(Fields& fields, const std::function<void()>& validate) const;
+
+  std::shared_ptr<const Node> node_;
+  std::string name_;
+  nlohmann::ordered_json shown_;
+};
+
 /// The list of fields of one settings struct, made by its `fields` member.
 class Fields {
  public:
@@ -95,6 +116,7 @@ class Fields {
   Field& add(std::string name, std::optional<std::vector<std::int64_t>>& value, std::string doc);
   Field& add(std::string name, std::optional<double>& value, std::string doc);
   Field& add(std::string name, std::optional<std::string>& value, std::string doc);
+  Field& add(std::string name, Section& value, std::string doc);
   /// "500GB" or a number of bytes.
   Field& bytes(std::string name, std::int64_t& value, std::string doc);
 
@@ -205,6 +227,17 @@ Struct load(const Document& document) {
   value.fields(fields);
   document.bind(fields);
   if constexpr (requires { value.validate(); }) value.validate();
+  return value;
+}
+
+template <typename Struct>
+Struct Section::load() const {
+  Struct value;
+  Fields fields;
+  value.fields(fields);
+  std::function<void()> validate;
+  if constexpr (requires { value.validate(); }) validate = [&value] { value.validate(); };
+  bind(fields, validate);
   return value;
 }
 

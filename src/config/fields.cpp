@@ -208,6 +208,19 @@ Field& Fields::add(std::string name, std::optional<std::vector<std::int64_t>>& v
   return tie(make(std::move(name), "a list of whole numbers or null", std::move(doc)), value);
 }
 
+Field& Fields::add(std::string name, Section& value, std::string doc) {
+  Field& field = make(std::move(name), "a map", std::move(doc));
+  field.parse = [&value](const Node& node, const std::string& name_of_key) {
+    if (node.kind == Node::Kind::null) return;
+    if (node.kind != Node::Kind::map) mistyped(node, name_of_key, "a map");
+    value.node_ = std::make_shared<const Node>(node);
+    value.name_ = name_of_key;
+    value.shown_ = json_from_node(node);
+  };
+  field.dump = [&value] { return value.shown_; };
+  return field;
+}
+
 Field& Fields::bytes(std::string name, std::int64_t& value, std::string doc) {
   Field& field = tie(make(std::move(name), "a size such as 500GB", std::move(doc)), value);
   field.parse = [&value](const Node& node, const std::string& name_of_key) {

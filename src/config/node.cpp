@@ -246,6 +246,28 @@ Node node_from_json(const nlohmann::ordered_json& source, const std::string& nam
   return plain_node(source, name, limits, 0, nodes);
 }
 
+nlohmann::ordered_json json_from_node(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::null:
+      return nullptr;
+    case Node::Kind::scalar: {
+      if (node.quoted) return node.text;
+      const auto plain = nlohmann::ordered_json::parse(node.text, nullptr, false);
+      return plain.is_discarded() ? nlohmann::ordered_json(node.text) : plain;
+    }
+    case Node::Kind::list: {
+      nlohmann::ordered_json out = nlohmann::ordered_json::array();
+      for (const Node& item : node.items) out.push_back(json_from_node(item));
+      return out;
+    }
+    case Node::Kind::map:
+      break;
+  }
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const auto& [key, value] : node.entries) out[key] = json_from_node(value);
+  return out;
+}
+
 void apply_override(Node& root, const std::string& override_text, const Limits& limits) {
   const std::string where = "override '" + excerpt(override_text, 200) + "'";
   check_characters(override_text, where);

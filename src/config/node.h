@@ -32,6 +32,8 @@ std::string describe(const Node& node);
 Node parse_yaml(std::string_view text, const std::string& name, const Limits& limits);
 /// Throws UsageError beyond the limits.
 Node node_from_json(const nlohmann::ordered_json& json, const std::string& name, const Limits& limits);
+/// The plain value: a scalar that is not quoted is a number, a boolean or null where it reads as one.
+nlohmann::ordered_json json_from_node(const Node& node);
 /// Puts `dotted.key=value` into the tree, making maps on the way.
 void apply_override(Node& root, const std::string& override_text, const Limits& limits);
 

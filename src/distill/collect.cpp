@@ -11,7 +11,7 @@
 
 namespace rehyat::distill {
 
-CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, std::size_t prompts,
+CachePlan plan_cache(const models::Architecture& model, const CacheConfig& config, std::size_t prompts,
                      const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent,
                      const std::filesystem::path& folder) {
   check_prompts(config, prompts);

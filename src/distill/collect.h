@@ -18,7 +18,7 @@ struct CachePlan {
 
 /// Throws UserError when distillation could not use the cache, or when it would be larger than its quota or what is
 /// left of it than the disk. `latent` = [T,H,W].
-CachePlan plan_cache(const models::WanConfig& model, const CacheConfig& config, std::size_t prompts,
+CachePlan plan_cache(const models::Architecture& model, const CacheConfig& config, std::size_t prompts,
                      const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent,
                      const std::filesystem::path& folder);
 

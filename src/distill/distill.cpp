@@ -19,8 +19,8 @@
 #include "files/atomic_file.h"
 #include "files/elapsed.h"
 #include "files/json.h"
-#include "models/wan/weights.h"
 #include "tensor/error_text.h"
+#include "tensor/tensor_source.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
 
@@ -30,38 +30,30 @@ namespace {
 using json = nlohmann::ordered_json;
 
 /// The feature maps of a block by their names in the whole model, sorted.
-NamedTensors feature_maps(const models::WanTransformer& model, std::int64_t block) {
+NamedTensors feature_maps(const models::VideoTransformer& model, std::int64_t block) {
   NamedTensors out;
-  const std::string prefix = cat("blocks.", block, ".");
-  for (const auto& item : model->tensors(models::WanTransformerImpl::Which::phi)) {
+  const std::string prefix = model->attention_name(block) + ".";
+  for (const auto& item : model->tensors(models::Weights::feature_maps)) {
     if (item.first.rfind(prefix, 0) == 0) out.push_back(item);
   }
   return out;
 }
 
 /// One block's student: the teacher's projections, new feature maps. The teacher itself stays as it is.
-models::WanTransformer student_of(const models::WanTransformer& teacher, const models::BlockMap& blocks,
-                                  std::int64_t block, std::uint64_t seed, const std::vector<std::int64_t>& latent) {
-  models::WanConfig one = teacher->config();
-  one.layers = 1;
-  models::WanTransformer student(one);
-  const at::NoGradGuard no_grad;
-  std::map<std::string, at::Tensor> source;
-  for (const auto& [name, tensor] : teacher->tensors(models::WanTransformerImpl::Which::base)) source[name] = tensor;
-  const std::string from = cat("blocks.", block, ".attn1.");
-  for (auto& [name, tensor] : student->tensors(models::WanTransformerImpl::Which::base)) {
-    if (name.rfind("blocks.0.attn1.", 0) == 0) tensor.copy_(source.at(from + name.substr(15)));
-  }
-  student->to(source.begin()->second.device());
-  const std::int64_t patch = one.patch, per_slice = (latent[1] / patch) * (latent[2] / patch);
+models::SelfAttention student_of(const models::VideoTransformer& teacher, const models::BlockMap& blocks,
+                                 std::int64_t block, std::uint64_t seed, const std::vector<std::int64_t>& latent) {
+  models::SelfAttention student = models::softmax_copy(teacher->attention(block));
+  const models::Architecture& sizes = teacher->architecture();
+  const std::int64_t slices = sizes.grid({latent[0], latent[1], latent[2]})[0];
   const models::BlockAttention& attention = blocks.at(block);
-  student->attention(0)->convert(attention, seed, block, models::window_tokens(attention.spec, latent[0], per_slice));
+  student->convert(attention, seed, block,
+                   models::window_tokens(attention.spec, slices, sizes.tokens_per_slice(latent[1], latent[2])));
   return student;
 }
 
 /// What all blocks share.
 struct Work {
-  const models::WanTransformer& teacher;
+  const models::VideoTransformer& teacher;
   const models::BlockMap& blocks;
   PointSource& source;
   const DistillConfig& config;
@@ -93,9 +85,9 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
   make_folder(folder);
   auto time = std::make_unique<ElapsedTime>(folder / "elapsed.json");
   const auto& latent = work.source.latent();
-  models::WanTransformer student = student_of(work.teacher, work.blocks, block, work.seed, latent);
-  BlockTask task(block, student->attention(0), student->rope({latent[0], latent[1], latent[2]}), work.source,
-                 work.config, work.seed);
+  models::SelfAttention student = student_of(work.teacher, work.blocks, block, work.seed, latent);
+  BlockTask task(block, student, work.teacher->rope({latent[0], latent[1], latent[2]}), work.source, work.config,
+                 work.seed);
   const json before = errors_before(task, folder);
   train::Training training{cat("distill block ", block), folder, work.fingerprint_of(block), true,
                            [&](std::int64_t) { on_step(); }};
@@ -105,8 +97,9 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
                                                : train::train(task, work.config.train, training, comm::Communicator());
   if (until < work.config.train.iterations) return;
   NamedTensors named;
-  for (const auto& [name, tensor] : feature_maps(student, 0))
-    named.emplace_back(cat("blocks.", block, name.substr(8)), tensor.detach());
+  const std::string prefix = work.teacher->attention_name(block) + ".";
+  for (const auto& [name, tensor] : models::tensors_of(*student, models::Weights::feature_maps))
+    named.emplace_back(prefix + name, tensor.detach());
   write_tensors(work.folder / (block_name(block) + ".safetensors"), named,
                 {{"attention", config::to_json(work.blocks.at(block)).dump()}});
   const json result = {{"fingerprint", work.fingerprint},
@@ -227,7 +220,7 @@ std::string block_name(std::int64_t block) {
   return name;
 }
 
-std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
+std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const models::BlockMap& blocks,
                                  PointSource& source, const DistillConfig& config, std::uint64_t seed,
                                  const std::string& fingerprint, const std::filesystem::path& folder,
                                  const comm::Communicator& world) {
@@ -278,12 +271,12 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
   return results;
 }
 
-void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,
+void load_feature_maps(const models::VideoTransformer& model, const models::BlockMap& blocks,
                        const std::filesystem::path& folder, const std::string& fingerprint) {
   for (const auto& item : blocks) {
     read_result(folder, item.first, fingerprint);  // of this distillation
-    const safetensors::Reader reader(folder / (block_name(item.first) + ".safetensors"));
-    models::assign(feature_maps(model, item.first), reader);
+    const std::filesystem::path path = folder / (block_name(item.first) + ".safetensors");
+    assign_exactly(feature_maps(model, item.first), *open_safetensors({path}, path.string()));
   }
 }
 

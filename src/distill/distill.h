@@ -25,7 +25,7 @@ struct BlockResult {
 /// phi-00012.safetensors in `folder` depend on (teacher, source, settings, seed, block) alone, not on the number of
 /// ranks. Finished blocks are kept by a run that is started again, others go on from their last checkpoint; a block
 /// that fails is reported at the end, and the others are kept. Collective.
-std::vector<BlockResult> distill(const models::WanTransformer& teacher, const models::BlockMap& blocks,
+std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const models::BlockMap& blocks,
                                  PointSource& source, const DistillConfig& config, std::uint64_t seed,
                                  const std::string& fingerprint, const std::filesystem::path& folder,
                                  const comm::Communicator& world);
@@ -34,7 +34,7 @@ std::vector<BlockResult> distill(const models::WanTransformer& teacher, const mo
 std::string block_name(std::int64_t block);
 
 /// Puts the distilled maps into a model whose blocks were converted alike.
-void load_feature_maps(models::WanTransformer& model, const models::BlockMap& blocks,
+void load_feature_maps(const models::VideoTransformer& model, const models::BlockMap& blocks,
                        const std::filesystem::path& folder, const std::string& fingerprint);
 
 }  // namespace rehyat::distill

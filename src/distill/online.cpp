@@ -22,7 +22,7 @@ std::int64_t held_out_trajectories(const CacheConfig& config, const DistillConfi
 
 }  // namespace
 
-std::int64_t online_bytes(const models::WanConfig& model, const CacheConfig& config, const DistillConfig& distill,
+std::int64_t online_bytes(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
                           std::int64_t blocks, const std::vector<std::int64_t>& latent) {
   const std::int64_t trajectories =
       distill.online.value_or(OnlineConfig()).trajectories + held_out_trajectories(config, distill);
@@ -36,7 +36,7 @@ OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const 
       held_trajectories_(held_out_trajectories(walk_.config, config)),
       points_(points_per_trajectory(walk_.config)),
       world_(world) {
-  const std::int64_t bytes = online_bytes(walk_.teacher->config(), walk_.config, config,
+  const std::int64_t bytes = online_bytes(walk_.teacher->architecture(), walk_.config, config,
                                           static_cast<std::int64_t>(walk_.blocks.size()), walk_.latent);
   require(bytes <= config_.memory, [&] {
     return cat("distill.online.memory: found ", human_bytes(bytes), " of points (", config_.trajectories,
@@ -142,9 +142,9 @@ void OnlinePoints::give_to_owners(Points& points, std::int64_t trajectories) {
     Point& point = from[static_cast<std::size_t>(part.point)][part.block];
     return part.target ? point.target : point.input;
   };
-  const std::int64_t patch = walk_.teacher->config().patch;
-  const std::int64_t tokens = walk_.latent[0] * (walk_.latent[1] / patch) * (walk_.latent[2] / patch);
-  const comm::Cargo cargo{at::empty({tokens, walk_.teacher->config().dim},
+  const auto grid = walk_.teacher->architecture().grid({walk_.latent[0], walk_.latent[1], walk_.latent[2]});
+  const std::int64_t tokens = grid[0] * grid[1] * grid[2];
+  const comm::Cargo cargo{at::empty({tokens, walk_.teacher->architecture().dim},
                                     walk_.config.type == CacheType::bf16 ? at::kBFloat16 : at::kFloat),
                           [&](std::size_t i) { return std::exchange(tensor_of(points, parts[i]), at::Tensor()); },
                           [&](std::size_t i, at::Tensor tensor) { tensor_of(owned, parts[i]) = std::move(tensor); }};

@@ -10,7 +10,7 @@
 namespace rehyat::distill {
 
 /// Bytes of all points held at once, over all ranks: those of one round and the held-out ones.
-std::int64_t online_bytes(const models::WanConfig& model, const CacheConfig& config, const DistillConfig& distill,
+std::int64_t online_bytes(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
                           std::int64_t blocks, const std::vector<std::int64_t>& latent);
 
 /// Points of a teacher that runs beside the students; nothing is written. Round r has the trajectories r*K ... r*K+K-1,

@@ -19,10 +19,10 @@ std::int64_t points_per_trajectory(const CacheConfig& config) {
   return std::min(config.keep_per_trajectory, config.sampler.steps * branch_count(config));
 }
 
-std::int64_t point_bytes(const models::WanConfig& model, const CacheConfig& config, std::int64_t trajectories,
+std::int64_t point_bytes(const models::Architecture& model, const CacheConfig& config, std::int64_t trajectories,
                          std::int64_t blocks, const std::vector<std::int64_t>& latent) {
-  const std::int64_t tokens = latent[0] * (latent[1] / model.patch) * (latent[2] / model.patch);
-  return data::cache_bytes(trajectories, points_per_trajectory(config), blocks, tokens, model.dim,
+  const auto grid = model.grid({latent[0], latent[1], latent[2]});
+  return data::cache_bytes(trajectories, points_per_trajectory(config), blocks, grid[0] * grid[1] * grid[2], model.dim,
                            config.type == CacheType::bf16 ? 2 : 4, config.store_targets);
 }
 
@@ -69,7 +69,7 @@ void TeacherWalk::run(const Trajectory& trajectory, const KeepPoint& keep, const
   sampling::Request request;
   request.sampler = config.sampler;
   request.guidance = config.guidance;
-  request.shape = {teacher->config().in_channels, latent[0], latent[1], latent[2]};
+  request.shape = {teacher->architecture().channels, latent[0], latent[1], latent[2]};
   request.seed = seed;
   request.purpose = trajectory.purpose;
   request.sample = static_cast<std::uint64_t>(trajectory.number);

@@ -8,7 +8,7 @@
 
 #include "data/cache/activation_cache.h"
 #include "distill/config.h"
-#include "models/wan/transformer.h"
+#include "models/video_transformer.h"
 
 /// The teacher's trajectories (paper, Eq. 19): prompts x noise samples x denoising steps.
 namespace rehyat::distill {
@@ -25,7 +25,7 @@ std::int64_t branch_count(const CacheConfig& config);
 std::int64_t points_per_trajectory(const CacheConfig& config);
 
 /// Bytes of the points of so many trajectories; `latent` = [T,H,W].
-std::int64_t point_bytes(const models::WanConfig& model, const CacheConfig& config, std::int64_t trajectories,
+std::int64_t point_bytes(const models::Architecture& model, const CacheConfig& config, std::int64_t trajectories,
                          std::int64_t blocks, const std::vector<std::int64_t>& latent);
 
 /// Throws UserError where no prompt, or none to train on, would be left: before any work is done for nothing.
@@ -51,7 +51,7 @@ using KeepPoint =
 
 /// What all walks share.
 struct TeacherWalk {
-  models::WanTransformer teacher{nullptr};
+  models::VideoTransformer teacher{nullptr};
   CacheConfig config;
   std::vector<std::int64_t> blocks, latent;
   Prompts prompts;

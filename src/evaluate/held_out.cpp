@@ -42,7 +42,7 @@ HeldOutLosses held_out_losses(const std::string& title, const std::vector<Candid
   out.pointwise = world.all_gather(out.pointwise).front();
   progress.advance(1, "no context");
   for (const Candidate& candidate : candidates) {
-    models::WanTransformer model = candidate.open();
+    models::VideoTransformer model = candidate.open();
     const auto compute = compute_type(config.precision, model->parameters().front().device());
     out.models.push_back(validation_loss(model, points, compute, world));
     progress.advance(1, candidate.name);
@@ -51,8 +51,8 @@ HeldOutLosses held_out_losses(const std::string& title, const std::vector<Candid
   return out;
 }
 
-double validation_loss(models::WanTransformer& model, const std::vector<FlowSample>& points, at::ScalarType compute,
-                       const comm::Communicator& world) {
+double validation_loss(const models::VideoTransformer& model, const std::vector<FlowSample>& points,
+                       at::ScalarType compute, const comm::Communicator& world) {
   return finetune::validation_losses(model, points, compute, world).mean().item<double>();
 }
 
@@ -78,7 +78,7 @@ std::vector<FlowSample> noised_clips(const data::LatentDataset& dataset, std::in
   return out;
 }
 
-at::Tensor denoised(models::WanTransformer& model, const FlowSample& sample, at::ScalarType compute) {
+at::Tensor denoised(const models::VideoTransformer& model, const FlowSample& sample, at::ScalarType compute) {
   const at::NoGradGuard no_grad;
   const at::Tensor v = finetune::velocities(model, {sample}, compute)[0].to(at::kCPU);
   return diffusion::noised(sample.x0, sample.noise, sample.sigma) - sample.sigma * v;

@@ -14,7 +14,7 @@ namespace rehyat::evaluate {
 /// A model to measure. It is opened when its turn comes, so that one model at a time is in memory.
 struct Candidate {
   std::string name;
-  std::function<models::WanTransformer()> open;
+  std::function<models::VideoTransformer()> open;
 };
 
 /// Validation losses on the same held-out points.
@@ -29,7 +29,7 @@ HeldOutLosses held_out_losses(const std::string& title, const std::vector<Candid
                               std::uint64_t seed, const comm::Communicator& world);
 
 /// Mean squared error of the velocity over these points. Collective; the same number on every rank.
-double validation_loss(models::WanTransformer& model, const std::vector<finetune::FlowSample>& points,
+double validation_loss(const models::VideoTransformer& model, const std::vector<finetune::FlowSample>& points,
                        at::ScalarType compute, const comm::Communicator& world);
 
 /// The loss of the best predictor value by value (see PointwisePredictor), learnt from the training split, over the
@@ -42,6 +42,6 @@ std::vector<finetune::FlowSample> noised_clips(const data::LatentDataset& datase
                                                std::uint64_t seed);
 
 /// What the model takes a noised window for, after one look: x_sigma - sigma v, [C,T,H,W], float32 on the CPU.
-at::Tensor denoised(models::WanTransformer& model, const finetune::FlowSample& sample, at::ScalarType compute);
+at::Tensor denoised(const models::VideoTransformer& model, const finetune::FlowSample& sample, at::ScalarType compute);
 
 }  // namespace rehyat::evaluate

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "models/model_registry.h"
+
 namespace rehyat::evaluate {
 
 struct ParityRequest {
@@ -15,6 +17,7 @@ struct ParityRequest {
   std::filesystem::path weights;  ///< of the component; empty where it has none
   std::string form = "chunked";   ///< of attention: reference, chunked or recurrent
   at::Device device = at::kCPU;
+  models::ModelRegistry families = models::known_models();
 };
 
 /// One component that `verify --parity` compares with what the original library made of the same inputs.

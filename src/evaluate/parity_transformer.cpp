@@ -5,7 +5,6 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "evaluate/parity_errors.h"
-#include "models/wan/weights.h"
 #include "tensor/io.h"
 
 namespace rehyat::evaluate {
@@ -56,7 +55,7 @@ nlohmann::ordered_json transformer_parity(const ParityRequest& request) {
   models::LoadOptions options;
   options.device = request.device;
   options.type = wide;
-  models::WanTransformer model = models::load_model(request.weights, options);
+  models::VideoTransformer model = request.families.load(request.weights, options);
   if (wide == at::kDouble) model->to(wide);  // feature maps are loaded in float32
 
   const bool gradients = reader.find("grad_sample") != nullptr;

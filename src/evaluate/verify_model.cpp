@@ -10,7 +10,6 @@
 #include "core/strings.h"
 #include "evaluate/finite_json.h"
 #include "models/hybrid.h"
-#include "models/wan/weights.h"
 #include "tensor/random.h"
 
 namespace rehyat::evaluate {
@@ -20,6 +19,8 @@ using json = nlohmann::ordered_json;
 using models::AttentionForm;
 
 constexpr std::int64_t kSlices = 23;  // a remainder for every chunk size above 1
+constexpr std::int64_t kPatches = 4;  // along height and width, at most
+constexpr std::int64_t kWords = 16;   // of the text, at most
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// A folder of our own in the system's place for temporary files, removed in the end.
@@ -52,15 +53,15 @@ double relative(const at::Tensor& found, const at::Tensor& expected) {
   return largest > 0 ? difference / largest : difference;
 }
 
-bool same_after_reload(const models::WanTransformer& model) {
+bool same_after_reload(const models::VideoTransformer& model, const models::ModelRegistry& families) {
   const TemporaryFolder folder;
-  const auto expected = model->tensors(models::WanTransformerImpl::Which::all);
+  const auto expected = model->tensors(models::Weights::all);
   std::uint64_t bytes = 1 << 20;
   for (const auto& item : expected) bytes += static_cast<std::uint64_t>(item.second.numel()) * 4;
   require_space(folder.path(), bytes, "a copy of the model to read back (set TMPDIR to another place)");
-  models::save_model(folder.path() / "model", model);
-  const models::WanTransformer again = models::load_model(folder.path() / "model");
-  const auto found = again->tensors(models::WanTransformerImpl::Which::all);
+  families.save(folder.path() / "model", model);
+  const models::VideoTransformer again = families.load(folder.path() / "model");
+  const auto found = again->tensors(models::Weights::all);
   return models::block_map_of(model) == models::block_map_of(again) &&
          std::equal(expected.begin(), expected.end(), found.begin(), found.end(), [](const auto& a, const auto& b) {
            return a.first == b.first && at::equal(a.second.to(at::kCPU), b.second);
@@ -72,7 +73,7 @@ struct Limits {
   std::string recurrent, chunk_by_chunk;  // empty: applies
 };
 
-Limits limits_of(const models::WanTransformer& model) {
+Limits limits_of(const models::VideoTransformer& model) {
   Limits out;
   bool converted = false;
   std::set<std::int64_t> chunk_sizes;
@@ -95,7 +96,7 @@ struct Inputs {
   at::Tensor x, time, text;
 };
 
-at::Tensor chunk_by_chunk(models::WanTransformer& model, const Inputs& in, std::int64_t tc) {
+at::Tensor chunk_by_chunk(const models::VideoTransformer& model, const Inputs& in, std::int64_t tc) {
   auto states = model->make_states(in.x.size(3), in.x.size(4));
   std::vector<at::Tensor> chunks;
   for (const ops::Chunk& chunk : ops::chunks_of(in.x.size(2), tc, 0)) {
@@ -109,7 +110,7 @@ at::Tensor chunk_by_chunk(models::WanTransformer& model, const Inputs& in, std::
 }
 
 /// All comparisons of the attention that the blocks have now. `worst` takes the largest.
-json compare_forms(models::WanTransformer& model, const Inputs& in, double& worst, Progress& progress) {
+json compare_forms(const models::VideoTransformer& model, const Inputs& in, double& worst, Progress& progress) {
   const Limits limits = limits_of(model);
   const auto run = [&](AttentionForm form) {
     models::ForwardOptions options;
@@ -137,7 +138,7 @@ json compare_forms(models::WanTransformer& model, const Inputs& in, double& wors
 }
 
 /// Another pattern for every block of the kind rehyat; whether there is any.
-bool set_pattern(models::WanTransformer& model, std::int64_t tc, std::int64_t to) {
+bool set_pattern(const models::VideoTransformer& model, std::int64_t tc, std::int64_t to) {
   bool any = false;
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
     ops::AttentionSpec spec = model->attention(i)->attention().spec;
@@ -151,7 +152,7 @@ bool set_pattern(models::WanTransformer& model, std::int64_t tc, std::int64_t to
 }
 
 /// tc and to of the checkpoint, where its blocks agree on them.
-json own_pattern(const models::WanTransformer& model) {
+json own_pattern(const models::VideoTransformer& model) {
   std::set<std::pair<std::int64_t, std::int64_t>> patterns;
   for (const auto& item : models::block_map_of(model)) {
     if (item.second.spec.kind == ops::AttentionKind::rehyat) patterns.emplace(item.second.spec.tc, item.second.spec.to);
@@ -162,20 +163,21 @@ json own_pattern(const models::WanTransformer& model) {
 
 }  // namespace
 
-json verify_model(models::WanTransformer& model, std::array<std::int64_t, 2> latent_size, std::uint64_t seed) {
+json verify_model(const models::VideoTransformer& model, const models::ModelRegistry& families,
+                  std::array<std::int64_t, 2> latent_size, std::uint64_t seed) {
   const at::NoGradGuard no_grad;
   log::info("verify: reading back what is saved");
-  const bool reload_equal = same_after_reload(model);
+  const bool reload_equal = same_after_reload(model, families);
 
-  const models::WanConfig& config = model->config();
-  const std::int64_t most = 4 * config.patch;
-  const std::int64_t height = std::min(latent_size[0], most), width = std::min(latent_size[1], most);
+  const models::Architecture& sizes = model->architecture();
+  const std::int64_t slices = kSlices * sizes.patch[0], height = std::min(latent_size[0], kPatches * sizes.patch[1]),
+                     width = std::min(latent_size[1], kPatches * sizes.patch[2]);
   model->to(at::kDouble);
-  const auto device = model->tensors(models::WanTransformerImpl::Which::base).front().second.device();
+  const auto device = model->tensors(models::Weights::teacher).front().second.device();
   Rng rng(seed, "verify");
   Inputs in;
-  in.x = randn(rng, {1, config.in_channels, kSlices, height, width}).to(device, at::kDouble);
-  in.text = randn(rng, {1, std::min<std::int64_t>(config.text_length, 16), config.text_dim}).to(device, at::kDouble);
+  in.x = randn(rng, {1, sizes.channels, slices, height, width}).to(device, at::kDouble);
+  in.text = randn(rng, {1, std::min(sizes.text_tokens, kWords), sizes.text_width}).to(device, at::kDouble);
   in.time = at::full({1}, 500.0, in.x.options().dtype(at::kFloat));
 
   const Limits limits = limits_of(model);
@@ -205,7 +207,7 @@ json verify_model(models::WanTransformer& model, std::array<std::int64_t, 2> lat
   if (!has_patterns) not_applicable["other patterns"] = "no block has the kind rehyat, which (Tc,To) belong to";
   return finite_json({{"max_rel_error", worst},
                       {"reload_equal", reload_equal},
-                      {"latent", {kSlices, height, width}},
+                      {"latent", {slices, height, width}},
                       {"forms", rows},
                       {"not_applicable", not_applicable}});
 }

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "models/wan/transformer.h"
+#include "models/model_registry.h"
 
 namespace rehyat::evaluate {
 
@@ -15,8 +15,9 @@ namespace rehyat::evaluate {
 ///
 /// Returns {"max_rel_error", "finite", "reload_equal", "latent", "forms": [{"tc", "to", "own", "slices",
 /// "chunked_vs_reference", "recurrent_vs_parallel", "chunk_by_chunk_vs_parallel"}], "not_applicable"}. A check that the
-/// model has no form for is null, and "not_applicable" says why. Moves the model to float64 and shows progress.
-nlohmann::ordered_json verify_model(models::WanTransformer& model, std::array<std::int64_t, 2> latent_size,
-                                    std::uint64_t seed);
+/// model has no form for is null, and "not_applicable" says why. `families` save the
+/// model and read it. Moves the model to float64 and shows progress.
+nlohmann::ordered_json verify_model(const models::VideoTransformer& model, const models::ModelRegistry& families,
+                                    std::array<std::int64_t, 2> latent_size, std::uint64_t seed);
 
 }  // namespace rehyat::evaluate

@@ -44,7 +44,8 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
   return points;
 }
 
-at::Tensor velocities(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
+at::Tensor velocities(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
+                      at::ScalarType compute) {
   const auto device = model->parameters().front().device();
   std::vector<at::Tensor> x, text;
   std::vector<float> timesteps;
@@ -59,14 +60,15 @@ at::Tensor velocities(models::WanTransformer& model, const std::vector<FlowSampl
       .to(at::kFloat);
 }
 
-at::Tensor sample_losses(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute) {
+at::Tensor sample_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
+                         at::ScalarType compute) {
   std::vector<at::Tensor> target;
   for (const FlowSample& s : batch) target.push_back(diffusion::velocity(s.x0, s.noise));
   const at::Tensor v = velocities(model, batch, compute);
   return (v - at::stack(target).to(v.device())).square().flatten(1).mean(1);
 }
 
-at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
+at::Tensor validation_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& points,
                              at::ScalarType compute, const comm::Communicator& world) {
   const at::NoGradGuard no_grad;
   at::Tensor losses = at::zeros({static_cast<std::int64_t>(points.size())}, at::kDouble);

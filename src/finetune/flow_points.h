@@ -9,7 +9,7 @@
 #include "comm/communicator.h"
 #include "data/dataset/latent_dataset.h"
 #include "finetune/config.h"
-#include "models/wan/transformer.h"
+#include "models/video_transformer.h"
 
 /// The points of flow matching: a clip, a noise level and a noise each, and what a model says of them.
 namespace rehyat::finetune {
@@ -31,14 +31,16 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
                                           std::uint64_t seed);
 
 /// The model's velocities of a batch of points of one shape, [B,C,T,H,W], float32, on the model's device.
-at::Tensor velocities(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute);
+at::Tensor velocities(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
+                      at::ScalarType compute);
 
 /// Mean squared error of the velocity of each point of a batch, [B], float32. Differentiable.
-at::Tensor sample_losses(models::WanTransformer& model, const std::vector<FlowSample>& batch, at::ScalarType compute);
+at::Tensor sample_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
+                         at::ScalarType compute);
 
 /// Mean squared error of the velocity of each point, [points] float64. Collective: points are shared out over the
 /// ranks, and every rank gets the same numbers whatever their count. An error of one rank ends all ranks.
-at::Tensor validation_losses(models::WanTransformer& model, const std::vector<FlowSample>& points,
+at::Tensor validation_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& points,
                              at::ScalarType compute, const comm::Communicator& world);
 
 }  // namespace rehyat::finetune

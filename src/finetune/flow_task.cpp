@@ -19,7 +19,7 @@ std::string shape_name(const at::Tensor& latents) {
 
 }  // namespace
 
-FlowTask::FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
+FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
                    std::uint64_t seed, const std::string& stage, const comm::Communicator& world)
     : model_(std::move(model)),
       dataset_(dataset),

@@ -7,7 +7,7 @@
 #include "data/dataset/latent_dataset.h"
 #include "finetune/config.h"
 #include "finetune/flow_points.h"
-#include "models/wan/transformer.h"
+#include "models/video_transformer.h"
 #include "train/task.h"
 
 namespace rehyat::finetune {
@@ -20,7 +20,7 @@ class FlowTask : public train::Task {
  public:
   /// Reads the held-out points, on all ranks or on none, and warns where ranks have no or uneven shares. Collective.
   /// Throws UserError where the dataset has no held-out clip.
-  FlowTask(models::WanTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
+  FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
            std::uint64_t seed, const std::string& stage, const comm::Communicator& world);
 
   std::vector<train::NamedParameter> parameters() override;
@@ -34,7 +34,7 @@ class FlowTask : public train::Task {
   const std::vector<std::int64_t>& samples_of(std::int64_t step) const;
   FlowSample draw(std::int64_t step, std::int64_t index) const;
 
-  models::WanTransformer model_;
+  models::VideoTransformer model_;
   const data::LatentDataset& dataset_;
   FlowTrainingConfig config_;
   std::uint64_t seed_;

@@ -84,13 +84,14 @@ std::int64_t window_tokens(const ops::AttentionSpec& spec, std::int64_t slices, 
   }
 }
 
-void convert(WanTransformer& model, const BlockMap& blocks, std::uint64_t seed,
+void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_t seed,
              const std::array<std::int64_t, 3>& latent) {
-  const std::int64_t patch = model->config().patch, per_slice = (latent[1] / patch) * (latent[2] / patch);
+  const Architecture& sizes = model->architecture();
+  const std::int64_t slices = sizes.grid(latent)[0], per_slice = sizes.tokens_per_slice(latent[1], latent[2]);
   for (const auto& [block, attention] : blocks) {
     require(block >= 0 && block < model->block_count(),
             [&] { return cat("[convert] found block ", block, ", expected 0 to ", model->block_count() - 1); });
-    model->attention(block)->convert(attention, seed, block, window_tokens(attention.spec, latent[0], per_slice));
+    model->attention(block)->convert(attention, seed, block, window_tokens(attention.spec, slices, per_slice));
   }
 }
 
@@ -148,7 +149,7 @@ BlockMap block_map_from_json(const json& list, const std::string& where) {
   return out;
 }
 
-BlockMap block_map_of(const WanTransformer& model) {
+BlockMap block_map_of(const VideoTransformer& model) {
   BlockMap out;
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
     const BlockAttention& attention = model->attention(i)->attention();

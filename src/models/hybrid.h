@@ -6,8 +6,9 @@
 #include <optional>
 #include <vector>
 
+#include "config/config.h"
 #include "files/safetensors.h"
-#include "models/wan/transformer.h"
+#include "models/video_transformer.h"
 
 /// Conversion of a softmax transformer into a hybrid one.
 namespace rehyat::models {
@@ -40,7 +41,7 @@ BlockMap resolve(const HybridConfig& config, std::int64_t layers);
 
 /// Converts the named blocks, keeping the teacher's weights; the feature maps of a block depend on (seed, block) alone.
 /// The latent's size sets the start of the normalizers that need a window's size.
-void convert(WanTransformer& model, const BlockMap& blocks, std::uint64_t seed,
+void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_t seed,
              const std::array<std::int64_t, 3>& latent);
 
 /// Softmax keys of a query in the middle of a video.
@@ -56,6 +57,6 @@ void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap
 nlohmann::ordered_json to_json(const BlockMap& blocks);
 BlockMap block_map_from_json(const nlohmann::ordered_json& json, const std::string& where);
 /// The converted blocks of a model.
-BlockMap block_map_of(const WanTransformer& model);
+BlockMap block_map_of(const VideoTransformer& model);
 
 }  // namespace rehyat::models

@@ -17,9 +17,9 @@ struct Branches {
   bool guided() const { return empty.defined(); }
 };
 
-at::Tensor velocity(models::WanTransformer& model, const Request& request, const Branches& branches, std::int64_t step,
-                    double timestep, const at::Tensor& x, models::ForwardOptions options, States* conditional,
-                    States* unconditional) {
+at::Tensor velocity(const models::VideoTransformer& model, const Request& request, const Branches& branches,
+                    std::int64_t step, double timestep, const at::Tensor& x, models::ForwardOptions options,
+                    States* conditional, States* unconditional) {
   const at::Tensor time = at::full({1}, timestep, x.options().dtype(at::kFloat));
   const auto run = [&](bool with_text, States* states) {
     models::ForwardOptions own = options;
@@ -31,18 +31,18 @@ at::Tensor velocity(models::WanTransformer& model, const Request& request, const
   return branches.guided() ? diffusion::guided(with, run(false, unconditional), request.guidance) : with;
 }
 
-std::int64_t tc_of(const models::WanTransformer& model, std::int64_t block) {
+std::int64_t tc_of(const models::VideoTransformer& model, std::int64_t block) {
   return model->attention(block)->attention().spec.tc;
 }
 
 /// The first block whose chunk size is not that of block 0; block_count() when all agree.
-std::int64_t first_other_chunk_size(const models::WanTransformer& model) {
+std::int64_t first_other_chunk_size(const models::VideoTransformer& model) {
   std::int64_t i = 1;
   while (i < model->block_count() && tc_of(model, i) == tc_of(model, 0)) ++i;
   return i;
 }
 
-std::int64_t chunk_size(const models::WanTransformer& model) {
+std::int64_t chunk_size(const models::VideoTransformer& model) {
   const std::int64_t other = first_other_chunk_size(model);
   require(other >= model->block_count(), [&] {
     return cat("[sample] block ", other, ": found tc ", tc_of(model, other), ", expected ", tc_of(model, 0),
@@ -51,7 +51,7 @@ std::int64_t chunk_size(const models::WanTransformer& model) {
   return tc_of(model, 0);
 }
 
-void check_form(const models::WanTransformer& model, models::AttentionForm form) {
+void check_form(const models::VideoTransformer& model, models::AttentionForm form) {
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
     const models::BlockAttention& attention = model->attention(i)->attention();
     require(attention.supports(form), [&] {
@@ -62,7 +62,8 @@ void check_form(const models::WanTransformer& model, models::AttentionForm form)
   }
 }
 
-at::Tensor step_major(models::WanTransformer& model, const Request& request, const Branches& branches, at::Tensor x) {
+at::Tensor step_major(const models::VideoTransformer& model, const Request& request, const Branches& branches,
+                      at::Tensor x) {
   const auto sampler = diffusion::make_sampler(request.sampler);
   models::ForwardOptions options;
   options.form = request.form;
@@ -76,7 +77,7 @@ at::Tensor step_major(models::WanTransformer& model, const Request& request, con
   return x;
 }
 
-at::Tensor chunk_major(models::WanTransformer& model, const Request& request, const Branches& branches,
+at::Tensor chunk_major(const models::VideoTransformer& model, const Request& request, const Branches& branches,
                        const at::Tensor& noise) {
   const std::int64_t slices = noise.size(2), steps = request.sampler.steps;
   // One state for each (step, branch), each holding one for every block: the chunks before, at that step's noise level.
@@ -106,7 +107,7 @@ at::Tensor chunk_major(models::WanTransformer& model, const Request& request, co
 
 }  // namespace
 
-Order best_order(const models::WanTransformer& model, const Request& request, std::string& reason) {
+Order best_order(const models::VideoTransformer& model, const Request& request, std::string& reason) {
   check_form(model, request.form);
   if (request.form != models::AttentionForm::recurrent) {
     reason = "the form is not recurrent";
@@ -123,7 +124,7 @@ Order best_order(const models::WanTransformer& model, const Request& request, st
   return Order::step_major;
 }
 
-std::int64_t step_count(const models::WanTransformer& model, const Request& request) {
+std::int64_t step_count(const models::VideoTransformer& model, const Request& request) {
   if (request.order == Order::step_major) return request.sampler.steps;
   return request.sampler.steps *
          static_cast<std::int64_t>(ops::chunks_of(request.shape[1], chunk_size(model), 0).size());
@@ -142,7 +143,7 @@ at::Tensor initial_noise(const Request& request) {
   return randn(rng, {request.shape[0], request.shape[1], request.shape[2], request.shape[3]});
 }
 
-at::Tensor generate(models::WanTransformer& model, const Request& request, const at::Tensor& text,
+at::Tensor generate(const models::VideoTransformer& model, const Request& request, const at::Tensor& text,
                     const at::Tensor& empty_text) {
   const at::NoGradGuard no_grad;
   check_form(model, request.form);

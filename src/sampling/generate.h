@@ -8,7 +8,7 @@
 #include <string>
 
 #include "diffusion/samplers.h"
-#include "models/wan/transformer.h"
+#include "models/video_transformer.h"
 
 /// Sampling videos from a transformer with classifier-free guidance.
 namespace rehyat::sampling {
@@ -39,13 +39,13 @@ struct Request {
 /// The order that a form allows: chunk-major for the recurrent form of a fully recurrent model under a sampler without
 /// fresh noise, step-major otherwise. `reason` says why not chunk-major. Throws UserError, which names the block, where
 /// a converted block has no recurrent form and the request asks for it.
-Order best_order(const models::WanTransformer& model, const Request& request, std::string& reason);
+Order best_order(const models::VideoTransformer& model, const Request& request, std::string& reason);
 
 /// Denoising steps that `on_step` will report.
-std::int64_t step_count(const models::WanTransformer& model, const Request& request);
+std::int64_t step_count(const models::VideoTransformer& model, const Request& request);
 
 /// text, empty_text [L,D] -> latents [C,T,H,W] float32. guidance 1 runs the conditional branch alone. No gradients.
-at::Tensor generate(models::WanTransformer& model, const Request& request, const at::Tensor& text,
+at::Tensor generate(const models::VideoTransformer& model, const Request& request, const at::Tensor& text,
                     const at::Tensor& empty_text);
 
 /// The initial noise [C,T,H,W] of a request.

@@ -38,7 +38,10 @@ void ModelConfig::fields(config::Fields& f) {
       "a ComfyUI .safetensors file; empty: `rehyat pretrain` makes one");
   f.add("vae", vae, "the VAE, folder or file, where model.weights has none");
   f.add("text", text, "the folder that holds text_encoder and tokenizer, where model.weights has none");
-  f.section("architecture", architecture, "sizes of the teacher that pretrain makes");
+  f.add("family", family, "kind of the teacher that pretrain makes").only("with model.architecture", [this] {
+    return static_cast<bool>(architecture);
+  });
+  f.add("architecture", architecture, "sizes of the teacher that pretrain makes");
   f.choice("encoders", encoders,
            {{"auto", Encoders::automatic}, {"embedded", Encoders::embedded}, {"wan", Encoders::wan}},
            "video codec and text encoder; auto: Wan's VAE and UMT5 where they lie with the weights, else the embedded");
@@ -173,9 +176,9 @@ void ExperimentConfig::resolve(const std::optional<diffusion::SamplerConfig>& pu
 }
 
 void ExperimentConfig::validate() const {
-  require(!model.weights.empty() || model.architecture.has_value(),
+  require(!model.weights.empty() || model.architecture,
           [] { return "model: found neither weights nor architecture, expected one of them"; });
-  require(model.weights.empty() || !model.architecture.has_value(),
+  require(model.weights.empty() || !model.architecture,
           [] { return "model: found weights and architecture, expected one of them"; });
   const bool nothing_converted =
       hybrid.blocks.list ? hybrid.blocks.list->empty() : hybrid.blocks.pattern == models::BlockPattern::none;

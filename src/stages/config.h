@@ -8,7 +8,6 @@
 #include "distill/config.h"
 #include "finetune/config.h"
 #include "models/hybrid.h"
-#include "models/wan/config.h"
 #include "models/wan/vae_options.h"
 #include "tensor/precision.h"
 
@@ -35,9 +34,10 @@ enum class TextPrecision { stored, f32, bf16 };
 struct ModelConfig {
   std::filesystem::path weights;    ///< a teacher's folder or file, or a whole pipeline; empty: `pretrain` makes one
   std::filesystem::path vae, text;  ///< where the published encoders lie elsewhere
-  std::optional<models::WanConfig> architecture;  ///< of the teacher that `pretrain` makes
-  Encoders encoders = Encoders::automatic;        ///< video codec and text encoder
-  Precision vae_precision = Precision::f32;       ///< of the VAE's features; its norms are float32
+  std::string family = "wan";       ///< of the teacher that `pretrain` makes
+  config::Section architecture;     ///< its sizes, which the family reads
+  Encoders encoders = Encoders::automatic;   ///< video codec and text encoder
+  Precision vae_precision = Precision::f32;  ///< of the VAE's features; its norms are float32
   Precision vae_weights_precision = Precision::f32;
   std::optional<models::VaeTiling> vae_tiling;  ///< none: frames are run whole
   TextPrecision text_precision = TextPrecision::stored;

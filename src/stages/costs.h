@@ -7,11 +7,10 @@
 /// The cost model's view of an experiment.
 namespace rehyat::stages {
 
-analysis::Dimensions dimensions_of(const models::WanConfig& config);
 analysis::VideoSize video_of(const data::DataConfig& config);
 
 /// TFLOP of one training step of `samples` videos, forward and backward, with these blocks converted.
-double training_step_tflops(const models::WanConfig& model, const models::BlockMap& blocks,
+double training_step_tflops(const models::Architecture& model, const models::BlockMap& blocks,
                             const data::DataConfig& video, std::int64_t samples);
 
 }  // namespace rehyat::stages

@@ -87,11 +87,11 @@ json Experiment::cache() {
   });
 }
 
-distill::TeacherWalk Experiment::teacher_walk(const models::WanTransformer& teacher, distill::Prompts prompts) {
+distill::TeacherWalk Experiment::teacher_walk(const models::VideoTransformer& teacher, distill::Prompts prompts) {
   return {teacher, config_.cache, converted(), latent(), std::move(prompts), config_.run.seed};
 }
 
-std::unique_ptr<distill::PointSource> Experiment::point_source(const models::WanTransformer& teacher,
+std::unique_ptr<distill::PointSource> Experiment::point_source(const models::VideoTransformer& teacher,
                                                                distill::Prompts prompts) {
   std::unique_ptr<distill::PointSource> source;
   world_.together([&] {
@@ -115,7 +115,7 @@ json Experiment::distill() {
   }
   return run(distill_stage(), maps, [&](const Stage& stage) {
     distill::Prompts prompts = needs_cache() ? distill::Prompts() : teacher_prompts(stage, "distill");
-    const models::WanTransformer teacher = load(WhichModel::teacher);
+    const models::VideoTransformer teacher = load(WhichModel::teacher);
     const std::unique_ptr<distill::PointSource> source = point_source(teacher, std::move(prompts));
     const auto results = distill::distill(teacher, blocks(), *source, config_.distill, config_.run.seed,
                                           stage.fingerprint(), stage.folder(), world_);

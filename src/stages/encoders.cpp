@@ -152,7 +152,7 @@ void refuse_idle_settings(const ModelConfig& model) {
 
 }  // namespace
 
-RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, const models::WanConfig& architecture,
+RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, const models::Architecture& architecture,
                           const DeviceOf& device, const fs::path& folder) {
   RunEncoders out;
   const fs::path vae = model.vae.empty() ? files.vae : model.vae, text = model.text.empty() ? files.text : model.text;
@@ -161,20 +161,19 @@ RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, con
     refuse_idle_settings(model);
     out.codec = std::make_unique<models::BlockTransformCodec>();
     models::SeededTextOptions options;
-    options.length = architecture.text_length;
-    options.width = architecture.text_dim;
+    options.length = architecture.text_tokens;
+    options.width = architecture.text_width;
     out.text = std::make_unique<models::SeededTextEncoder>(options);
     out.forget = [] {};
     return out;
   }
-  auto codec =
-      std::make_unique<LazyWanCodec>(vae, model, architecture.in_channels, device, folder / "checksums-vae.json");
+  auto codec = std::make_unique<LazyWanCodec>(vae, model, architecture.channels, device, folder / "checksums-vae.json");
   models::Umt5TextOptions options = models::find_umt5(text);
-  options.length = architecture.text_length;
+  options.length = architecture.text_tokens;
   if (model.text_precision != TextPrecision::stored)
     options.type = model.text_precision == TextPrecision::bf16 ? at::kBFloat16 : at::kFloat;
   auto encoder =
-      std::make_unique<LazyUmt5>(std::move(options), architecture.text_dim, device, folder / "checksums-text.json");
+      std::make_unique<LazyUmt5>(std::move(options), architecture.text_width, device, folder / "checksums-text.json");
   out.forget = [vae_of = codec.get(), text_of = encoder.get()] {
     vae_of->forget();
     text_of->forget();

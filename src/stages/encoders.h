@@ -4,8 +4,8 @@
 #include <functional>
 #include <memory>
 
+#include "models/architecture.h"
 #include "models/encoders.h"
-#include "models/wan/config.h"
 #include "stages/config.h"
 #include "stages/model_files.h"
 
@@ -22,7 +22,7 @@ struct RunEncoders {
 };
 
 /// Those that model.encoders asks for. Throws UserError where they are asked for and their files are missing.
-RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, const models::WanConfig& architecture,
+RunEncoders make_encoders(const ModelConfig& model, const ModelFiles& files, const models::Architecture& architecture,
                           const std::function<at::Device()>& device, const std::filesystem::path& folder);
 
 }  // namespace rehyat::stages

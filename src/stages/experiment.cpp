@@ -19,8 +19,6 @@
 #include "files/json.h"
 #include "files/safetensors.h"
 #include "finetune/flow_task.h"
-#include "models/wan/checkpoint.h"
-#include "models/wan/weights.h"
 #include "stages/costs.h"
 #include "stages/device.h"
 #include "stages/environment.h"
@@ -57,8 +55,11 @@ ExperimentConfig resolved(ExperimentConfig config, const ModelFiles& files) {
 
 }  // namespace
 
-Experiment::Experiment(ExperimentConfig config, const comm::Communicator& world)
-    : files_(find_model(config.model.weights)), config_(resolved(std::move(config), files_)), world_(world) {
+Experiment::Experiment(ExperimentConfig config, const comm::Communicator& world, const models::ModelRegistry& families)
+    : files_(find_model(config.model.weights)),
+      config_(resolved(std::move(config), files_)),
+      world_(world),
+      families_(families) {
   set_threads();
   // By value: the experiment may be moved.
   const auto device = [wanted = config_.run.device, &world] { return device_of(wanted, world); };
@@ -82,15 +83,18 @@ at::Device Experiment::device() const {
 Experiment Experiment::with_hybrid(const models::HybridConfig& hybrid) const {
   ExperimentConfig other = config_;
   other.hybrid = hybrid;
-  return Experiment(other, world_);
+  return Experiment(other, world_, families_);
 }
 
-const models::WanConfig& Experiment::architecture() {
+const models::Architecture& Experiment::architecture() {
   if (!architecture_) {
     if (config_.model.architecture) {
-      architecture_ = *config_.model.architecture;
+      const models::ModelFamily& family = families_.named(config_.model.family);
+      new_model_ = family.settings(config_.model.architecture);
+      config_.model.architecture.show(new_model_);
+      architecture_ = family.architecture(new_model_);
     } else {
-      architecture_ = models::read_wan_config(files_.transformer);
+      architecture_ = families_.read_architecture(files_.transformer);
     }
   }
   return *architecture_;
@@ -104,14 +108,14 @@ Stage Experiment::pretrain_stage() {
   return Stage(config_.run.dir, "pretrain",
                {{"format", 1},
                 {"data", dataset_stage().fingerprint()},
-                {"architecture", config::to_json(architecture())},
+                {"architecture", new_model_},
                 {"training", training_identity(config_.pretrain)},
                 {"seed", config_.run.seed}});
 }
 
 std::string Experiment::teacher_fingerprint() {
   if (config_.model.weights.empty()) return pretrain_stage().fingerprint();
-  if (teacher_fingerprint_.empty()) teacher_fingerprint_ = models::model_fingerprint(files_.transformer);
+  if (teacher_fingerprint_.empty()) teacher_fingerprint_ = families_.fingerprint(files_.transformer);
   return teacher_fingerprint_;
 }
 
@@ -268,7 +272,7 @@ json Experiment::run(const Stage& stage, const std::vector<std::filesystem::path
   }
 }
 
-json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
+json Experiment::train_flow(const Stage& stage, models::VideoTransformer model,
                             const finetune::FlowTrainingConfig& config, const char* title) {
   model->to(device());
   finetune::FlowTask task(model, dataset(), config, config_.run.seed, stage.name(), world_);
@@ -278,14 +282,14 @@ json Experiment::train_flow(const Stage& stage, models::WanTransformer model,
     for (std::size_t b = 0; b < dataset().buckets(); ++b) {
       const auto samples = static_cast<double>(dataset().of_bucket(data::Split::train, b).size());
       tflops += samples / static_cast<double>(dataset().size(data::Split::train)) *
-                training_step_tflops(model->config(), models::block_map_of(model), config_.data.of_bucket(b),
+                training_step_tflops(model->architecture(), models::block_map_of(model), config_.data.of_bucket(b),
                                      config.global_batch);
     }
     training.tflops = tflops / world_.size();
   }
   const json result = train::train(task, config.train, training, world_);
   world_.together([&] {
-    if (world_.rank() == 0) models::save_model(stage.folder() / "model", model);
+    if (world_.rank() == 0) families_.save(stage.folder() / "model", model);
   });
   // How much of the loss needs no transformer at all: what the model has to beat.
   const double pointwise = evaluate::pointwise_loss(dataset(), config, config_.run.seed, world_);
@@ -301,7 +305,7 @@ json Experiment::pretrain() {
            "model.architecture";
   });
   return run(pretrain_stage(), {"model"}, [&](const Stage& stage) {
-    models::WanTransformer model(architecture());
+    const models::VideoTransformer model = families_.named(config_.model.family).make(new_model_);
     model->initialize(config_.run.seed);
     return train_flow(stage, model, config_.pretrain, "pretrain");
   });
@@ -320,16 +324,16 @@ json Experiment::finetune() {
   });
 }
 
-models::WanTransformer Experiment::load(WhichModel which) {
-  models::WanTransformer model{nullptr};
+models::VideoTransformer Experiment::load(WhichModel which) {
+  models::VideoTransformer model{nullptr};
   world_.together([&] {
     if (which == WhichModel::finetuned) {
       const Stage stage = finetune_stage();
       stage.require_intact();
-      model = models::load_model(stage.folder() / "model", device());
+      model = families_.load(stage.folder() / "model", {.device = device()});
       return;
     }
-    model = models::load_model(teacher_folder(), device());
+    model = families_.load(teacher_folder(), {.device = device()});
     if (which == WhichModel::teacher) return;
     const auto size = latent();
     models::convert(model, blocks(), config_.run.seed, {size[0], size[1], size[2]});
@@ -354,12 +358,12 @@ std::vector<std::string> Experiment::sample_prompts() {
   return prompts;
 }
 
-sampling::Request Experiment::sample_request(const models::WanTransformer& model, std::uint64_t sample) const {
+sampling::Request Experiment::sample_request(const models::VideoTransformer& model, std::uint64_t sample) const {
   sampling::Request request;
   request.sampler = config_.sample.sampler;
   request.guidance = config_.sample.guidance;
   const auto size = latent();
-  request.shape = {model->config().in_channels, size[0], size[1], size[2]};
+  request.shape = {model->architecture().channels, size[0], size[1], size[2]};
   request.seed = config_.sample.seed;
   request.sample = sample;
   if (!config_.sample.noise.empty()) {

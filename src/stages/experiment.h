@@ -14,7 +14,7 @@
 #include "distill/point_source.h"
 #include "distill/trajectories.h"
 #include "models/encoders.h"
-#include "models/wan/transformer.h"
+#include "models/model_registry.h"
 #include "sampling/generate.h"
 #include "stages/config.h"
 #include "stages/encoders.h"
@@ -27,7 +27,7 @@ namespace rehyat::stages {
 /// stage's summary.
 class Experiment {
  public:
-  Experiment(ExperimentConfig config, const comm::Communicator& world);
+  Experiment(ExperimentConfig config, const comm::Communicator& world, const models::ModelRegistry& families);
   Experiment(Experiment&&) noexcept;
   ~Experiment();
 
@@ -59,7 +59,7 @@ class Experiment {
   Stage verify_stage();
 
   /// A model of the run; its stage must be complete.
-  models::WanTransformer load(WhichModel which);
+  models::VideoTransformer load(WhichModel which);
   const data::LatentDataset& dataset();
   models::VideoCodec& codec() { return *encoders_.codec; }
   /// Frees the weights of the encoders until they are used again; the prompts that were encoded stay known.
@@ -71,7 +71,7 @@ class Experiment {
   at::Tensor encode_prompt(const std::string& prompt);
   /// The prompts of the `sample` section.
   std::vector<std::string> sample_prompts();
-  sampling::Request sample_request(const models::WanTransformer& model, std::uint64_t sample) const;
+  sampling::Request sample_request(const models::VideoTransformer& model, std::uint64_t sample) const;
   /// Latents -> uint8 RGB [F,H,W,3].
   at::Tensor decode(const at::Tensor& latents);
   /// The experiment with other blocks converted (none: the control).
@@ -79,10 +79,12 @@ class Experiment {
 
   const ExperimentConfig& config() const { return config_; }
   const comm::Communicator& world() const { return world_; }
+  /// The kinds of models that the program knows.
+  const models::ModelRegistry& families() const { return families_; }
   /// Chosen when it is first asked for: counting and dry runs need no GPU.
   at::Device device() const;
   std::vector<std::int64_t> latent() const;  ///< T, H, W
-  const models::WanConfig& architecture();
+  const models::Architecture& architecture();
   /// The blocks that the `hybrid` section converts.
   models::BlockMap blocks();
 
@@ -95,7 +97,7 @@ class Experiment {
   /// folders that other stages load, relative to the stage's folder.
   nlohmann::ordered_json run(const Stage& stage, const std::vector<std::filesystem::path>& results,
                              const std::function<nlohmann::ordered_json(const Stage&)>& work);
-  nlohmann::ordered_json train_flow(const Stage& stage, models::WanTransformer model,
+  nlohmann::ordered_json train_flow(const Stage& stage, models::VideoTransformer model,
                                     const finetune::FlowTrainingConfig& config, const char* title);
   /// The resolved config and the versions, into the stage's folder. Collective.
   void record(const Stage& stage) const;
@@ -116,19 +118,21 @@ class Experiment {
   /// The prompts that the teacher is run on. Those of a file are encoded into the stage's folder, and the text
   /// encoder's weights let go. Collective.
   distill::Prompts teacher_prompts(const Stage& stage, const std::string& command);
-  distill::TeacherWalk teacher_walk(const models::WanTransformer& teacher, distill::Prompts prompts);
+  distill::TeacherWalk teacher_walk(const models::VideoTransformer& teacher, distill::Prompts prompts);
   std::vector<std::int64_t> converted();  ///< numbers of the converted blocks
-  std::unique_ptr<distill::PointSource> point_source(const models::WanTransformer& teacher, distill::Prompts prompts);
+  std::unique_ptr<distill::PointSource> point_source(const models::VideoTransformer& teacher, distill::Prompts prompts);
 
   ModelFiles files_;
   ExperimentConfig config_;
   const comm::Communicator& world_;
+  models::ModelRegistry families_;
   mutable std::optional<at::Device> device_;
   RunEncoders encoders_;
   std::map<std::string, at::Tensor> prompts_;  ///< embeddings by prompt
   std::vector<std::string> cache_prompts_;
   std::unique_ptr<data::LatentDataset> dataset_;
-  std::optional<models::WanConfig> architecture_;
+  std::optional<models::Architecture> architecture_;
+  nlohmann::ordered_json new_model_;  ///< the settings of the teacher that pretrain makes
   std::string teacher_fingerprint_;
   std::optional<data::Identity> prepare_identity_, dataset_identity_;
   std::optional<data::ClipList> clips_;

@@ -2,14 +2,11 @@
 
 #include <cstdio>
 
-#include "analysis/cost.h"
+#include "analysis/wan_case.h"
 #include "core/error.h"
 
 namespace rehyat::analysis {
 namespace {
-
-const Dimensions kWan;   // 1.3B
-const VideoSize kVideo;  // 81 frames at 480 x 832
 
 ops::AttentionSpec rehyat_spec(std::int64_t tc, std::int64_t to, bool causal = true) {
   ops::AttentionSpec spec;
@@ -126,8 +123,9 @@ TEST(ModelCost, ParametersOfWan) {
 }
 
 TEST(ModelCost, OutputChannelsOfTheirOwn) {
-  Dimensions wide = kWan;
-  wide.out_channels = 32;  // the head alone grows: 16 channels of a 1 x 2 x 2 patch
+  models::WanConfig config;
+  config.out_channels = 32;
+  const models::Architecture wide = config.architecture();  // the head alone grows: 16 channels of a 1 x 2 x 2 patch
   EXPECT_EQ(model_parameters(wide), 1'418'996'800 + 16 * 4 * (1536 + 1));
   const std::vector<BlockChoice> blocks(30, softmax_block());
   EXPECT_NEAR(model_cost(wide, kVideo, blocks).outside_tflops - model_cost(kWan, kVideo, blocks).outside_tflops,
@@ -164,7 +162,7 @@ TEST(ModelCost, RefusesWhatDoesNotFit) {
   frames.frames = 80, odd.width = 840;
   EXPECT_THROW(block_cost(kWan, frames, rehyat_spec(3, 1)), UserError);
   EXPECT_THROW(block_cost(kWan, odd, rehyat_spec(3, 1)), UserError);
-  Dimensions heads = kWan;
+  models::Architecture heads = kWan;
   heads.heads = 11;
   EXPECT_THROW(block_cost(heads, kVideo, rehyat_spec(3, 1)), UserError);
   try {

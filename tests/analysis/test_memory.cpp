@@ -1,13 +1,11 @@
 #include <gtest/gtest.h>
 
 #include "analysis/memory.h"
+#include "analysis/wan_case.h"
 #include "core/error.h"
 
 namespace rehyat::analysis {
 namespace {
-
-const Dimensions kMemoryModel;
-const VideoSize kMemoryVideo;
 
 std::vector<BlockChoice> converted() {
   return std::vector<BlockChoice>(30, BlockChoice{});
@@ -16,58 +14,58 @@ std::vector<BlockChoice> converted() {
 TEST(CacheBytes, OnePromptOfThirtyBlocks) {
   CacheSetup setup;
   setup.store_targets = true;
-  EXPECT_NEAR(static_cast<double>(cache_bytes(kMemoryModel, kMemoryVideo, setup)) / 1e9, 604, 0.5);
+  EXPECT_NEAR(static_cast<double>(cache_bytes(kWan, kVideo, setup)) / 1e9, 604, 0.5);
   setup.store_targets = false;
-  EXPECT_NEAR(static_cast<double>(cache_bytes(kMemoryModel, kMemoryVideo, setup)) / 1e9, 302, 0.5);
+  EXPECT_NEAR(static_cast<double>(cache_bytes(kWan, kVideo, setup)) / 1e9, 302, 0.5);
   setup.steps = setup.branches = setup.blocks = 1;
-  EXPECT_NEAR(static_cast<double>(cache_bytes(kMemoryModel, kMemoryVideo, setup)) / 1e6, 100.6, 0.05);
+  EXPECT_NEAR(static_cast<double>(cache_bytes(kWan, kVideo, setup)) / 1e6, 100.6, 0.05);
 }
 
 TEST(DatasetBytes, LatentsAndText) {
-  EXPECT_EQ(dataset_bytes(kMemoryModel, kMemoryVideo, 1), 4 * (16 * 21 * 60 * 104 + 512 * 4096));
-  EXPECT_EQ(dataset_bytes(kMemoryModel, kMemoryVideo, 10), 10 * dataset_bytes(kMemoryModel, kMemoryVideo, 1));
+  EXPECT_EQ(dataset_bytes(kWan, kVideo, 1), 4 * (16 * 21 * 60 * 104 + 512 * 4096));
+  EXPECT_EQ(dataset_bytes(kWan, kVideo, 10), 10 * dataset_bytes(kWan, kVideo, 1));
 }
 
 TEST(TrainingMemory, FinetuneCountsEveryCopyOfTheWeights) {
   TrainingSetup setup;
-  const MemoryEstimate plain = training_memory(kMemoryModel, kMemoryVideo, converted(), setup);
+  const MemoryEstimate plain = training_memory(kWan, kVideo, converted(), setup);
   const std::int64_t parameters = 1'418'996'800 + 30 * 2'371'584;
   EXPECT_EQ(plain.weights, parameters * 6);
   EXPECT_EQ(plain.gradients, parameters * 4);
   EXPECT_EQ(plain.optimizer, parameters * 8);
   EXPECT_EQ(plain.total(), plain.weights + plain.gradients + plain.optimizer + plain.activations);
   setup.ema = true, setup.shards = 8;
-  const MemoryEstimate sharded = training_memory(kMemoryModel, kMemoryVideo, converted(), setup);
+  const MemoryEstimate sharded = training_memory(kWan, kVideo, converted(), setup);
   EXPECT_EQ(sharded.weights, parameters * 10);
   EXPECT_EQ(sharded.optimizer, parameters);
 }
 
 TEST(TrainingMemory, CheckpointingAndBatchChangeActivations) {
   TrainingSetup setup;
-  const auto one = training_memory(kMemoryModel, kMemoryVideo, converted(), setup).activations;
+  const auto one = training_memory(kWan, kVideo, converted(), setup).activations;
   setup.batch = 2;
-  EXPECT_EQ(training_memory(kMemoryModel, kMemoryVideo, converted(), setup).activations, 2 * one);
+  EXPECT_EQ(training_memory(kWan, kVideo, converted(), setup).activations, 2 * one);
   setup.batch = 1, setup.checkpointing = false;
-  EXPECT_GT(training_memory(kMemoryModel, kMemoryVideo, converted(), setup).activations, 10 * one);
+  EXPECT_GT(training_memory(kWan, kVideo, converted(), setup).activations, 10 * one);
 }
 
 TEST(TrainingMemory, DistillationTrainsOnlyPhi) {
   TrainingSetup setup;
   setup.distill = true;
-  const MemoryEstimate estimate = training_memory(kMemoryModel, kMemoryVideo, converted(), setup);
+  const MemoryEstimate estimate = training_memory(kWan, kVideo, converted(), setup);
   EXPECT_EQ(estimate.gradients, 2'371'584 * 4);
   EXPECT_EQ(estimate.optimizer, 2'371'584 * 8);
   setup.distill = false;
-  EXPECT_LT(estimate.total(), training_memory(kMemoryModel, kMemoryVideo, converted(), setup).total());
+  EXPECT_LT(estimate.total(), training_memory(kWan, kVideo, converted(), setup).total());
 }
 
 TEST(TrainingMemory, RefusesSetupsThatMakeNoSense) {
   TrainingSetup setup;
   setup.batch = 0;
-  EXPECT_THROW(training_memory(kMemoryModel, kMemoryVideo, converted(), setup), UserError);
+  EXPECT_THROW(training_memory(kWan, kVideo, converted(), setup), UserError);
   setup = {};
   setup.compute_bytes = 3;
-  EXPECT_THROW(training_memory(kMemoryModel, kMemoryVideo, converted(), setup), UserError);
+  EXPECT_THROW(training_memory(kWan, kVideo, converted(), setup), UserError);
 }
 
 }  // namespace

@@ -66,8 +66,7 @@ void load(benchmark::State& state, Models& models, at::ScalarType stored, std::o
     const WanTransformer model = load_model(path, options);
     peak = std::max(peak, memory_of("VmHWM") - before);
     size = 0;
-    for (const auto& item : model->tensors(WanTransformerImpl::Which::all))
-      size += static_cast<double>(item.second.nbytes());
+    for (const auto& item : model->tensors(Weights::all)) size += static_cast<double>(item.second.nbytes());
   }
   state.counters["peak_bytes"] = peak;
   state.counters["model_bytes"] = size;

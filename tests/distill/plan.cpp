@@ -17,7 +17,7 @@ using testing::TempFolder;
 
 CachePlan plan(const CacheConfig& config, std::size_t prompts, const std::filesystem::path& folder,
                const std::vector<std::int64_t>& latent = testing::kLatentSize) {
-  return plan_cache(small_config(), config, prompts, {0, 1}, latent, folder);
+  return plan_cache(small_config().architecture(), config, prompts, {0, 1}, latent, folder);
 }
 
 TEST(CachePlan, ACacheThatDistillationCannotUseIsRefused) {
@@ -51,7 +51,7 @@ TEST(CachePlan, AStartThatGoesOnNeedsRoomForWhatIsLeftAlone) {
   config.quota = std::int64_t{1} << 62;
   // Two trajectories of 0.6 of the free space each.
   const std::vector<std::int64_t> slice = {1, 200, 200};
-  const auto one = static_cast<double>(point_bytes(small_config(), config, 1, 2, slice));
+  const auto one = static_cast<double>(point_bytes(small_config().architecture(), config, 1, 2, slice));
   const std::vector<std::int64_t> latent = {static_cast<std::int64_t>(0.6 * free / one) + 1, 200, 200};
   expect_error<UserError>([&] { plan(config, 2, folder.path(), latent); }, {"free, expected", "activation cache"});
   std::ofstream(folder / "trajectory-000000.h5") << "done";

@@ -31,7 +31,7 @@ inline models::WanTransformer small_wan(std::int64_t layers = 3) {
   models::WanTransformer model(small_config(layers));
   model->initialize(1);
   const at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : model->tensors(models::WanTransformerImpl::Which::base)) {
+  for (auto& [name, tensor] : model->tensors(models::Weights::teacher)) {
     Rng rng(2, "test.wan." + name);
     tensor.add_(randn(rng, tensor.sizes()), 0.1);
   }

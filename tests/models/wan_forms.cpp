@@ -226,7 +226,7 @@ TEST(WanConvert, BackToSoftmaxIsTheTeacher) {
   EXPECT_GT(relative_difference(run(model, in), before), 1e-4);
   convert_all(model, every_attention()[0]);
   EXPECT_TRUE(at::equal(run(model, in), before));
-  EXPECT_TRUE(model->tensors(WanTransformerImpl::Which::phi).empty());
+  EXPECT_TRUE(model->tensors(Weights::feature_maps).empty());
 }
 
 }  // namespace

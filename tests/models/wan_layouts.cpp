@@ -19,7 +19,6 @@ using testing::small_wan;
 using testing::TempFolder;
 using testing::wan_inputs;
 using json = nlohmann::ordered_json;
-using Which = WanTransformerImpl::Which;
 
 WanTransformer hybrid_of_layouts() {
   WanTransformer model = small_wan();
@@ -28,7 +27,7 @@ WanTransformer hybrid_of_layouts() {
 }
 
 void expect_same_model(const WanTransformer& a, const WanTransformer& b) {
-  const auto left = a->tensors(Which::all), right = b->tensors(Which::all);
+  const auto left = a->tensors(Weights::all), right = b->tensors(Weights::all);
   ASSERT_EQ(left.size(), right.size());
   for (std::size_t i = 0; i < left.size(); ++i) {
     EXPECT_EQ(left[i].first, right[i].first);
@@ -94,7 +93,7 @@ TEST(WanLayouts, ShardsAreSplitIndexedAndReplaced) {
     EXPECT_FALSE(std::filesystem::exists(folder / "diffusion_pytorch_model.safetensors"));
     const json index = json::parse(read_file(folder / "diffusion_pytorch_model.safetensors.index.json"));
     std::int64_t total = 0;
-    for (const auto& item : model->tensors(Which::base)) total += static_cast<std::int64_t>(item.second.nbytes());
+    for (const auto& item : model->tensors(Weights::teacher)) total += static_cast<std::int64_t>(item.second.nbytes());
     EXPECT_EQ(index["metadata"]["total_size"], total);
     EXPECT_GE(index["weight_map"].size(), 50U);
     EXPECT_TRUE(
@@ -135,15 +134,15 @@ TEST(WanLayouts, EveryTypeIsReadAndKeptWhenAsked) {
       save_model(place(folder, layout), model, {.layout = layout, .type = type});
       const WanTransformer kept = load_model(place(folder, layout), {.type = std::nullopt}),
                            masters = load_model(place(folder, layout));
-      const auto base = model->tensors(Which::base), stored = kept->tensors(Which::base),
-                 wide = masters->tensors(Which::base);
+      const auto base = model->tensors(Weights::teacher), stored = kept->tensors(Weights::teacher),
+                 wide = masters->tensors(Weights::teacher);
       for (std::size_t i = 0; i < base.size(); ++i) {
         EXPECT_EQ(stored[i].second.scalar_type(), type);
         EXPECT_EQ(wide[i].second.scalar_type(), at::kFloat);
         EXPECT_TRUE(at::equal(stored[i].second, base[i].second.to(type))) << base[i].first;
         EXPECT_TRUE(at::equal(wide[i].second, stored[i].second.to(at::kFloat))) << base[i].first;
       }
-      for (const auto& item : kept->tensors(Which::phi)) EXPECT_EQ(item.second.scalar_type(), at::kFloat);
+      for (const auto& item : kept->tensors(Weights::feature_maps)) EXPECT_EQ(item.second.scalar_type(), at::kFloat);
     }
   }
 }
@@ -163,7 +162,7 @@ TEST(WanLayouts, WeightsBeyondFloat16AreRefused) {
   const TempFolder folder;
   WanTransformer model = small_wan();
   const at::NoGradGuard no_grad;
-  model->tensors(Which::base).front().second.view(-1)[0] = 1e5;
+  model->tensors(Weights::teacher).front().second.view(-1)[0] = 1e5;
   expect_error<UserError>([&] { save_model(folder.path(), model, at::kHalf); }, {"65504", "bf16"});
 }
 
@@ -171,7 +170,7 @@ TEST(WanLayouts, WeightsBeyondFloat16AreRefused) {
 void write_single(const std::filesystem::path& path, const WanTransformer& model, const std::string& prefix,
                   const safetensors::Metadata& metadata, const NamedTensors& more = {}) {
   NamedTensors tensors;
-  for (const auto& [name, tensor] : model->tensors(Which::base))
+  for (const auto& [name, tensor] : model->tensors(Weights::teacher))
     tensors.emplace_back(prefix + original_name(name), tensor);
   tensors.insert(tensors.end(), more.begin(), more.end());
   write_tensors(path, tensors, metadata);

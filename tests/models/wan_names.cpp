@@ -12,8 +12,6 @@
 namespace rehyat::models {
 namespace {
 
-using Which = WanTransformerImpl::Which;
-
 using Shapes = std::map<std::string, std::vector<std::int64_t>>;
 
 /// The published tensors of the 1.3B model: diffusers' name and the shape.
@@ -55,7 +53,7 @@ TEST(WanNames, NamesAndShapesAreDiffusers) {
   small.in_channels = small.out_channels = 16;
   WanTransformer model(small);
   Shapes found;
-  for (const auto& [name, tensor] : model->tensors(Which::all)) found[name] = tensor.sizes().vec();
+  for (const auto& [name, tensor] : model->tensors(Weights::all)) found[name] = tensor.sizes().vec();
   const Shapes expected = published();
   ASSERT_EQ(names_of(found), names_of(expected));
   const WanConfig full;
@@ -75,12 +73,12 @@ TEST(WanNames, NamesAndShapesAreDiffusers) {
 
 TEST(WanNames, FeatureMapsStandApartFromTheTeacher) {
   WanTransformer model = testing::small_wan(2);
-  const std::size_t base = model->tensors(Which::all).size();
-  EXPECT_TRUE(model->tensors(Which::phi).empty());
+  const std::size_t base = model->tensors(Weights::all).size();
+  EXPECT_TRUE(model->tensors(Weights::feature_maps).empty());
   convert(model, {{1, testing::every_attention()[1]}}, 3, testing::kLatent);
-  EXPECT_EQ(model->tensors(Which::base).size(), base);
-  const NamedTensors phi = model->tensors(Which::phi);
-  EXPECT_EQ(model->tensors(Which::all).size(), base + phi.size());
+  EXPECT_EQ(model->tensors(Weights::teacher).size(), base);
+  const NamedTensors phi = model->tensors(Weights::feature_maps);
+  EXPECT_EQ(model->tensors(Weights::all).size(), base + phi.size());
   ASSERT_FALSE(phi.empty());
   for (const auto& item : phi) EXPECT_EQ(item.first.rfind("blocks.1.attn1.phi_", 0), 0U) << item.first;
 }
@@ -97,10 +95,10 @@ TEST(WanNames, ThePaperCountsTheFeatureMapsOfABlock) {
 TEST(WanConfigJson, SurvivesTheRoundTrip) {
   const WanConfig config = testing::small_config();
   EXPECT_EQ(from_diffusers_json(to_diffusers_json(config), "here"), config);
-  const auto published = to_diffusers_json(WanConfig());
-  EXPECT_EQ(published.at("attention_head_dim"), 128);
-  EXPECT_EQ(published.at("num_attention_heads"), 12);
-  EXPECT_EQ(published.at("patch_size"), (std::vector<int>{1, 2, 2}));
+  const auto written = to_diffusers_json(WanConfig());
+  EXPECT_EQ(written.at("attention_head_dim"), 128);
+  EXPECT_EQ(written.at("num_attention_heads"), 12);
+  EXPECT_EQ(written.at("patch_size"), (std::vector<int>{1, 2, 2}));
 }
 
 }  // namespace

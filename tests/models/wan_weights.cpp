@@ -11,8 +11,6 @@
 namespace rehyat::models {
 namespace {
 
-using Which = WanTransformerImpl::Which;
-
 using testing::expect_error;
 using testing::run;
 using testing::small_wan;
@@ -64,7 +62,7 @@ at::Tensor& find(NamedTensors& tensors, const std::string& name) {
 }
 
 void expect_equal(const WanTransformer& a, const WanTransformer& b) {
-  const auto left = a->tensors(Which::all), right = b->tensors(Which::all);
+  const auto left = a->tensors(Weights::all), right = b->tensors(Weights::all);
   ASSERT_EQ(left.size(), right.size());
   for (std::size_t i = 0; i < left.size(); ++i) {
     EXPECT_EQ(left[i].first, right[i].first);
@@ -109,13 +107,13 @@ TEST(ModelFolder, HalfPrecisionFilesLoadAsFloat) {
   WanTransformer model = hybrid();
   save_model(folder.path(), model, at::kBFloat16);
   WanTransformer again = load_model(folder.path());
-  const auto before = model->tensors(Which::base), after = again->tensors(Which::base);
+  const auto before = model->tensors(Weights::teacher), after = again->tensors(Weights::teacher);
   for (std::size_t i = 0; i < before.size(); ++i) {
     EXPECT_EQ(after[i].second.scalar_type(), at::kFloat);
     EXPECT_TRUE(at::equal(after[i].second, before[i].second.to(at::kBFloat16).to(at::kFloat))) << after[i].first;
   }
   // Feature maps are kept in float32 whatever the type of the rest.
-  const auto phi = model->tensors(Which::phi), phi_after = again->tensors(Which::phi);
+  const auto phi = model->tensors(Weights::feature_maps), phi_after = again->tensors(Weights::feature_maps);
   for (std::size_t i = 0; i < phi.size(); ++i) EXPECT_TRUE(at::equal(phi[i].second, phi_after[i].second));
 }
 

@@ -23,7 +23,8 @@ class PublishedEncoders : public ::testing::Test {
     const ModelConfig model = config::load<ModelConfig>(config::Document::from_text(settings, "model.yaml"));
     const ModelFiles files = find_model(fixture_);
     return make_encoders(
-        model, files, models::read_wan_config(files.transformer), [] { return at::Device(at::kCPU); }, folder_.path());
+        model, files, models::read_wan_config(files.transformer).architecture(), [] { return at::Device(at::kCPU); },
+        folder_.path());
   }
   at::Tensor latents(const std::string& settings) const { return encoders(settings).codec->encode(video_); }
   std::string codec(const std::string& settings) const { return encoders(settings).codec->fingerprint(); }
@@ -115,7 +116,7 @@ TEST(EmbeddedEncoders, HaveNoneOfTheVaesSettings) {
     expect_error<UserError>(
         [&] {
           make_encoders(
-              model, {}, models::WanConfig(), [] { return at::Device(at::kCPU); }, "nowhere");
+              model, {}, models::WanConfig().architecture(), [] { return at::Device(at::kCPU); }, "nowhere");
         },
         {key, "the embedded ones"});
   };

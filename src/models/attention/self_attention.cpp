@@ -37,7 +37,7 @@ bool BlockAttention::supports(AttentionForm form) const {
   return form != AttentionForm::recurrent || spec.kind == ops::AttentionKind::softmax || spec.recurrent();
 }
 
-ProjectedAttention::ProjectedAttention(std::int64_t dim, std::int64_t heads, double eps) : heads_(heads) {
+ProjectedAttention::ProjectedAttention(std::int64_t dim, std::int64_t heads, double eps) : heads_(heads), eps_(eps) {
   to_q_ = register_module("to_q", Dense(dim, dim));
   to_k_ = register_module("to_k", Dense(dim, dim));
   to_v_ = register_module("to_v", Dense(dim, dim));
@@ -136,6 +136,14 @@ CrossAttentionImpl::CrossAttentionImpl(std::int64_t dim, std::int64_t heads, dou
 
 at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& text) {
   return to_out_->forward(merge_heads(ops::softmax_attention(queries(x), keys(text), values(text))));
+}
+
+SelfAttention softmax_copy(const SelfAttention& attention) {
+  const at::NoGradGuard no_grad;
+  SelfAttention copy(attention->head_count() * attention->head_width(), attention->head_count(), attention->eps());
+  const auto given = attention->named_parameters();
+  for (auto& item : copy->named_parameters()) item.value().set_data(given[item.key()].detach().clone());
+  return copy;
 }
 
 }  // namespace rehyat::models

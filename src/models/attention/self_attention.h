@@ -44,6 +44,7 @@ class ProjectedAttention : public torch::nn::Module {
   at::Tensor values(const at::Tensor& context) const;
 
   std::int64_t heads_;
+  double eps_;
   Dense to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
   RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
 };
@@ -75,6 +76,7 @@ class SelfAttentionImpl : public ProjectedAttention {
   ops::FeatureMap phi_k() const { return phi_k_; }
   std::int64_t head_count() const { return heads_; }
   std::int64_t head_width() const { return dim_ / heads_; }
+  double eps() const { return eps_; }
 
  private:
   std::int64_t dim_;
@@ -82,6 +84,10 @@ class SelfAttentionImpl : public ProjectedAttention {
   ops::FeatureMap phi_q_{nullptr}, phi_k_{nullptr};
 };
 TORCH_MODULE(SelfAttention);
+
+/// The same projections with their own storage, on the same device and in the same type; softmax attention, whatever
+/// `attention` was converted to.
+SelfAttention softmax_copy(const SelfAttention& attention);
 
 /// Attention of the video tokens to the text: all slots, no mask, no RoPE.
 class CrossAttentionImpl : public ProjectedAttention {

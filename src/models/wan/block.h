@@ -1,22 +1,10 @@
 #pragma once
 
 #include "models/attention/self_attention.h"
+#include "models/video_transformer.h"
 #include "models/wan/config.h"
 
 namespace rehyat::models {
-
-/// Called with a block's number, the input of its self-attention [B,N,dim] and the output before projection [B,N,dim].
-using AttentionTap = std::function<void(std::int64_t block, const at::Tensor& input, const at::Tensor& output)>;
-
-/// How a forward pass runs.
-struct ForwardOptions {
-  AttentionForm form = AttentionForm::parallel;
-  at::ScalarType compute = at::kFloat;  ///< type of the matrix products; the residual stream stays float32
-  AttentionTap tap;
-  std::int64_t first_slice = 0;                        ///< where a chunk of a longer video begins
-  std::vector<ops::RecurrentState>* states = nullptr;  ///< one a block: run the input as the next chunk
-  bool update_states = true;
-};
 
 /// One transformer block: modulated self-attention, cross-attention, modulated feed-forward.
 class BlockImpl : public torch::nn::Module {

@@ -3,6 +3,53 @@
 #include "core/strings.h"
 
 namespace rehyat::models {
+namespace {
+
+std::int64_t dense_parameters(std::int64_t in, std::int64_t out) {
+  return in * out + out;
+}
+
+PartCost block_of(const WanConfig& c) {
+  const std::int64_t attention = 4 * dense_parameters(c.dim, c.dim) + 2 * c.dim;  // with the norms of q and k
+  const std::int64_t ffn = dense_parameters(c.dim, c.ffn_dim) + dense_parameters(c.ffn_dim, c.dim);
+  const double dim = static_cast<double>(c.dim), text = static_cast<double>(c.text_length);
+  PartCost cost;
+  cost.parameters = 2 * attention + ffn + 2 * c.dim + 6 * c.dim;  // norm2 and the modulation table
+  // Projections of the self-attention; queries, output and scores of the cross-attention; feed-forward.
+  cost.macs_per_token = 4 * dim * dim + 2 * dim * dim + 2 * text * dim + 2 * dim * static_cast<double>(c.ffn_dim);
+  cost.macs_per_video = 2 * text * dim * dim;  // keys and values of the text
+  return cost;
+}
+
+PartCost outside_of(const WanConfig& c) {
+  const std::int64_t in = c.in_channels * c.patch * c.patch, out = c.out_channels * c.patch * c.patch;
+  const std::int64_t time =
+      dense_parameters(c.freq_dim, c.dim) + dense_parameters(c.dim, c.dim) + dense_parameters(c.dim, 6 * c.dim);
+  const std::int64_t text = dense_parameters(c.text_dim, c.dim) + dense_parameters(c.dim, c.dim);
+  const double dim = static_cast<double>(c.dim);
+  PartCost cost;
+  cost.parameters = dense_parameters(in, c.dim) + time + text + dense_parameters(c.dim, out) + 2 * c.dim;
+  cost.macs_per_token = static_cast<double>(in + out) * dim;
+  cost.macs_per_video = static_cast<double>(c.text_length) * (static_cast<double>(c.text_dim) * dim + dim * dim) +
+                        static_cast<double>(c.freq_dim) * dim + dim * dim + 6 * dim * dim;
+  return cost;
+}
+
+}  // namespace
+
+Architecture WanConfig::architecture() const {
+  Architecture a;
+  a.family = "wan";
+  a.dim = dim, a.layers = layers, a.heads = heads;
+  a.text_width = text_dim, a.text_tokens = text_length;
+  a.channels = in_channels, a.out_channels = out_channels;
+  a.patch = {1, patch, patch};
+  a.block = block_of(*this);
+  a.outside = outside_of(*this);
+  // 16 tensors of [N, dim] (norms, q, k, v before and after RoPE, both attention outputs, residuals), 2 of [N, ffn].
+  a.saved_by_block = 16 * dim + 2 * ffn_dim;
+  return a;
+}
 
 void WanConfig::fields(config::Fields& f) {
   f.add("dim", dim, "width of the residual stream").at_least(1);

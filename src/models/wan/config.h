@@ -6,6 +6,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "models/architecture.h"
 
 namespace rehyat::models {
 
@@ -21,6 +22,7 @@ struct WanConfig {
   void fields(config::Fields& f);
   void validate() const;
   std::int64_t head_width() const { return dim / heads; }
+  Architecture architecture() const;
   bool operator==(const WanConfig&) const = default;
 };
 

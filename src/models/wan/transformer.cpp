@@ -1,6 +1,5 @@
 #include "models/wan/transformer.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -23,13 +22,10 @@ at::Tensor sinusoid(const at::Tensor& timestep, std::int64_t width, at::ScalarTy
   return at::cat({angle.cos(), angle.sin()}, 1).to(type);
 }
 
-bool is_phi(const std::string& name) {
-  return name.find(".phi_q.") != std::string::npos || name.find(".phi_k.") != std::string::npos;
-}
-
 }  // namespace
 
-WanTransformerImpl::WanTransformerImpl(const WanConfig& config) : config_(config) {
+WanTransformerImpl::WanTransformerImpl(const WanConfig& config)
+    : config_(config), architecture_(config.architecture()) {
   config.validate();
   Folder patch, embedder, time, text, all;
   patch_weight_ =
@@ -91,8 +87,7 @@ at::Tensor WanTransformerImpl::unpatch(const at::Tensor& x, const std::array<std
 
 ops::RopeTables WanTransformerImpl::rope(const std::array<std::int64_t, 3>& latent, std::int64_t first_slice) const {
   const auto type = patch_weight_.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return rope_.get(config_.head_width(), {latent[0], latent[1] / config_.patch, latent[2] / config_.patch}, type,
-                   patch_weight_.device(), first_slice);
+  return rope_.get(config_.head_width(), architecture_.grid(latent), type, patch_weight_.device(), first_slice);
 }
 
 at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text,
@@ -102,7 +97,7 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
   ForwardOptions options = asked;
   if (type == at::kDouble) options.compute = at::kDouble;
   const std::array<std::int64_t, 3> size = {latents.size(2), latents.size(3), latents.size(4)};
-  const std::array<std::int64_t, 3> grid = {size[0], size[1] / config_.patch, size[2] / config_.patch};
+  const std::array<std::int64_t, 3> grid = architecture_.grid(size);
 
   at::Tensor x = embed_patches(latents, options.compute).to(type);
   // In half precision the original is followed, otherwise diffusers.
@@ -125,7 +120,7 @@ void WanTransformerImpl::initialize(std::uint64_t seed) {
   for (auto& item : named_parameters()) {
     const std::string& name = item.key();
     at::Tensor& p = item.value();
-    if (is_phi(name)) continue;
+    if (is_feature_map(name)) continue;
     Rng rng(seed, "model.init." + name);
     if (name.find("scale_shift_table") != std::string::npos) {
       p.copy_(randn(rng, p.sizes()) / std::sqrt(static_cast<double>(config_.dim)));
@@ -140,38 +135,6 @@ void WanTransformerImpl::initialize(std::uint64_t seed) {
       p.zero_();
     }
   }
-}
-
-bool WanTransformerImpl::fully_recurrent() const {
-  return std::all_of(blocks_.begin(), blocks_.end(),
-                     [](const Block& b) { return b->self_attention()->attention().spec.recurrent(); });
-}
-
-std::vector<ops::RecurrentState> WanTransformerImpl::make_states(std::int64_t height, std::int64_t width) const {
-  std::vector<ops::RecurrentState> states;
-  for (std::int64_t i = 0; i < block_count(); ++i) {
-    const ops::AttentionSpec& spec = attention(i)->attention().spec;
-    require(spec.recurrent(), [&] {
-      return cat("[wan] block ", i, ": found ", ops::to_string(spec),
-                 ", expected causal rehyat attention in every block for chunk-by-chunk sampling");
-    });
-    states.emplace_back(spec, (height / config_.patch) * (width / config_.patch));
-  }
-  return states;
-}
-
-NamedTensors WanTransformerImpl::tensors(Which which) const {
-  NamedTensors out;
-  const auto add = [&](const auto& items) {
-    for (const auto& item : items) {
-      if (which == Which::all || (which == Which::phi) == is_phi(item.key()))
-        out.emplace_back(item.key(), item.value());
-    }
-  };
-  add(named_parameters());
-  add(named_buffers());
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  return out;
 }
 
 }  // namespace rehyat::models

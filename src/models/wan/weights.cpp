@@ -14,7 +14,6 @@ namespace rehyat::models {
 namespace {
 
 using json = nlohmann::ordered_json;
-using Which = WanTransformerImpl::Which;
 constexpr const char* kConfig = "config.json";
 constexpr const char* kStem = "diffusion_pytorch_model";
 constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
@@ -44,7 +43,7 @@ void save_hybrid(const HybridFiles& files, const WanTransformer& model) {
     return;
   }
   // Feature maps stay in float32: they are small, and their powers need the range.
-  write_tensors(files.weights, model->tensors(Which::phi), hybrid_metadata(blocks), at::kFloat);
+  write_tensors(files.weights, model->tensors(Weights::feature_maps), hybrid_metadata(blocks), at::kFloat);
   write_file_atomic(files.settings, json({{"format", 1}, {"blocks", to_json(blocks)}}).dump(2) + "\n");
 }
 
@@ -61,7 +60,7 @@ void load_hybrid(const HybridFiles& files, WanTransformer& model) {
     model->attention(block)->convert(attention, 0, block, 2);
   }
   check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string());
-  assign_exactly(model->tensors(Which::phi), *open_safetensors({files.weights}, files.weights.string()));
+  assign_exactly(model->tensors(Weights::feature_maps), *open_safetensors({files.weights}, files.weights.string()));
 }
 
 /// The weights of a folder: one file, or those that the index names.
@@ -101,7 +100,7 @@ std::vector<NamedTensors> split(const NamedTensors& tensors, at::ScalarType type
   return parts;
 }
 
-void save_weights(const std::filesystem::path& folder, const NamedTensors& tensors, const SaveOptions& options) {
+void save_weights(const std::filesystem::path& folder, const NamedTensors& tensors, const WanSaveOptions& options) {
   const std::vector<NamedTensors> parts = split(tensors, options.type, options.max_shard_bytes);
   if (parts.size() == 1) {
     write_tensors(folder / kWeights, tensors, {{"format", "pt"}}, options.type);
@@ -123,14 +122,14 @@ void save_weights(const std::filesystem::path& folder, const NamedTensors& tenso
 }
 
 NamedTensors base_tensors(const WanTransformer& model, WanLayout layout) {
-  NamedTensors tensors = model->tensors(Which::base);
+  NamedTensors tensors = model->tensors(Weights::teacher);
   if (layout != WanLayout::diffusers) {
     for (auto& item : tensors) item.first = original_name(item.first);
   }
   return tensors;
 }
 
-void save_single(const std::filesystem::path& path, const WanTransformer& model, const SaveOptions& options) {
+void save_single(const std::filesystem::path& path, const WanTransformer& model, const WanSaveOptions& options) {
   require(path.extension() == ".safetensors" && !std::filesystem::is_directory(path), [&] {
     return cat(path.string(), ": found a path that is no .safetensors file, expected one for the layout comfyui");
   });
@@ -146,11 +145,7 @@ void save_single(const std::filesystem::path& path, const WanTransformer& model,
 
 }  // namespace
 
-void assign(const NamedTensors& targets, const safetensors::Reader& reader) {
-  assign_exactly(targets, *open_safetensors({reader.path()}, reader.path().string()));
-}
-
-void save_model(const std::filesystem::path& path, const WanTransformer& model, const SaveOptions& options) {
+void save_model(const std::filesystem::path& path, const WanTransformer& model, const WanSaveOptions& options) {
   require(at::isFloatingType(options.type) && options.max_shard_bytes > 0, [&] {
     return cat(path.string(), ": found the type ", at::toString(options.type), " and shards of ",
                options.max_shard_bytes, " bytes, expected a floating type and at least 1 byte");
@@ -168,7 +163,7 @@ void save_model(const std::filesystem::path& path, const WanTransformer& model, 
 }
 
 void save_model(const std::filesystem::path& folder, const WanTransformer& model, at::ScalarType type) {
-  SaveOptions options;
+  WanSaveOptions options;
   options.type = type;
   save_model(folder, model, options);
 }
@@ -176,7 +171,7 @@ void save_model(const std::filesystem::path& folder, const WanTransformer& model
 WanTransformer load_model(const std::filesystem::path& path, const LoadOptions& options) {
   const WanCheckpoint checkpoint = open_checkpoint(path);
   WanTransformer model(checkpoint.config);
-  NamedTensors targets = model->tensors(Which::base);
+  NamedTensors targets = model->tensors(Weights::teacher);
   for (auto& item : targets) item.first = checkpoint.name(item.first);
   place_exactly(targets, *checkpoint.tensors, options.type, options.device, checkpoint.ignored);
   load_hybrid(hybrid_files(path, checkpoint.layout == WanLayout::comfyui), model);
@@ -188,6 +183,12 @@ WanTransformer load_model(const std::filesystem::path& path, at::Device device) 
   LoadOptions options;
   options.device = device;
   return load_model(path, options);
+}
+
+bool has_model(const std::filesystem::path& path) {
+  if (std::filesystem::is_regular_file(path)) return true;
+  return std::filesystem::exists(path / kConfig) &&
+         (std::filesystem::exists(path / kWeights) || std::filesystem::exists(path / kIndex));
 }
 
 std::string model_fingerprint(const std::filesystem::path& path) {

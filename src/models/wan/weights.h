@@ -1,9 +1,9 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 
 #include "models/hybrid.h"
+#include "models/model_family.h"
 #include "models/wan/checkpoint.h"
 #include "models/wan/transformer.h"
 
@@ -12,7 +12,7 @@
 /// NAME.hybrid.json and NAME.hybrid.safetensors beside a single file NAME.safetensors.
 namespace rehyat::models {
 
-struct SaveOptions {
+struct WanSaveOptions {
   WanLayout layout = WanLayout::diffusers;
   at::ScalarType type = at::kFloat;               ///< of the weights; feature maps are always float32
   std::int64_t max_shard_bytes = 10'000'000'000;  ///< more is split behind an index; a single file is never split
@@ -20,16 +20,9 @@ struct SaveOptions {
 
 /// Writes a folder, or for the layout comfyui the file `path`, which must end in .safetensors. The weights of an
 /// earlier model there are removed first. Throws UserError.
-void save_model(const std::filesystem::path& path, const WanTransformer& model, const SaveOptions& options);
+void save_model(const std::filesystem::path& path, const WanTransformer& model, const WanSaveOptions& options);
 /// In diffusers' layout.
 void save_model(const std::filesystem::path& folder, const WanTransformer& model, at::ScalarType type = at::kFloat);
-
-struct LoadOptions {
-  at::Device device = at::kCPU;
-  /// Type of the weights in memory: float32 masters, or another. Without one each tensor keeps the file's type, and on
-  /// the CPU stays in the mapped file until it is written to. Feature maps are always float32.
-  std::optional<at::ScalarType> type = at::kFloat;
-};
 
 /// Reads a folder or a single file of any layout, never holding two copies of the weights. Every tensor of the model
 /// must be there, with its shape, and nothing else; NaN and infinite weights are refused. Throws UserError with file,
@@ -38,10 +31,10 @@ WanTransformer load_model(const std::filesystem::path& path, const LoadOptions& 
 /// In float32.
 WanTransformer load_model(const std::filesystem::path& path, at::Device device = at::kCPU);
 
+/// Whether the files of a model are there, by their names alone.
+bool has_model(const std::filesystem::path& path);
+
 /// Checksum of config and weights; "" when the folder holds no model or there is no such file.
 std::string model_fingerprint(const std::filesystem::path& path);
-
-/// Copies tensors by name into the model; `where` names the file in messages.
-void assign(const NamedTensors& targets, const safetensors::Reader& reader);
 
 }  // namespace rehyat::models

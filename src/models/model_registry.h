@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/model_family.h"
+
+namespace rehyat::models {
+
+/// The families of models that a program knows. A value, handed down from where the program begins.
+class ModelRegistry {
+ public:
+  /// At least one, with different names.
+  explicit ModelRegistry(std::vector<std::shared_ptr<const ModelFamily>> families);
+
+  /// Throws UserError on an unknown name, with the known ones.
+  const ModelFamily& named(const std::string& name) const;
+  /// The family whose files these are. What none recognises goes to the first, whose reading says what is wrong.
+  const ModelFamily& of_files(const std::filesystem::path& path) const;
+  const ModelFamily& of(const VideoTransformer& model) const;
+  std::vector<std::string> names() const;
+
+  Architecture read_architecture(const std::filesystem::path& path) const;
+  VideoTransformer load(const std::filesystem::path& path, const LoadOptions& options = {}) const;
+  void save(const std::filesystem::path& path, const VideoTransformer& model, const SaveOptions& options = {}) const;
+  std::string fingerprint(const std::filesystem::path& path) const;
+
+ private:
+  std::vector<std::shared_ptr<const ModelFamily>> families_;
+};
+
+/// Every family of this program, one line each.
+ModelRegistry known_models();
+
+}  // namespace rehyat::models
