@@ -103,23 +103,21 @@ nlohmann::ordered_json or_null(const std::optional<T>& value) {
 
 }  // namespace
 
-std::int64_t VideoSize::tokens_per_slice(const models::Architecture& d) const {
-  return height / 8 / d.patch[1] * (width / 8 / d.patch[2]);
+std::int64_t VideoSize::tokens_per_slice(const models::Architecture& model) const {
+  return model.tokens_per_slice(latent()[1], latent()[2]);
 }
 
-void VideoSize::validate(const models::Architecture& d) const {
-  if (frames < 1 || frames % 4 != 1)
-    throw UserError(Mistake{"video frames", cat(frames), "a number of the form 4k + 1",
-                            cat("take ", frames < 1 ? 1 : (frames - 1) / 4 * 4 + 1)});
-  const auto require_side = [](const char* name, std::int64_t side, std::int64_t patch) {
-    if (side < 1 || side % (8 * patch) != 0)
-      throw UserError(Mistake{cat("video ", name), cat(side), cat("a multiple of ", 8 * patch), ""});
+void VideoSize::validate(const models::Architecture& model) const {
+  const models::VideoRule rule(geometry, model.patch);
+  if (!rule.fits(frames))
+    throw UserError(Mistake{"video frames", cat(frames), cat("a number of the form ", rule.frames_text()),
+                            cat("take ", rule.nearest_frames(frames))});
+  const auto require_side = [](const char* name, std::int64_t side, std::int64_t unit) {
+    if (side < 1 || side % unit != 0)
+      throw UserError(Mistake{cat("video ", name), cat(side), cat("a multiple of ", unit), ""});
   };
-  require_side("height", height, d.patch[1]);
-  require_side("width", width, d.patch[2]);
-  if (latent_frames() % d.patch[0] != 0)
-    throw UserError(Mistake{"video frames", cat(latent_frames(), " latent frames"),
-                            cat("a multiple of the patch's ", d.patch[0]), ""});
+  require_side("height", height, rule.height());
+  require_side("width", width, rule.width());
 }
 
 std::int64_t phi_parameters(const models::Architecture& model, const ops::FeatureMapConfig& phi) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "models/architecture.h"
+#include "models/video_geometry.h"
 #include "ops/attention_spec.h"
 #include "ops/feature_map.h"
 
@@ -14,16 +16,17 @@
 /// products, 10^12 of them a TFLOP; norms, activations and softmax are not counted.
 namespace rehyat::analysis {
 
-/// A video in pixels and frames; the VAE's stride is 4 x 8 x 8 and its first frame stands alone.
+/// A video in pixels and frames, as a codec lays it out.
 struct VideoSize {
-  std::int64_t frames = 81, height = 480, width = 832;
+  std::int64_t frames = 0, height = 0, width = 0;
+  models::VideoGeometry geometry;
 
-  std::int64_t latent_frames() const { return 1 + (frames - 1) / 4; }
-  std::int64_t slices(const models::Architecture& d) const { return latent_frames() / d.patch[0]; }
-  std::int64_t tokens_per_slice(const models::Architecture& d) const;
-  std::int64_t tokens(const models::Architecture& d) const { return slices(d) * tokens_per_slice(d); }
-  /// Throws UserError unless frames = 4k + 1 and the latent divides into patches.
-  void validate(const models::Architecture& d) const;
+  std::array<std::int64_t, 3> latent() const { return geometry.latent(frames, height, width); }
+  std::int64_t slices(const models::Architecture& model) const { return model.grid(latent())[0]; }
+  std::int64_t tokens_per_slice(const models::Architecture& model) const;
+  std::int64_t tokens(const models::Architecture& model) const { return slices(model) * tokens_per_slice(model); }
+  /// Throws UserError unless codec and model take the size.
+  void validate(const models::Architecture& model) const;
 };
 
 /// One transformer block at one video size and batch 1. Of the two conventions, the paper's recomputes the linear state

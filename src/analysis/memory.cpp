@@ -8,7 +8,7 @@
 namespace rehyat::analysis {
 namespace {
 
-constexpr std::int64_t kMaster = 4;  // float32 weights, gradients and moments
+constexpr std::int64_t kMaster = 4;  // bytes of float32: weights, gradients, moments, latents and embeddings
 
 std::int64_t phi_numbers(const models::Architecture& d, const ops::FeatureMapConfig& phi) {
   const std::int64_t features = phi.feature_width(d.head_width());
@@ -87,8 +87,8 @@ std::int64_t cache_bytes(const models::Architecture& model, const VideoSize& vid
 std::int64_t dataset_bytes(const models::Architecture& model, const VideoSize& video, std::int64_t clips) {
   model.validate();
   video.validate(model);
-  const std::int64_t latent = model.channels * video.latent_frames() * (video.height / 8) * (video.width / 8);
-  return clips * 4 * (latent + model.text_tokens * model.text_width);
+  const auto [slices, rows, columns] = video.latent();
+  return clips * kMaster * (model.channels * slices * rows * columns + model.text_tokens * model.text_width);
 }
 
 }  // namespace rehyat::analysis

@@ -85,6 +85,7 @@ std::string cost_table(const std::vector<Row>& rows) {
 Subject subject_of(const Context& context, const AnalyzeOptions& options) {
   Subject out;
   out.model = context.families.named("wan").architecture(json::object());
+  out.video = {81, 480, 832, context.families.encoders().named("wan").published_geometry()};
   if (!options.config.empty()) {
     Arguments arguments;
     arguments.config = options.config;
@@ -92,7 +93,7 @@ Subject subject_of(const Context& context, const AnalyzeOptions& options) {
     const Context own{arguments, context.world, context.families};
     stages::Experiment experiment = load_experiment(own);
     out.model = experiment.architecture();
-    out.video = video_of(experiment.config().data);
+    out.video = video_of(experiment);
     out.phi = experiment.config().hybrid.attention.phi;
     out.blocks = block_choices(experiment);
   } else if (!options.overrides.empty()) {

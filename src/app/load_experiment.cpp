@@ -70,8 +70,8 @@ std::set<std::string> sections_of(const Arguments& arguments) {
   return names;
 }
 
-analysis::VideoSize video_of(const data::DataConfig& config) {
-  return stages::video_of(config);
+analysis::VideoSize video_of(stages::Experiment& experiment) {
+  return stages::video_of(experiment.config().data, experiment.codec().geometry());
 }
 
 std::vector<analysis::BlockChoice> block_choices(stages::Experiment& experiment) {

@@ -17,7 +17,7 @@ stages::Experiment load_experiment(const Context& context);
 std::set<std::string> sections_of(const Arguments& arguments);
 
 /// The size of the experiment's video for the cost model.
-analysis::VideoSize video_of(const data::DataConfig& config);
+analysis::VideoSize video_of(stages::Experiment& experiment);
 /// The attention of every block as the experiment configures it.
 std::vector<analysis::BlockChoice> block_choices(stages::Experiment& experiment);
 

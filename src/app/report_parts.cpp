@@ -89,14 +89,14 @@ void add_costs(report::ReportData& data, Experiment& experiment) {
   };
   const models::BlockAttention& attention = experiment.config().hybrid.attention;
   const std::string name = ops::to_string(attention.spec);
-  row("this model, softmax", experiment.architecture(), video_of(experiment.config().data),
-      {.kind = ops::AttentionKind::softmax}, attention.phi);
+  row("this model, softmax", experiment.architecture(), video_of(experiment), {.kind = ops::AttentionKind::softmax},
+      attention.phi);
   if (!experiment.blocks().empty())
-    row("this model, " + name, experiment.architecture(), video_of(experiment.config().data), attention.spec,
-        attention.phi);
+    row("this model, " + name, experiment.architecture(), video_of(experiment), attention.spec, attention.phi);
   const models::Architecture wan = experiment.families().named("wan").architecture(json::object());
-  row("Wan2.1 1.3B at 480 x 832 x 81, softmax", wan, {}, {.kind = ops::AttentionKind::softmax}, attention.phi);
-  row("Wan2.1 1.3B at 480 x 832 x 81, " + name, wan, {}, attention.spec, attention.phi);
+  const analysis::VideoSize usual{81, 480, 832, experiment.families().encoders().named("wan").published_geometry()};
+  row("Wan2.1 1.3B at 480 x 832 x 81, softmax", wan, usual, {.kind = ops::AttentionKind::softmax}, attention.phi);
+  row("Wan2.1 1.3B at 480 x 832 x 81, " + name, wan, usual, attention.spec, attention.phi);
 }
 
 void add_stages(report::ReportData& data, Experiment& experiment, Experiment& control) {

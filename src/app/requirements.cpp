@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/strings.h"
 #include "distill/online.h"
+#include "stages/costs.h"
 
 namespace rehyat::app {
 namespace {
@@ -33,7 +34,7 @@ Planned plan(stages::Experiment& experiment) {
   Planned p{experiment.config(),
             model,
             experiment.latent(),
-            video_of(experiment.config().data),
+            video_of(experiment),
             {},
             {},
             {},
@@ -51,11 +52,13 @@ void add_work(json& out, const Planned& p, double tflops, const char* suffix = "
 }
 
 /// The largest of the buckets: what training has to have room and time for.
-analysis::VideoSize largest_video(const data::DataConfig& config) {
-  analysis::VideoSize largest = video_of(config.of_bucket(0));
+analysis::VideoSize largest_video(const Planned& p) {
+  const data::DataConfig& config = p.config.data;
+  const auto video_of_bucket = [&](std::size_t b) { return stages::video_of(config.of_bucket(b), p.video.geometry); };
+  analysis::VideoSize largest = video_of_bucket(0);
   const auto pixels = [](const analysis::VideoSize& v) { return v.frames * v.height * v.width; };
   for (std::size_t b = 1; b < config.bucket_count(); ++b) {
-    const analysis::VideoSize video = video_of(config.of_bucket(b));
+    const analysis::VideoSize video = video_of_bucket(b);
     if (pixels(video) > pixels(largest)) largest = video;
   }
   return largest;
@@ -63,7 +66,7 @@ analysis::VideoSize largest_video(const data::DataConfig& config) {
 
 json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blocks,
                  const finetune::FlowTrainingConfig& config) {
-  const analysis::VideoSize video = largest_video(p.config.data);
+  const analysis::VideoSize video = largest_video(p);
   const analysis::ModelCost cost = analysis::model_cost(p.model, video, blocks);
   analysis::TrainingSetup setup;
   setup.batch = config.micro_batch;
@@ -81,14 +84,15 @@ json of_training(const Planned& p, const std::vector<analysis::BlockChoice>& blo
 }
 
 json of_prepare(const Planned& p) {
-  json out = {{"disk_bytes_per_window", analysis::dataset_bytes(p.model, largest_video(p.config.data), 1)}};
+  json out = {{"disk_bytes_per_window", analysis::dataset_bytes(p.model, largest_video(p), 1)}};
   if (p.config.data.buckets.empty()) return out;
   out["buckets"] = json::array();
   for (std::size_t b = 0; b < p.config.data.bucket_count(); ++b) {
     const data::DataConfig bucket = p.config.data.of_bucket(b);
-    out["buckets"].push_back({{"size", bucket.size},
-                              {"frames", bucket.frames},
-                              {"disk_bytes_per_window", analysis::dataset_bytes(p.model, video_of(bucket), 1)}});
+    out["buckets"].push_back(
+        {{"size", bucket.size},
+         {"frames", bucket.frames},
+         {"disk_bytes_per_window", analysis::dataset_bytes(p.model, stages::video_of(bucket, p.video.geometry), 1)}});
   }
   return out;
 }

@@ -88,19 +88,20 @@ std::vector<std::string> each_video(Experiment& experiment) {
 }
 
 /// What would only fail after hours of sampling.
-void check_outputs(const Experiment& experiment, const std::filesystem::path& folder, std::size_t videos) {
+void check_outputs(Experiment& experiment, const std::filesystem::path& folder, std::size_t videos) {
   require(data::video_library_version() != "none", [] {
     return "[sample] found a build without FFmpeg, expected one that can write videos; install the FFmpeg libraries "
            "and configure with -DREHYAT_FFMPEG=ON";
   });
   const auto size = experiment.latent();
   // Latents in float32 and a video of at most 24 bits a pixel.
-  const std::int64_t latents = size[0] * size[1] * size[2] * 16 * 4;
-  const std::int64_t pixels = experiment.config().data.frames * size[1] * size[2] * 64 * 3;
+  const auto& data = experiment.config().data;
+  const std::int64_t latents = size[0] * size[1] * size[2] * experiment.codec().geometry().channels * 4;
+  const std::int64_t pixels = data.frames * data.size[0] * data.size[1] * 3;
   require_space(folder, static_cast<std::uint64_t>(latents + pixels) * videos, cat(videos, " sampled videos"));
 }
 
-void say_order(const Experiment& experiment, const models::VideoTransformer& model) {
+void say_order(Experiment& experiment, const models::VideoTransformer& model) {
   std::string reason;
   const sampling::Request request = experiment.sample_request(model, 0);
   const bool chunked = sampling::best_order(model, request, reason) == sampling::Order::chunk_major;
@@ -110,7 +111,7 @@ void say_order(const Experiment& experiment, const models::VideoTransformer& mod
   for (std::int64_t i = 0; i < model->block_count(); ++i)
     blocks.push_back({model->attention(i)->attention().spec, model->attention(i)->attention().phi});
   const std::int64_t branches = request.guidance != 1 ? 2 : 1;
-  const auto cost = analysis::model_cost(model->architecture(), video_of(experiment.config().data), blocks);
+  const auto cost = analysis::model_cost(model->architecture(), video_of(experiment), blocks);
   const std::int64_t bytes = analysis::sampling_state_bytes(
       cost, request.sampler.steps, branches, static_cast<std::int64_t>(at::elementSize(request.compute)));
   log::info("sampling chunk by chunk: ", blocks.size(), " blocks x ", request.sampler.steps, " steps x ", branches,

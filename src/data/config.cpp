@@ -6,21 +6,30 @@ namespace rehyat::data {
 
 namespace {
 
-void check_size(const std::string& key, const std::vector<std::int64_t>& size) {
-  require(size.size() == 2 && size[0] >= 16 && size[1] >= 16 && size[0] % 16 == 0 && size[1] % 16 == 0,
-          [&] { return cat(key, ": found ", shape_string(size), ", expected [height, width], both multiples of 16"); });
+void check_form(const std::string& key, const std::vector<std::int64_t>& size) {
+  require(size.size() == 2 && size[0] >= 1 && size[1] >= 1,
+          [&] { return cat(key, ": found ", shape_string(size), ", expected [height, width]"); });
 }
 
-void check_frames(const std::string& key, std::int64_t frames) {
-  require(frames % 4 == 1,
-          [&] { return cat(key, ": found ", frames, ", expected 4k + 1, such as ", frames / 4 * 4 + 1); });
+void check_against(const models::VideoRule& rule, const std::string& key, const std::vector<std::int64_t>& size,
+                   std::int64_t frames) {
+  require(rule.fits(size[0], size[1]), [&] {
+    const std::string multiples = rule.height() == rule.width()
+                                      ? cat("both multiples of ", rule.height())
+                                      : cat("multiples of ", rule.height(), " and ", rule.width());
+    return cat(key, "size: found ", shape_string(size), ", expected [height, width], ", multiples);
+  });
+  require(rule.fits(frames), [&] {
+    return cat(key, "frames: found ", frames, ", expected ", rule.frames_text(), ", such as ",
+               rule.nearest_frames(frames));
+  });
 }
 
 }  // namespace
 
 void BucketConfig::fields(config::Fields& f) {
   f.add("size", size, "height and width in pixels").required();
-  f.add("frames", frames, "frames of a window, 4k + 1").at_least(1).required();
+  f.add("frames", frames, "frames of a window, one more than a multiple of the video codec's").at_least(1).required();
 }
 
 void DataConfig::fields(config::Fields& f) {
@@ -34,7 +43,9 @@ void DataConfig::fields(config::Fields& f) {
   const auto single = [this] { return buckets.empty(); };
   const auto mixed = [this] { return !buckets.empty(); };
   f.add("size", size, "height and width in pixels").only("without data.buckets", single);
-  f.add("frames", frames, "frames of a window, 4k + 1").at_least(1).only("without data.buckets", single);
+  f.add("frames", frames, "frames of a window, one more than a multiple of the video codec's")
+      .at_least(1)
+      .only("without data.buckets", single);
   f.list("buckets", buckets,
          "list of {size: [height, width], frames} in place of size and frames: each clip goes to the one whose aspect "
          "ratio is nearest of those it is large and long enough for, or is dropped; cache and sample use the first")
@@ -55,20 +66,22 @@ void DataConfig::fields(config::Fields& f) {
 }
 
 void DataConfig::validate() const {
-  if (buckets.empty()) {
-    check_size("data.size", size);
-    check_frames("data.frames", frames);
-  }
+  if (buckets.empty()) check_form("data.size", size);
   for (std::size_t i = 0; i < buckets.size(); ++i) {
     const std::string key = cat("data.buckets[", i, "]");
-    check_size(key + ".size", buckets[i].size);
-    check_frames(key + ".frames", buckets[i].frames);
+    check_form(key + ".size", buckets[i].size);
     for (std::size_t j = 0; j < i; ++j)
       require(buckets[j].size != buckets[i].size || buckets[j].frames != buckets[i].frames, [&] {
         return cat(key, ": found ", shape_string(buckets[i].size), " with ", buckets[i].frames,
                    " frames, expected another bucket than data.buckets[", j, "]; remove one of the two");
       });
   }
+}
+
+void DataConfig::check_sizes(const models::VideoRule& rule) const {
+  if (buckets.empty()) check_against(rule, "data.", size, frames);
+  for (std::size_t i = 0; i < buckets.size(); ++i)
+    check_against(rule, cat("data.buckets[", i, "]."), buckets[i].size, buckets[i].frames);
 }
 
 void DataConfig::resolve() {

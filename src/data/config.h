@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "models/video_geometry.h"
 
 namespace rehyat::data {
 
@@ -13,7 +14,7 @@ enum class ShortClips { drop, bounce };
 /// One size and length of windows, where clips of many are mixed.
 struct BucketConfig {
   std::vector<std::int64_t> size = {480, 832};  ///< height, width
-  std::int64_t frames = 81;                     ///< 4k + 1
+  std::int64_t frames = 81;
 
   void fields(config::Fields& f);
 };
@@ -24,9 +25,9 @@ struct DataConfig {
   std::filesystem::path captions;               ///< JSONL, CSV or videos2caption.json; empty: beside each video
   bool allow_missing_captions = false;          ///< such clips get the empty prompt
   std::vector<std::int64_t> size = {480, 832};  ///< height, width
-  std::int64_t frames = 81;                     ///< 4k + 1
-  std::vector<BucketConfig> buckets;            ///< in place of size and frames
-  bool upscale = false;                         ///< clips that are smaller than a bucket may be enlarged for it
+  std::int64_t frames = 81;
+  std::vector<BucketConfig> buckets;  ///< in place of size and frames
+  bool upscale = false;               ///< clips that are smaller than a bucket may be enlarged for it
   double fps = 16;
   std::int64_t stride = 0;                    ///< frames between the starts of windows; 0 = the window's length
   std::int64_t max_windows = 0;               ///< of one clip; 0 = all
@@ -39,6 +40,8 @@ struct DataConfig {
 
   void fields(config::Fields& f);
   void validate() const;
+  /// Throws UserError, naming the key, on sizes and frames that codec and model do not take.
+  void check_sizes(const models::VideoRule& rule) const;
   /// With buckets, makes size and frames those of the first one: what is sampled and cached.
   void resolve();
   std::size_t bucket_count() const { return buckets.empty() ? 1 : buckets.size(); }

@@ -99,12 +99,13 @@ struct Inputs {
 at::Tensor chunk_by_chunk(const models::VideoTransformer& model, const Inputs& in, std::int64_t tc) {
   auto states = model->make_states(in.x.size(3), in.x.size(4));
   std::vector<at::Tensor> chunks;
-  for (const ops::Chunk& chunk : ops::chunks_of(in.x.size(2), tc, 0)) {
+  const std::int64_t thickness = model->architecture().patch[0];
+  for (const ops::Chunk& chunk : ops::chunks_of(in.x.size(2) / thickness, tc, 0)) {
     models::ForwardOptions options;
     options.states = &states;
     options.first_slice = chunk.queries.begin;
-    chunks.push_back(
-        model->forward(in.x.narrow(2, chunk.queries.begin, chunk.queries.size()), in.time, in.text, options));
+    chunks.push_back(model->forward(in.x.narrow(2, chunk.queries.begin * thickness, chunk.queries.size() * thickness),
+                                    in.time, in.text, options));
   }
   return at::cat(chunks, 2);
 }

@@ -13,16 +13,19 @@ namespace rehyat::finetune {
 namespace {
 
 /// "480x832x81" of latents [C,T,H,W].
-std::string shape_name(const at::Tensor& latents) {
-  return cat(8 * latents.size(2), 'x', 8 * latents.size(3), 'x', 4 * (latents.size(1) - 1) + 1);
+std::string shape_name(const at::Tensor& latents, const models::VideoGeometry& geometry) {
+  const auto video = geometry.video({latents.size(1), latents.size(2), latents.size(3)});
+  return cat(video[1], 'x', video[2], 'x', video[0]);
 }
 
 }  // namespace
 
-FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
-                   std::uint64_t seed, const std::string& stage, const comm::Communicator& world)
+FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset,
+                   const models::VideoGeometry& geometry, const FlowTrainingConfig& config, std::uint64_t seed,
+                   const std::string& stage, const comm::Communicator& world)
     : model_(std::move(model)),
       dataset_(dataset),
+      geometry_(geometry),
       config_(config),
       seed_(seed),
       stream_(stage + ".sample"),
@@ -92,7 +95,7 @@ nlohmann::ordered_json FlowTask::validate() {
   if (dataset_.buckets() == 1) return out;
   std::map<std::string, std::vector<double>> buckets;
   for (std::size_t i = 0; i < validation_.size(); ++i)
-    buckets[shape_name(validation_[i].x0)].push_back(losses[static_cast<std::int64_t>(i)].item<double>());
+    buckets[shape_name(validation_[i].x0, geometry_)].push_back(losses[static_cast<std::int64_t>(i)].item<double>());
   for (const auto& [name, values] : buckets)
     out["validation_loss_" + name] =
         std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());

@@ -7,6 +7,7 @@
 #include "data/dataset/latent_dataset.h"
 #include "finetune/config.h"
 #include "finetune/flow_points.h"
+#include "models/video_geometry.h"
 #include "models/video_transformer.h"
 #include "train/task.h"
 
@@ -18,10 +19,12 @@ namespace rehyat::finetune {
 /// levels of another again.
 class FlowTask : public train::Task {
  public:
-  /// Reads the held-out points, on all ranks or on none, and warns where ranks have no or uneven shares. Collective.
-  /// Throws UserError where the dataset has no held-out clip.
-  FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset, const FlowTrainingConfig& config,
-           std::uint64_t seed, const std::string& stage, const comm::Communicator& world);
+  /// Reads the held-out points, on all ranks or on none, and warns where ranks have no or uneven shares. `geometry` of
+  /// the codec that made the dataset: a bucket is told by the size of its videos. Collective. Throws UserError where
+  /// the dataset has no held-out clip.
+  FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset, const models::VideoGeometry& geometry,
+           const FlowTrainingConfig& config, std::uint64_t seed, const std::string& stage,
+           const comm::Communicator& world);
 
   std::vector<train::NamedParameter> parameters() override;
   std::int64_t micro_batches() const override;
@@ -36,6 +39,7 @@ class FlowTask : public train::Task {
 
   models::VideoTransformer model_;
   const data::LatentDataset& dataset_;
+  models::VideoGeometry geometry_;
   FlowTrainingConfig config_;
   std::uint64_t seed_;
   std::string stream_;

@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "models/architecture.h"
+#include "models/model_files.h"
 #include "models/video_transformer.h"
 
 namespace rehyat::models {
@@ -43,7 +44,10 @@ class ModelFamily {
 
   /// Whether this folder or file looks like a model of the family. Throws nothing.
   virtual bool recognises(const std::filesystem::path& path) const = 0;
-  /// The sizes, without reading a weight. Throws UserError with file, found and expected; so do all that follow.
+  /// Where the parts of what the user named lie: by default all of it is the transformer. Throws UserError with file,
+  /// found and expected; so do all that follow.
+  virtual ModelFiles find(const std::filesystem::path& weights) const { return {weights, {}, {}, {}}; }
+  /// The sizes, without reading a weight.
   virtual Architecture read_architecture(const std::filesystem::path& path) const = 0;
   virtual VideoTransformer load(const std::filesystem::path& path, const LoadOptions& options) const = 0;
   /// `model` is of this family. What a model left at `path` before is replaced.

@@ -10,8 +10,8 @@
 
 namespace rehyat::models {
 
-ModelRegistry::ModelRegistry(std::vector<std::shared_ptr<const ModelFamily>> families)
-    : families_(std::move(families)) {
+ModelRegistry::ModelRegistry(std::vector<std::shared_ptr<const ModelFamily>> families, EncoderRegistry encoders)
+    : families_(std::move(families)), encoders_(std::move(encoders)) {
   assert(!families_.empty());
 }
 
@@ -37,6 +37,10 @@ std::vector<std::string> ModelRegistry::names() const {
   std::vector<std::string> out;
   for (const auto& family : families_) out.push_back(family->name());
   return out;
+}
+
+ModelFiles ModelRegistry::find(const std::filesystem::path& weights) const {
+  return weights.empty() ? ModelFiles() : of_files(weights).find(weights);
 }
 
 Architecture ModelRegistry::read_architecture(const std::filesystem::path& path) const {

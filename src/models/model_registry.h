@@ -5,15 +5,17 @@
 #include <string>
 #include <vector>
 
+#include "models/encoder_family.h"
 #include "models/model_family.h"
 
 namespace rehyat::models {
 
-/// The families of models that a program knows. A value, handed down from where the program begins.
+/// The families of models and encoders that a program knows. A value, handed down from where the program begins.
 class ModelRegistry {
  public:
   /// At least one, with different names.
-  explicit ModelRegistry(std::vector<std::shared_ptr<const ModelFamily>> families);
+  explicit ModelRegistry(std::vector<std::shared_ptr<const ModelFamily>> families,
+                         EncoderRegistry encoders = known_encoders());
 
   /// Throws UserError on an unknown name, with the known ones.
   const ModelFamily& named(const std::string& name) const;
@@ -21,7 +23,11 @@ class ModelRegistry {
   const ModelFamily& of_files(const std::filesystem::path& path) const;
   const ModelFamily& of(const VideoTransformer& model) const;
   std::vector<std::string> names() const;
+  /// What makes the latents and embeddings that these models take.
+  const EncoderRegistry& encoders() const { return encoders_; }
 
+  /// Nothing for an empty path.
+  ModelFiles find(const std::filesystem::path& weights) const;
   Architecture read_architecture(const std::filesystem::path& path) const;
   VideoTransformer load(const std::filesystem::path& path, const LoadOptions& options = {}) const;
   void save(const std::filesystem::path& path, const VideoTransformer& model, const SaveOptions& options = {}) const;
@@ -29,6 +35,7 @@ class ModelRegistry {
 
  private:
   std::vector<std::shared_ptr<const ModelFamily>> families_;
+  EncoderRegistry encoders_;
 };
 
 /// Every family of this program, one line each.

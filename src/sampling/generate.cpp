@@ -79,7 +79,8 @@ at::Tensor step_major(const models::VideoTransformer& model, const Request& requ
 
 at::Tensor chunk_major(const models::VideoTransformer& model, const Request& request, const Branches& branches,
                        const at::Tensor& noise) {
-  const std::int64_t slices = noise.size(2), steps = request.sampler.steps;
+  const std::int64_t thickness = model->architecture().patch[0], slices = noise.size(2) / thickness,
+                     steps = request.sampler.steps;
   // One state for each (step, branch), each holding one for every block: the chunks before, at that step's noise level.
   const auto fresh = [&] {
     return std::vector<States>(static_cast<std::size_t>(steps), model->make_states(noise.size(3), noise.size(4)));
@@ -89,7 +90,7 @@ at::Tensor chunk_major(const models::VideoTransformer& model, const Request& req
   Rng unused(0, "sample.none");
   for (const ops::Chunk& chunk : ops::chunks_of(slices, chunk_size(model), 0)) {
     const auto sampler = diffusion::make_sampler(request.sampler);
-    at::Tensor x = noise.narrow(2, chunk.queries.begin, chunk.queries.size()).contiguous();
+    at::Tensor x = noise.narrow(2, chunk.queries.begin * thickness, chunk.queries.size() * thickness).contiguous();
     models::ForwardOptions options;
     options.compute = request.compute;
     options.first_slice = chunk.queries.begin;
@@ -127,7 +128,8 @@ Order best_order(const models::VideoTransformer& model, const Request& request, 
 std::int64_t step_count(const models::VideoTransformer& model, const Request& request) {
   if (request.order == Order::step_major) return request.sampler.steps;
   return request.sampler.steps *
-         static_cast<std::int64_t>(ops::chunks_of(request.shape[1], chunk_size(model), 0).size());
+         static_cast<std::int64_t>(
+             ops::chunks_of(request.shape[1] / model->architecture().patch[0], chunk_size(model), 0).size());
 }
 
 at::Tensor initial_noise(const Request& request) {

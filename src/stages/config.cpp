@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/strings.h"
-#include "models/wan/vae_config.h"
 
 namespace rehyat::stages {
 
@@ -42,30 +41,9 @@ void ModelConfig::fields(config::Fields& f) {
     return static_cast<bool>(architecture);
   });
   f.add("architecture", architecture, "sizes of the teacher that pretrain makes");
-  f.choice("encoders", encoders,
-           {{"auto", Encoders::automatic}, {"embedded", Encoders::embedded}, {"wan", Encoders::wan}},
-           "video codec and text encoder; auto: Wan's VAE and UMT5 where they lie with the weights, else the embedded");
-  const auto published = [this] { return encoders != Encoders::embedded; };
-  const char* when = "without model.encoders=embedded";
-  const std::vector<std::pair<std::string, Precision>> types = {{"f32", Precision::f32}, {"bf16", Precision::bf16}};
-  f.choice("vae_precision", vae_precision, types, "type that the VAE computes in; its norms are float32")
-      .only(when, published);
-  f.choice("vae_weights_precision", vae_weights_precision, types, "type that the VAE's weights are held in")
-      .only(when, published);
-  f.section("vae_tiling", vae_tiling, "run the VAE on overlapping tiles of larger frames, in less memory")
-      .only(when, published);
-  f.choice("text_precision", text_precision,
-           {{"stored", TextPrecision::stored}, {"f32", TextPrecision::f32}, {"bf16", TextPrecision::bf16}},
-           "type of UMT5's weights and products; stored: that of its files")
-      .only(when, published);
-}
-
-void ModelConfig::validate() const {
-  if (vae_tiling) vae_tiling->validate(models::VaeConfig().spatial_stride());
-}
-
-models::VaeOptions ModelConfig::vae_options(at::Device device) const {
-  return {device, compute_type(vae_precision, device), compute_type(vae_weights_precision, device), vae_tiling};
+  f.add("encoders", encoders,
+        "video codec and text encoder; auto: Wan's VAE and UMT5 where they lie with the weights, else the embedded");
+  encoder_settings.fields(f, "without model.encoders=embedded", [this] { return encoders != "embedded"; });
 }
 
 void SampleConfig::fields(config::Fields& f) {

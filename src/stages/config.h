@@ -7,8 +7,8 @@
 #include "data/config.h"
 #include "distill/config.h"
 #include "finetune/config.h"
+#include "models/encoder_settings.h"
 #include "models/hybrid.h"
-#include "models/wan/vae_options.h"
 #include "tensor/precision.h"
 
 /// One YAML file describes a whole experiment; each command reads its sections.
@@ -25,27 +25,15 @@ struct RunConfig {
   void fields(config::Fields& f);
 };
 
-/// `automatic`: the published ones where model.weights has them, else the embedded ones.
-enum class Encoders { automatic, embedded, wan };
-
-/// Type of UMT5's weights and products; `stored`: that of its files.
-enum class TextPrecision { stored, f32, bf16 };
-
 struct ModelConfig {
   std::filesystem::path weights;    ///< a teacher's folder or file, or a whole pipeline; empty: `pretrain` makes one
   std::filesystem::path vae, text;  ///< where the published encoders lie elsewhere
   std::string family = "wan";       ///< of the teacher that `pretrain` makes
   config::Section architecture;     ///< its sizes, which the family reads
-  Encoders encoders = Encoders::automatic;   ///< video codec and text encoder
-  Precision vae_precision = Precision::f32;  ///< of the VAE's features; its norms are float32
-  Precision vae_weights_precision = Precision::f32;
-  std::optional<models::VaeTiling> vae_tiling;  ///< none: frames are run whole
-  TextPrecision text_precision = TextPrecision::stored;
+  std::string encoders = "auto";    ///< video codec and text encoder, by the name of their family
+  models::EncoderSettings encoder_settings;
 
   void fields(config::Fields& f);
-  void validate() const;
-  /// How the published VAE is run.
-  models::VaeOptions vae_options(at::Device device) const;
 };
 
 enum class WhichModel { teacher, undistilled, distilled, finetuned };

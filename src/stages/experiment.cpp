@@ -44,7 +44,7 @@ at::Device device_of(const std::string& wanted, const comm::Communicator& world)
   return choose_device(wanted, gpus, world.local_rank(), world.local_size());
 }
 
-ExperimentConfig resolved(ExperimentConfig config, const ModelFiles& files) {
+ExperimentConfig resolved(ExperimentConfig config, const models::ModelFiles& files) {
   if (files.scheduler.empty()) {
     config.resolve();
   } else {
@@ -56,14 +56,15 @@ ExperimentConfig resolved(ExperimentConfig config, const ModelFiles& files) {
 }  // namespace
 
 Experiment::Experiment(ExperimentConfig config, const comm::Communicator& world, const models::ModelRegistry& families)
-    : files_(find_model(config.model.weights)),
+    : files_(families.find(config.model.weights)),
       config_(resolved(std::move(config), files_)),
       world_(world),
       families_(families) {
   set_threads();
   // By value: the experiment may be moved.
   const auto device = [wanted = config_.run.device, &world] { return device_of(wanted, world); };
-  encoders_ = make_encoders(config_.model, files_, architecture(), device, config_.run.dir);
+  encoders_ = make_encoders(config_.model, files_, architecture(), families_.encoders(), device, config_.run.dir);
+  config_.data.check_sizes({codec().geometry(), architecture().patch});
 }
 
 Experiment::Experiment(Experiment&&) noexcept = default;
@@ -101,7 +102,9 @@ const models::Architecture& Experiment::architecture() {
 }
 
 std::vector<std::int64_t> Experiment::latent() const {
-  return {1 + (config_.data.frames - 1) / 4, config_.data.size[0] / 8, config_.data.size[1] / 8};
+  const auto latent =
+      encoders_.codec->geometry().latent(config_.data.frames, config_.data.size[0], config_.data.size[1]);
+  return {latent.begin(), latent.end()};
 }
 
 Stage Experiment::pretrain_stage() {
@@ -275,15 +278,15 @@ json Experiment::run(const Stage& stage, const std::vector<std::filesystem::path
 json Experiment::train_flow(const Stage& stage, models::VideoTransformer model,
                             const finetune::FlowTrainingConfig& config, const char* title) {
   model->to(device());
-  finetune::FlowTask task(model, dataset(), config, config_.run.seed, stage.name(), world_);
+  finetune::FlowTask task(model, dataset(), codec().geometry(), config, config_.run.seed, stage.name(), world_);
   train::Training training{title, stage.folder(), stage.fingerprint()};
   if (device().is_cuda()) {  // on a CPU it says little
     double tflops = 0;       // of a step on average: each is of one bucket
     for (std::size_t b = 0; b < dataset().buckets(); ++b) {
       const auto samples = static_cast<double>(dataset().of_bucket(data::Split::train, b).size());
       tflops += samples / static_cast<double>(dataset().size(data::Split::train)) *
-                training_step_tflops(model->architecture(), models::block_map_of(model), config_.data.of_bucket(b),
-                                     config.global_batch);
+                training_step_tflops(model->architecture(), models::block_map_of(model),
+                                     video_of(config_.data.of_bucket(b), codec().geometry()), config.global_batch);
     }
     training.tflops = tflops / world_.size();
   }

@@ -63,10 +63,13 @@ class Experiment {
   const data::LatentDataset& dataset();
   models::VideoCodec& codec() { return *encoders_.codec; }
   /// Frees the weights of the encoders until they are used again; the prompts that were encoded stay known.
-  void forget_encoders() { encoders_.forget(); }
+  void forget_encoders() {
+    encoders_.codec->release();
+    encoders_.text->release();
+  }
   /// Whether codec and text encoder are the published ones.
-  bool published_encoders() const { return encoders_.wan; }
-  const ModelFiles& files() const { return files_; }
+  bool published_encoders() const { return encoders_.published; }
+  const models::ModelFiles& files() const { return files_; }
   /// The embedding [L,D] on this rank's device; what was once encoded stays known.
   at::Tensor encode_prompt(const std::string& prompt);
   /// The prompts of the `sample` section.
@@ -122,7 +125,7 @@ class Experiment {
   std::vector<std::int64_t> converted();  ///< numbers of the converted blocks
   std::unique_ptr<distill::PointSource> point_source(const models::VideoTransformer& teacher, distill::Prompts prompts);
 
-  ModelFiles files_;
+  models::ModelFiles files_;
   ExperimentConfig config_;
   const comm::Communicator& world_;
   models::ModelRegistry families_;

@@ -30,7 +30,7 @@ class Dataset : public testing::SmallDataset {
   }
   FlowTask task(const FlowTrainingConfig& config, const comm::Communicator& ranks,
                 const std::string& stage = "finetune") const {
-    return FlowTask(testing::small_wan(2), *dataset_, config, 4, stage, ranks);
+    return FlowTask(testing::small_wan(2), *dataset_, {4, 8, 8, 4}, config, 4, stage, ranks);
   }
 };
 
@@ -167,7 +167,7 @@ class Buckets : public ::testing::Test {
     config.global_batch = global;
     config.micro_batch = micro;
     config.validation_samples = 4;
-    return FlowTask(testing::small_wan(2), *dataset_, config, 4, "finetune", ranks);
+    return FlowTask(testing::small_wan(2), *dataset_, {4, 8, 8, 4}, config, 4, "finetune", ranks);
   }
 
   testing::TempFolder folder_;

@@ -15,6 +15,12 @@ namespace rehyat::models {
 namespace {
 
 constexpr std::int64_t kVideoColours = 3;
+constexpr VideoGeometry kTransformGeometry{
+    .frames = kTransformTime, .height = kTransformSpace, .width = kTransformSpace, .channels = kTransformChannels};
+
+std::int64_t nearest_side(std::int64_t side) {
+  return std::max(side / kTransformSpace * kTransformSpace, kTransformSpace);
+}
 
 void require_video(const at::Tensor& video) {
   const std::string found = shape_string(video.sizes().vec());
@@ -22,24 +28,30 @@ void require_video(const at::Tensor& video) {
     throw UserError(Mistake{"[encode] video", cat(found, " ", video.scalar_type()),
                             "floating point [3, frames, height, width] in [-1, 1]", ""});
   const std::int64_t frames = video.size(1);
+  const VideoRule rule(kTransformGeometry, {1, 1, 1});
   if (frames % kTransformTime != 1)
-    throw UserError(Mistake{"[encode] video", cat(frames, " frames"), "a number of the form 4k + 1",
-                            frames < 1 ? std::string() : cat("cut it to ", (frames - 1) / 4 * 4 + 1)});
+    throw UserError(Mistake{"[encode] video", cat(frames, " frames"), cat("a number of the form ", rule.frames_text()),
+                            frames < 1 ? std::string() : cat("cut it to ", rule.nearest_frames(frames))});
   for (const std::int64_t side : {video.size(2), video.size(3)})
     if (side < kTransformSpace || side % kTransformSpace != 0)
       throw UserError(Mistake{"[encode] video", cat(video.size(2), "x", video.size(3), " pixels"),
-                              "height and width that are multiples of 8",
-                              cat("crop or resize it, to ", std::max<std::int64_t>(video.size(2) / 8 * 8, 8), "x",
-                                  std::max<std::int64_t>(video.size(3) / 8 * 8, 8), " for example")});
+                              cat("height and width that are multiples of ", kTransformSpace),
+                              cat("crop or resize it, to ", nearest_side(video.size(2)), "x",
+                                  nearest_side(video.size(3)), " for example")});
 }
 
 }  // namespace
 
 BlockTransformCodec::BlockTransformCodec() : basis_(transform_basis()) {}
 
+VideoGeometry BlockTransformCodec::geometry() const {
+  return kTransformGeometry;
+}
+
 at::Tensor BlockTransformCodec::encode(const at::Tensor& video) {
   require_video(video);
-  const std::int64_t slices = 1 + (video.size(1) - 1) / 4, rows = video.size(2) / 8, columns = video.size(3) / 8;
+  const std::array<std::int64_t, 3> latent = kTransformGeometry.latent(video.size(1), video.size(2), video.size(3));
+  const std::int64_t slices = latent[0], rows = latent[1], columns = latent[2];
   const at::Tensor first = video.narrow(1, 0, 1).expand({kVideoColours, kTransformTime - 1, -1, -1});
   const at::Tensor blocks =
       at::cat({first, video}, 1)
@@ -58,7 +70,9 @@ at::Tensor BlockTransformCodec::decode(const at::Tensor& latents) {
   if (latents.dim() != 4 || latents.size(0) != kTransformChannels || !latents.is_floating_point() ||
       latents.numel() == 0)
     throw UserError(Mistake{"[decode] latents", cat(shape_string(latents.sizes().vec()), " ", latents.scalar_type()),
-                            "floating point [16, slices, height / 8, width / 8]", ""});
+                            cat("floating point [", kTransformChannels, ", slices, height / ", kTransformSpace,
+                                ", width / ", kTransformSpace, "]"),
+                            ""});
   const std::int64_t slices = latents.size(1), rows = latents.size(2), columns = latents.size(3);
   const at::Tensor flat = latents.to(wide_type(latents)).permute({1, 2, 3, 0}).reshape({-1, kTransformChannels});
   const at::Tensor video =

@@ -11,14 +11,15 @@
 /// The encoders that need no downloaded weights, behind the interfaces of the Wan VAE and UMT5.
 namespace rehyat::models {
 
-/// A fixed orthonormal space-time transform with the Wan VAE's geometry: stride 4 x 8 x 8, 16 channels, 4k + 1 frames
-/// of which the first stands alone (it is coded as four equal frames). decode(encode(x)) is the orthogonal projection
+/// A fixed orthonormal space-time transform with the Wan VAE's geometry (models/embedded/block_transform.h). The first
+/// frame stands alone (it is coded as a block of equal frames). decode(encode(x)) is the orthogonal projection
 /// of x onto what 16 of 768 coefficients can express. Computed in float32 (float64 for float64), returned in the
 /// input's dtype, on its device.
 class BlockTransformCodec : public models::VideoCodec {
  public:
   BlockTransformCodec();
 
+  VideoGeometry geometry() const override;
   /// RGB video [3, 4k+1, H, W] in [-1, 1] -> latents [16, 1+k, H/8, W/8] of about unit variance. Throws UserError on
   /// other shapes.
   at::Tensor encode(const at::Tensor& video) override;

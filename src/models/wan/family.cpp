@@ -8,6 +8,7 @@
 #include "core/strings.h"
 #include "files/atomic_file.h"
 #include "files/json.h"
+#include "models/wan/pipeline_files.h"
 #include "models/wan/weights.h"
 
 namespace rehyat::models {
@@ -57,6 +58,7 @@ std::string WanFamily::name() const {
 bool WanFamily::recognises(const std::filesystem::path& path) const {
   std::error_code ignored;
   if (std::filesystem::is_regular_file(path, ignored)) return path.extension() == ".safetensors";
+  if (is_wan_pipeline(path)) return true;
   if (!std::filesystem::exists(path / "config.json", ignored)) return false;
   try {
     const json kind = read_json_object(path / "config.json").value("_class_name", json());
@@ -64,6 +66,10 @@ bool WanFamily::recognises(const std::filesystem::path& path) const {
   } catch (const std::exception&) {
     return false;
   }
+}
+
+ModelFiles WanFamily::find(const std::filesystem::path& weights) const {
+  return find_wan(weights);
 }
 
 Architecture WanFamily::read_architecture(const std::filesystem::path& path) const {

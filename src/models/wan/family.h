@@ -8,8 +8,9 @@ namespace rehyat::models {
 class WanFamily : public ModelFamily {
  public:
   std::string name() const override;
-  /// A .safetensors file, or a folder whose config.json is of a Wan transformer or names no class.
+  /// A pipeline's folder, a .safetensors file, or a folder whose config.json is of a Wan transformer or names no class.
   bool recognises(const std::filesystem::path& path) const override;
+  ModelFiles find(const std::filesystem::path& weights) const override;
   Architecture read_architecture(const std::filesystem::path& path) const override;
   VideoTransformer load(const std::filesystem::path& path, const LoadOptions& options) const override;
   void save(const std::filesystem::path& path, const VideoTransformer& model,

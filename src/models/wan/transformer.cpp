@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "models/wan/vae_config.h"
 #include "tensor/random.h"
 
 namespace rehyat::models {
@@ -57,7 +58,7 @@ void WanTransformerImpl::check(const at::Tensor& latents, const at::Tensor& time
   require(latents.size(3) % config_.patch == 0 && latents.size(4) % config_.patch == 0, [&] {
     return cat("[wan] latents: found ", latents.size(3), " x ", latents.size(4),
                ", expected height and width divisible by ", config_.patch, "; use a video size divisible by ",
-               8 * config_.patch);
+               VaeConfig().spatial_stride() * config_.patch);
   });
   require(timestep.dim() == 1 && timestep.size(0) == latents.size(0), [&] {
     return cat("[wan] timestep: found ", shape_string(timestep.sizes().vec()), ", expected [", latents.size(0), "]");

@@ -8,7 +8,6 @@
 namespace rehyat::models {
 namespace {
 
-constexpr std::int64_t kChunk = 4;  // frames of every chunk but the first
 // The convolutions of 1x1x1 between latents and features run over so many latent frames at once. The original runs them
 // over all; so far their rounding, which depends on it, is the same.
 constexpr std::int64_t kProjected = 32;
@@ -74,10 +73,10 @@ WanVaeImpl::WanVaeImpl(const VaeConfig& config, const VaeOptions& options)
 VaePosterior WanVaeImpl::encode(const at::Tensor& video) {
   require_pixels(video, config_);
   const std::int64_t frames = video.size(2);
-  require(frames % kChunk == 1, [&] {
-    const std::int64_t fewer = (frames - 1) / kChunk * kChunk + 1;
+  require(frames % kVaeChunk == 1, [&] {
+    const std::int64_t fewer = (frames - 1) / kVaeChunk * kVaeChunk + 1;
     return cat("[vae.encode] video: found ", frames, " frames, expected 4k + 1; the nearest counts are ", fewer,
-               " and ", fewer + kChunk);
+               " and ", fewer + kVaeChunk);
   });
   const at::NoGradGuard no_grad;
   VaeEncodeStream stream(*this);
@@ -88,8 +87,8 @@ VaePosterior WanVaeImpl::encode(const at::Tensor& video) {
     features.clear();
     waiting = 0;
   };
-  for (std::int64_t begin = 0; begin < frames; begin += begin == 0 ? 1 : kChunk) {
-    features.push_back(stream.features(video.narrow(2, begin, begin == 0 ? 1 : kChunk)));
+  for (std::int64_t begin = 0; begin < frames; begin += begin == 0 ? 1 : kVaeChunk) {
+    features.push_back(stream.features(video.narrow(2, begin, begin == 0 ? 1 : kVaeChunk)));
     waiting += features.back().size(2);
     if (waiting >= kProjected) flush();
   }
@@ -100,7 +99,8 @@ VaePosterior WanVaeImpl::encode(const at::Tensor& video) {
 
 void WanVaeImpl::decode(const at::Tensor& latents, const Sink& sink) {
   const at::NoGradGuard no_grad;
-  require_features("[vae.decode] latents", latents, config_.z_dim, "latent frames, height / 8, width / 8");
+  require_features("[vae.decode] latents", latents, config_.z_dim,
+                   cat("latent frames, ", sides_text(config_.spatial_stride())));
   VaeDecodeStream stream(*this);
   for (std::int64_t begin = 0; begin < latents.size(2); begin += kProjected) {
     const std::int64_t count = std::min(kProjected, latents.size(2) - begin);
@@ -140,7 +140,7 @@ VaeEncodeStream::VaeEncodeStream(WanVaeImpl& vae)
 
 at::Tensor VaeEncodeStream::features(const at::Tensor& frames) {
   require_pixels(frames, vae_.config_);
-  const std::int64_t expected = size_.empty() ? 1 : kChunk;
+  const std::int64_t expected = size_.empty() ? 1 : kVaeChunk;
   require(frames.size(2) == expected,
           [&] { return cat("[vae.encode] chunk: found ", frames.size(2), " frames, expected ", expected); });
   require_same_size("[vae.encode] chunk", frames, size_);
@@ -183,7 +183,8 @@ at::Tensor VaeDecodeStream::frames(const at::Tensor& projected) {
 
 at::Tensor VaeDecodeStream::push(const at::Tensor& latent) {
   const at::NoGradGuard no_grad;
-  require_features("[vae.decode] latents", latent, vae_.config_.z_dim, "1, height / 8, width / 8");
+  require_features("[vae.decode] latents", latent, vae_.config_.z_dim,
+                   cat("1, ", sides_text(vae_.config_.spatial_stride())));
   require(latent.size(2) == 1,
           [&] { return cat("[vae.decode] latents: found ", latent.size(2), " frames, expected one at a time"); });
   return frames(project(latent));

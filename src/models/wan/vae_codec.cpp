@@ -18,12 +18,10 @@ at::Tensor per_channel(const std::vector<double>& values, at::ScalarType type) {
 
 WanVaeCodec::WanVaeCodec(WanVae vae) : vae_(std::move(vae)) {
   const VaeConfig& c = vae_->config();
-  require(c.in_channels == kVaeColours && c.out_channels == kVaeColours && c.spatial_stride() == 8 &&
-              c.temporal_stride() == 4,
-          [&] {
-            return cat("[vae] found ", c.in_channels, " and ", c.out_channels, " colours and strides of ",
-                       c.temporal_stride(), " frames and ", c.spatial_stride(), " pixels, expected 3, 3, 4 and 8");
-          });
+  require(c.in_channels == kVaeColours && c.out_channels == kVaeColours && c.temporal_stride() == kVaeChunk, [&] {
+    return cat("[vae] found ", c.in_channels, " and ", c.out_channels, " colours and a stride of ", c.temporal_stride(),
+               " frames, expected ", kVaeColours, ", ", kVaeColours, " and ", kVaeChunk);
+  });
   for (const auto& [key, values] :
        {std::pair{"latents_mean", &c.latents_mean}, std::pair{"latents_std", &c.latents_std}}) {
     require(static_cast<std::int64_t>(values->size()) == c.z_dim, [&, key = key, values = values] {
@@ -52,8 +50,8 @@ at::Tensor WanVaeCodec::denormalise(const at::Tensor& latents) const {
   const std::int64_t z = vae_->config().z_dim;
   require(latents.dim() == 4 && latents.size(0) == z && latents.is_floating_point(), [&] {
     return cat("[vae.decode] latents: found ", shape_string(latents.sizes().vec()), " ",
-               at::toString(latents.scalar_type()), ", expected floating point [", z,
-               ", frames, height / 8, width / 8]");
+               at::toString(latents.scalar_type()), ", expected floating point [", z, ", frames, ",
+               sides_text(vae_->config().spatial_stride()), "]");
   });
   return latents.unsqueeze(0).to(vae_->result_type()) / inverse_std_.to(latents.device()) + mean_.to(latents.device());
 }

@@ -11,10 +11,11 @@ namespace rehyat::models {
 /// with the config's mean and deviation, as diffusers' pipelines do it.
 class WanVaeCodec : public models::VideoCodec {
  public:
-  /// Throws UserError unless the VAE has three colours, a stride of 4 x 8 x 8, and a mean and a deviation for every
-  /// latent channel.
+  /// Throws UserError unless the VAE has three colours, a stride in time of kVaeChunk, and a mean and a deviation for
+  /// every latent channel.
   explicit WanVaeCodec(WanVae vae);
 
+  VideoGeometry geometry() const override { return vae_->config().geometry(); }
   /// RGB video [3, 4k+1, H, W] in [-1, 1] -> normalised latents [z, 1+k, H/8, W/8] in float32 on the video's device.
   /// Throws UserError on other shapes and when the VAE yields NaN or infinite values.
   at::Tensor encode(const at::Tensor& video) override;

@@ -76,6 +76,10 @@ std::int64_t VaeConfig::temporal_stride() const {
   return std::int64_t{1} << std::count(temporal_downsample.begin(), temporal_downsample.end(), true);
 }
 
+VideoGeometry VaeConfig::geometry() const {
+  return {temporal_stride(), spatial_stride(), spatial_stride(), z_dim};
+}
+
 void VaeConfig::validate(const std::string& where) const {
   const auto size = [&](const char* key, std::int64_t value, std::int64_t most) {
     require(value >= 1 && value <= most,
@@ -96,13 +100,17 @@ void VaeConfig::validate(const std::string& where) const {
     return cat(where, ": found ", temporal_downsample.size(), " values of temperal_downsample and ", dim_mult.size(),
                " of dim_mult, expected one less, for it stands between two stages");
   });
-  require(temporal_stride() <= 4, [&] {
-    return cat(where, ": found temperal_downsample with a stride of ", temporal_stride(),
-               " in time, expected at most 4, for videos are encoded in chunks of four frames");
+  require(temporal_stride() <= kVaeChunk, [&] {
+    return cat(where, ": found temperal_downsample with a stride of ", temporal_stride(), " in time, expected at most ",
+               kVaeChunk, ", for videos are encoded in chunks of so many frames");
   });
   // A stage of the decoder that upsamples halves its channels.
   for (std::size_t i = 1; i < dim_mult.size(); ++i)
     size("channels of a stage", dim_mult[i] * decoder_base_dim / 2, kMostChannels);
+}
+
+std::string sides_text(std::int64_t spatial_stride) {
+  return cat("height / ", spatial_stride, ", width / ", spatial_stride);
 }
 
 json to_diffusers_json(const VaeConfig& c) {

@@ -5,7 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "models/video_geometry.h"
+
 namespace rehyat::models {
+
+/// Frames that a video is encoded in at a time, the first apart.
+constexpr std::int64_t kVaeChunk = 4;
 
 /// Sizes of a Wan2.1 video VAE; the defaults are those of the published one.
 struct VaeConfig {
@@ -25,11 +30,15 @@ struct VaeConfig {
   std::int64_t stages() const { return static_cast<std::int64_t>(dim_mult.size()); }
   std::int64_t spatial_stride() const { return std::int64_t{1} << (stages() - 1); }
   std::int64_t temporal_stride() const;
-  /// Throws UserError, naming `where` and the key, on sizes that cannot be run: the video is encoded in chunks of four
-  /// frames, so a temporal stride above 4 has no meaning.
+  VideoGeometry geometry() const;
+  /// Throws UserError, naming `where` and the key, on sizes that cannot be run: a temporal stride above kVaeChunk has
+  /// no meaning.
   void validate(const std::string& where) const;
   bool operator==(const VaeConfig&) const = default;
 };
+
+/// "height / 8, width / 8": what messages say of a latent.
+std::string sides_text(std::int64_t spatial_stride);
 
 /// To and from the config.json of a diffusers AutoencoderKLWan (which spells it temperal_downsample). Throws UserError
 /// on values that this program cannot run (the residual blocks and patches of Wan2.2) and on keys that it does not

@@ -104,16 +104,21 @@ WanVae load_vae(const VaeConfig& config, std::unique_ptr<TensorSource> source, c
   return vae;
 }
 
-WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options) {
+VaeConfig read_vae_config(const std::filesystem::path& path) {
   require(std::filesystem::exists(path), [&] {
     return path.string() + ": found no such file or folder, expected the weights of a VAE; check the path";
   });
+  if (!std::filesystem::is_directory(path)) return {};
+  return vae_config_from_json(read_config(path / kVaeConfigFile), (path / kVaeConfigFile).string());
+}
+
+WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options) {
+  // Read before the weights: a folder without it is not a VAE's.
+  const VaeConfig config = read_vae_config(path);
   if (!std::filesystem::is_directory(path)) {
     const bool pickled = path.extension() == ".pth" || path.extension() == ".pt";
-    return load_vae(VaeConfig(), pickled ? open_pth(path) : open_safetensors({path}, path.string()), options);
+    return load_vae(config, pickled ? open_pth(path) : open_safetensors({path}, path.string()), options);
   }
-  // Read before the weights: a folder without it is not a VAE's.
-  const VaeConfig config = vae_config_from_json(read_config(path / kVaeConfigFile), (path / kVaeConfigFile).string());
   return load_vae(config, open_sharded(path, kVaeStem), options);
 }
 

@@ -15,6 +15,9 @@ namespace rehyat::models {
 /// expected.
 WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options = {});
 
+/// The sizes of these weights, of which none is read.
+VaeConfig read_vae_config(const std::filesystem::path& path);
+
 /// The same from any container. Every tensor of the model must be there and nothing else; names of the original
 /// Wan2.1_VAE are recognised and translated.
 WanVae load_vae(const VaeConfig& config, std::unique_ptr<TensorSource> source, const VaeOptions& options = {});

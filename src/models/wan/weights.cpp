@@ -9,6 +9,7 @@
 #include "core/strings.h"
 #include "files/atomic_file.h"
 #include "files/json.h"
+#include "models/hybrid_files.h"
 
 namespace rehyat::models {
 namespace {
@@ -19,48 +20,8 @@ constexpr const char* kStem = "diffusion_pytorch_model";
 constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
 constexpr const char* kIndex = "diffusion_pytorch_model.safetensors.index.json";
 
-/// The two files of a hybrid model's own part.
-struct HybridFiles {
-  std::filesystem::path settings, weights;
-};
-
 HybridFiles hybrid_files(const std::filesystem::path& path, bool single) {
-  if (!single) return {path / "hybrid.json", path / "hybrid.safetensors"};
-  const std::string stem = (path.parent_path() / path.stem()).string();
-  return {stem + ".hybrid.json", stem + ".hybrid.safetensors"};
-}
-
-void remove_hybrid(const HybridFiles& files) {
-  std::filesystem::remove(files.settings);
-  std::filesystem::remove(files.weights);
-}
-
-void save_hybrid(const HybridFiles& files, const WanTransformer& model) {
-  const BlockMap blocks = block_map_of(model);
-  if (blocks.empty()) {
-    // What a hybrid model left here would convert the blocks again.
-    remove_hybrid(files);
-    return;
-  }
-  // Feature maps stay in float32: they are small, and their powers need the range.
-  write_tensors(files.weights, model->tensors(Weights::feature_maps), hybrid_metadata(blocks), at::kFloat);
-  write_file_atomic(files.settings, json({{"format", 1}, {"blocks", to_json(blocks)}}).dump(2) + "\n");
-}
-
-void load_hybrid(const HybridFiles& files, WanTransformer& model) {
-  if (!std::filesystem::exists(files.settings)) return;
-  const std::string where = files.settings.string();
-  const json hybrid = read_json_object(files.settings);
-  require(hybrid.contains("format") && hybrid["format"] == 1,
-          [&] { return where + ": found another format, expected 1"; });
-  const BlockMap blocks = block_map_from_json(hybrid.value("blocks", json()), where);
-  for (const auto& [block, attention] : blocks) {
-    require(block >= 0 && block < model->block_count(),
-            [&] { return cat(where, ": found block ", block, ", expected 0 to ", model->block_count() - 1); });
-    model->attention(block)->convert(attention, 0, block, 2);
-  }
-  check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string());
-  assign_exactly(model->tensors(Weights::feature_maps), *open_safetensors({files.weights}, files.weights.string()));
+  return single ? HybridFiles::beside(path) : HybridFiles::in_folder(path);
 }
 
 /// The weights of a folder: one file, or those that the index names.
@@ -203,7 +164,7 @@ std::string model_fingerprint(const std::filesystem::path& path) {
   }
   const HybridFiles hybrid = hybrid_files(path, single);
   if (std::filesystem::exists(hybrid.settings))
-    hasher.update(read_file(hybrid.settings, 16 << 20)).update(hash_file(hybrid.weights));
+    hasher.update(read_file(hybrid.settings, kMostHybridSettings)).update(hash_file(hybrid.weights));
   return hasher.digest();
 }
 

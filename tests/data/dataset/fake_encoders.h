@@ -12,6 +12,7 @@ namespace rehyat::data {
 /// Every fourth frame, grey, averaged over 8x8 pixels, in all 16 channels: a latent shows which pictures went into it.
 class FakeCodec : public models::VideoCodec {
  public:
+  models::VideoGeometry geometry() const override { return {4, 8, 8, 16}; }
   at::Tensor encode(const at::Tensor& video) override {
     ++encoded;
     if (after_encoding) after_encoding();

@@ -121,7 +121,7 @@ TEST(BucketConfig, IsReadAndRefused) {
   EXPECT_FALSE(single.contains("upscale"));
   const auto refused = [&](const std::string& text, const std::vector<std::string>& parts) {
     SCOPED_TRACE(text);
-    expect_refused([&] { load(text); }, parts);
+    expect_refused([&] { load(text).check_sizes({{4, 8, 8, 16}, {1, 2, 2}}); }, parts);
   };
   const std::string one = "buckets: [{size: [32, 64], frames: 5}";
   refused("{videos: v, " + one + "], size: [32, 32]}", {"size", "only without data.buckets"});

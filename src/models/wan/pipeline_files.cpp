@@ -1,13 +1,23 @@
-#include "stages/model_files.h"
+#include "models/wan/pipeline_files.h"
 
 #include "core/error.h"
 #include "core/strings.h"
 #include "files/json.h"
 
-namespace rehyat::stages {
+namespace rehyat::models {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kPipelineIndex = "model_index.json";
+constexpr const char* kPipelineClass = "WanPipeline";
+
+nlohmann::ordered_json read_pipeline_index(const fs::path& index) {
+  JsonLimits limits;
+  limits.bytes = 1 << 20;
+  limits.what = "a pipeline's index";
+  return read_json_object(index, limits);
+}
 
 /// `path` where it exists, else nothing.
 fs::path if_there(const fs::path& path) {
@@ -15,13 +25,11 @@ fs::path if_there(const fs::path& path) {
 }
 
 ModelFiles of_pipeline(const fs::path& folder, const fs::path& index) {
-  JsonLimits limits;
-  limits.bytes = 1 << 20;
-  limits.what = "a pipeline's index";
-  const auto parts = read_json_object(index, limits);
+  const auto parts = read_pipeline_index(index);
   const auto kind = parts.value("_class_name", nlohmann::ordered_json());
-  require(kind == "WanPipeline", [&] {
-    return cat(index.string(), ": found a pipeline of the class ", excerpt(kind.dump()), ", expected \"WanPipeline\"");
+  require(kind == kPipelineClass, [&] {
+    return cat(index.string(), ": found a pipeline of the class ", excerpt(kind.dump()), ", expected \"",
+               kPipelineClass, "\"");
   });
   const auto second = parts.find("transformer_2");
   const bool two = second != parts.end() && second->is_array() && !second->empty() && !(*second)[0].is_null();
@@ -39,8 +47,8 @@ ModelFiles of_pipeline(const fs::path& folder, const fs::path& index) {
 
 }  // namespace
 
-ModelFiles find_model(const fs::path& weights) {
-  const fs::path index = weights / "model_index.json";
+ModelFiles find_wan(const fs::path& weights) {
+  const fs::path index = weights / kPipelineIndex;
   if (fs::exists(index)) return of_pipeline(weights, index);
   ModelFiles files;
   files.transformer = weights;
@@ -50,4 +58,15 @@ ModelFiles find_model(const fs::path& weights) {
   return files;
 }
 
-}  // namespace rehyat::stages
+bool is_wan_pipeline(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::exists(folder / kPipelineIndex, ignored)) return false;
+  try {
+    return read_pipeline_index(folder / kPipelineIndex).value("_class_name", nlohmann::ordered_json()) ==
+           kPipelineClass;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+}  // namespace rehyat::models

@@ -1,0 +1,57 @@
+#include "models/hybrid_files.h"
+
+#include "core/error.h"
+#include "core/strings.h"
+#include "files/atomic_file.h"
+#include "files/json.h"
+#include "models/hybrid.h"
+#include "tensor/tensor_source.h"
+
+namespace rehyat::models {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr std::int64_t kHybridFormat = 1;
+
+}  // namespace
+
+HybridFiles HybridFiles::in_folder(const std::filesystem::path& folder) {
+  return {folder / "hybrid.json", folder / "hybrid.safetensors"};
+}
+
+HybridFiles HybridFiles::beside(const std::filesystem::path& file) {
+  const std::string stem = (file.parent_path() / file.stem()).string();
+  return {stem + ".hybrid.json", stem + ".hybrid.safetensors"};
+}
+
+void save_hybrid(const HybridFiles& files, const VideoTransformer& model) {
+  const BlockMap blocks = block_map_of(model);
+  if (blocks.empty()) {
+    // What a hybrid model left here would convert the blocks again.
+    std::filesystem::remove(files.settings);
+    std::filesystem::remove(files.weights);
+    return;
+  }
+  // Feature maps stay in float32: they are small, and their powers need the range.
+  write_tensors(files.weights, model->tensors(Weights::feature_maps), hybrid_metadata(blocks), at::kFloat);
+  write_file_atomic(files.settings, json({{"format", kHybridFormat}, {"blocks", to_json(blocks)}}).dump(2) + "\n");
+}
+
+void load_hybrid(const HybridFiles& files, const VideoTransformer& model) {
+  if (!std::filesystem::exists(files.settings)) return;
+  const std::string where = files.settings.string();
+  const json hybrid = read_json_object(files.settings);
+  require(hybrid.contains("format") && hybrid["format"] == kHybridFormat,
+          [&] { return cat(where, ": found another format, expected ", kHybridFormat); });
+  const BlockMap blocks = block_map_from_json(hybrid.value("blocks", json()), where);
+  for (const auto& [block, attention] : blocks) {
+    require(block >= 0 && block < model->block_count(),
+            [&] { return cat(where, ": found block ", block, ", expected 0 to ", model->block_count() - 1); });
+    model->attention(block)->convert(attention, 0, block, 2);
+  }
+  check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string());
+  assign_exactly(model->tensors(Weights::feature_maps), *open_safetensors({files.weights}, files.weights.string()));
+}
+
+}  // namespace rehyat::models

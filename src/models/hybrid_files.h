@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+
+#include "models/video_transformer.h"
+
+namespace rehyat::models {
+
+constexpr std::size_t kMostHybridSettings = 16 << 20;  ///< bytes
+
+/// The two files of a hybrid model's own part, beside the teacher's weights in whatever form those have: the attention
+/// of each converted block, and the feature maps, always in float32.
+struct HybridFiles {
+  std::filesystem::path settings, weights;
+
+  /// hybrid.json and hybrid.safetensors in the model's folder.
+  static HybridFiles in_folder(const std::filesystem::path& folder);
+  /// NAME.hybrid.json and NAME.hybrid.safetensors beside a model's single file NAME.safetensors.
+  static HybridFiles beside(const std::filesystem::path& file);
+};
+
+/// Writes both, or removes what an earlier model left where no block is converted.
+void save_hybrid(const HybridFiles& files, const VideoTransformer& model);
+/// Converts a model's blocks and reads their feature maps; nothing where there are no such files. Throws UserError with
+/// file, found and expected.
+void load_hybrid(const HybridFiles& files, const VideoTransformer& model);
+
+}  // namespace rehyat::models

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "models/model_files.h"
+
+namespace rehyat::models {
+
+/// The parts under `weights`: a pipeline's folder of diffusers (model_index.json), a folder of the original repository
+/// (Wan2.1_VAE.pth and google/umt5-xxl beside the transformer), or a transformer alone, folder or file. Throws
+/// UserError on a pipeline of another kind.
+ModelFiles find_wan(const std::filesystem::path& weights);
+
+/// Whether a folder is a pipeline of this kind. Throws nothing.
+bool is_wan_pipeline(const std::filesystem::path& folder);
+
+}  // namespace rehyat::models
