@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "config/node.h"
 #include "core/strings.h"
@@ -140,6 +141,9 @@ std::string Document::where(std::string_view dotted) const {
   const Node* at = root_.get();
   for (const std::string& part : split(dotted, '.')) {
     const Node* next = at->find(part);
+    std::size_t index = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
+    if (error == std::errc() && end == part.data() + part.size() && index < at->items.size()) next = &at->items[index];
     if (next == nullptr) break;
     at = next;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -120,14 +121,25 @@ class Fields {
   /// "500GB" or a number of bytes.
   Field& bytes(std::string name, std::int64_t& value, std::string doc);
 
-  /// An enum, by name.
-  template <typename Enum>
-  Field& choice(std::string name, Enum& value, std::vector<std::pair<std::string, Enum>> names, std::string doc) {
-    std::vector<std::pair<std::string, std::int64_t>> plain;
-    for (const auto& [key, item] : names) plain.emplace_back(key, static_cast<std::int64_t>(item));
+  /// A whole number that is kept elsewhere than in a variable.
+  Field& number(std::string name, std::function<std::int64_t()> get, std::function<void(std::int64_t)> set,
+                std::string doc);
+
+  /// One of several values by name, such as those of an enum.
+  template <typename Value>
+  Field& choice(std::string name, Value& value, std::vector<std::pair<std::string, Value>> names, std::string doc) {
+    std::vector<std::string> labels;
+    std::vector<Value> values;
+    for (auto& [label, item] : names) {
+      labels.push_back(label);
+      values.push_back(item);
+    }
     return choice_impl(
-        std::move(name), [&value] { return static_cast<std::int64_t>(value); },
-        [&value](std::int64_t item) { value = static_cast<Enum>(item); }, std::move(plain), std::move(doc));
+        std::move(name),
+        [&value, values] {
+          return static_cast<std::size_t>(std::find(values.begin(), values.end(), value) - values.begin());
+        },
+        [&value, values](std::size_t index) { value = values[index]; }, std::move(labels), std::move(doc));
   }
 
   /// A nested struct.
@@ -185,8 +197,9 @@ class Fields {
 
  private:
   Field& make(std::string name, std::string type, std::string doc);
-  Field& choice_impl(std::string name, std::function<std::int64_t()> get, std::function<void(std::int64_t)> set,
-                     std::vector<std::pair<std::string, std::int64_t>> names, std::string doc);
+  /// `get` and `set` take the number of a label; one beyond the last is no label.
+  Field& choice_impl(std::string name, std::function<std::size_t()> get, std::function<void(std::size_t)> set,
+                     std::vector<std::string> labels, std::string doc);
   Field& section_impl(std::string name, std::unique_ptr<Fields> children, std::function<void()> validate,
                       std::string doc);
   Field& optional_section_impl(std::string name, std::function<bool()> has,
@@ -209,7 +222,7 @@ class Document {
   static Document from_json(const nlohmann::ordered_json& json, std::string name, const Limits& limits = {});
 
   /// Where the value of a dotted key stands, "file:line:column" or "override '...'"; of the nearest section around it
-  /// where the key itself is not given; empty where there is none.
+  /// where the key itself is not given; empty where there is none. A number in the key counts the items of a list.
   std::string where(std::string_view dotted) const;
 
   /// Fills `fields`; every key of the document must be known. Throws UsageError.

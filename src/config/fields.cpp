@@ -238,25 +238,27 @@ void Fields::shorthand(std::string field) {
   shorthand_ = std::move(field);
 }
 
-Field& Fields::choice_impl(std::string name, std::function<std::int64_t()> get, std::function<void(std::int64_t)> set,
-                           std::vector<std::pair<std::string, std::int64_t>> names, std::string doc) {
-  std::vector<std::string> labels;
-  for (const auto& item : names) labels.push_back(item.first);
+Field& Fields::number(std::string name, std::function<std::int64_t()> get, std::function<void(std::int64_t)> set,
+                      std::string doc) {
+  Field& field = make(std::move(name), "a whole number", std::move(doc));
+  field.parse = [set](const Node& node, const std::string& key) { set(parse_integer<std::int64_t>(node, key)); };
+  field.dump = [get] { return json(get()); };
+  field.number = [get] { return static_cast<double>(get()); };
+  return field;
+}
+
+Field& Fields::choice_impl(std::string name, std::function<std::size_t()> get, std::function<void(std::size_t)> set,
+                           std::vector<std::string> labels, std::string doc) {
   Field& field = make(std::move(name), join(labels, " | "), std::move(doc));
-  field.parse = [set, names, labels](const Node& node, const std::string& key) {
-    for (const auto& [label, value] : names) {
-      if (node.kind == Node::Kind::scalar && node.text == label) return set(value);
+  field.parse = [set, labels](const Node& node, const std::string& key) {
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (node.kind == Node::Kind::scalar && node.text == labels[i]) return set(i);
     }
     const std::string near = nearest(node.text, labels);
     throw UsageError({place(node, key), describe(node), "one of " + join(labels, ", "),
                       near.empty() ? "" : "did you mean '" + near + "'?"});
   };
-  field.dump = [get, names]() -> json {
-    for (const auto& [label, value] : names) {
-      if (value == get()) return label;
-    }
-    return nullptr;
-  };
+  field.dump = [get, labels]() -> json { return get() < labels.size() ? json(labels[get()]) : json(nullptr); };
   return field;
 }
 

@@ -167,6 +167,10 @@ TEST(ConfigError, APlaceIsFoundByItsKey) {
   EXPECT_EQ(document.where("distill.lr"), "run.yaml:3:7");
   EXPECT_EQ(document.where("distill.loss"), "run.yaml:3:3");
   EXPECT_EQ(document.where("captions.jsonl"), "");
+  const auto list = config::Document::from_text("stages:\n  - { name: a }\n  - { name: b }", "run.yaml");
+  EXPECT_EQ(list.where("stages.1.name"), "run.yaml:3:13");
+  EXPECT_EQ(list.where("stages.0.steps"), "run.yaml:2:5");
+  EXPECT_EQ(list.where("stages.2.name"), "run.yaml:2:3");
   EXPECT_EQ(document.where("blocks.list"), "override 'blocks.list=[1]'");
 }
 

@@ -143,6 +143,33 @@ TEST(Config, AnEmptyOptionalSectionTakesItsDefaults) {
   EXPECT_FALSE(parse("title: a\n").ema.has_value());
 }
 
+const std::string kOak = "oak", kElm = "elm";
+
+/// A value that is no enum, and a number that no variable holds.
+struct Forest {
+  const std::string* tree = &kOak;
+  std::map<std::string, std::int64_t> counts;
+  void fields(config::Fields& f) {
+    f.choice("tree", tree, {{kOak, &kOak}, {kElm, &kElm}}, "which");
+    f.number(
+         "count", [this] { return counts["trees"]; }, [this](std::int64_t n) { counts["trees"] = n; }, "how many")
+        .at_least(0);
+  }
+};
+
+TEST(Config, ChoicesAndNumbersOfAnyKindAreReadAndWritten) {
+  const auto read = [](const std::string& text) {
+    return config::load<Forest>(config::Document::from_text(text, "run.yaml"));
+  };
+  const Forest forest = read("{ tree: elm, count: 7 }");
+  EXPECT_EQ(forest.tree, &kElm);
+  EXPECT_EQ(forest.counts.at("trees"), 7);
+  EXPECT_EQ(config::to_json(forest).dump(), R"({"tree":"elm","count":7})");
+  EXPECT_THROW(read("tree: ash"), UsageError);
+  EXPECT_THROW(read("count: -1"), UsageError);
+  EXPECT_THROW(read("count: many"), UsageError);
+}
+
 TEST(Config, TheDocumentationNamesEveryKeyWithItsDefault) {
   Experiment e;
   config::Fields fields;
