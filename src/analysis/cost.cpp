@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "ops/attention/plan.h"
 
 namespace rehyat::analysis {
 namespace {
@@ -43,45 +44,13 @@ struct AttentionMacs {
   double recurrent() const { return softmax + phi + query + state_recurrent; }
 };
 
-/// Tokens of softmax query-key pairs and of linear keys, the latter summed over chunks and counted once.
-struct Pairs {
-  double softmax = 0, linear_keys = 0, linear_keys_once = 0;
-};
-
-Pairs count_pairs(std::int64_t slices, std::int64_t slice_tokens, const ops::AttentionSpec& spec) {
-  const double n = static_cast<double>(slices * slice_tokens);
-  switch (spec.kind) {
-    case ops::AttentionKind::softmax:
-      return {.softmax = n * n};
-    case ops::AttentionKind::linear:
-      return {.linear_keys = n, .linear_keys_once = n};
-    case ops::AttentionKind::uniform_hybrid: {
-      const std::int64_t multiples = (slices * slice_tokens + spec.rate - 1) / spec.rate;  // 0, R, 2R, ...
-      const double kept = static_cast<double>(multiples);
-      return {.softmax = n * kept, .linear_keys = n - kept, .linear_keys_once = n - kept};
-    }
-    case ops::AttentionKind::rehyat:
-      break;
-  }
-  Pairs pairs;
-  const double tokens = static_cast<double>(slice_tokens);
-  for (const ops::Chunk& chunk : ops::chunks_of(slices, spec.tc, spec.to)) {
-    const auto queries = static_cast<double>(chunk.queries.size()), keys = static_cast<double>(chunk.window.size());
-    const std::int64_t far = spec.causal ? chunk.window.begin : slices - chunk.window.size();
-    pairs.softmax += queries * tokens * keys * tokens;
-    pairs.linear_keys += static_cast<double>(far) * tokens;
-  }
-  pairs.linear_keys_once = pairs.linear_keys > 0 ? n : 0;
-  return pairs;
-}
-
 AttentionMacs attention_macs(const models::Architecture& d, const VideoSize& video, const ops::AttentionSpec& spec,
                              const ops::FeatureMapConfig& phi) {
   const std::int64_t slices = video.slices(d), slice_tokens = video.tokens_per_slice(d);
-  const Pairs pairs = count_pairs(slices, slice_tokens, spec);
+  const ops::KeyPairs pairs = ops::count_pairs(spec.kind->plan(spec, {slices, slice_tokens}));
   AttentionMacs macs;
   macs.softmax = 2.0 * static_cast<double>(d.dim) * pairs.softmax;
-  if (spec.kind == ops::AttentionKind::softmax) return macs;
+  if (!spec.kind->has_linear()) return macs;
   const double n = static_cast<double>(slices * slice_tokens), heads = static_cast<double>(d.heads);
   const double state = heads * static_cast<double>(phi.feature_width(d.head_width()) * d.head_width());
   for (const auto& [in, out] : phi_layers(d.head_width(), phi)) macs.phi += 2.0 * heads * n * double(in * out);
@@ -142,14 +111,14 @@ BlockCost block_cost(const models::Architecture& model, const VideoSize& video, 
   model.validate();
   video.validate(model);
   spec.validate();
-  const bool linear_branch = spec.kind != ops::AttentionKind::softmax;
+  const bool linear_branch = spec.kind->has_linear();
   if (linear_branch) phi.validate();
 
   BlockCost cost;
-  cost.kind = ops::to_string(spec.kind);
+  cost.kind = spec.kind->name();
   cost.frames = video.frames, cost.height = video.height, cost.width = video.width;
-  if (spec.kind == ops::AttentionKind::rehyat) cost.tc = spec.tc, cost.to = spec.to, cost.causal = spec.causal;
-  if (spec.kind == ops::AttentionKind::uniform_hybrid) cost.rate = spec.rate;
+  cost.tc = spec.value("tc"), cost.to = spec.value("to"), cost.rate = spec.value("rate");
+  if (const auto causal = spec.value("causal")) cost.causal = *causal != 0;
 
   const AttentionMacs attention = attention_macs(model, video, spec, phi);
   const double dense = macs_of(model.block, static_cast<double>(video.tokens(model)));
@@ -157,11 +126,11 @@ BlockCost block_cost(const models::Architecture& model, const VideoSize& video, 
   cost.block_tflops_paper = 2 * (dense + attention.paper()) / kTera;
   cost.phi_parameters = linear_branch ? phi_parameters(model, phi) : 0;
   cost.parameters = model.block.parameters + cost.phi_parameters;
-  if (spec.recurrent()) {
+  if (const auto recurrence = spec.recurrence()) {
     const std::int64_t head_width = model.head_width();
     cost.block_tflops_recurrent = 2 * (dense + attention.recurrent()) / kTera;
     cost.state_bytes = model.heads * phi.feature_width(head_width) * (head_width + 1) * kStateBytes;
-    const std::int64_t kept = std::min(spec.to, video.slices(model));
+    const std::int64_t kept = std::min(recurrence->overlap, video.slices(model));
     // K and V; where phi acts before RoPE, the keys that it acts on as well.
     cost.ring_bytes = (phi.rope_first ? 2 : 3) * kept * video.tokens_per_slice(model) * model.dim * kRingBytes;
   }
@@ -188,7 +157,9 @@ ModelCost model_cost(const models::Architecture& model, const VideoSize& video,
     total.phi_parameters += block.phi_parameters;
     total.state_bytes += block.state_bytes;
     total.ring_bytes += block.ring_bytes;
-    total.constant_memory = total.constant_memory && choice.attention.recurrent();
+    // Chunk by chunk, all blocks go at one pace.
+    const auto own = choice.attention.recurrence(), first = blocks.front().attention.recurrence();
+    total.constant_memory = total.constant_memory && own && first && own->chunk == first->chunk;
   }
   total.parameters += total.phi_parameters;
   return total;

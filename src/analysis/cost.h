@@ -32,7 +32,7 @@ struct VideoSize {
 /// One transformer block at one video size and batch 1. Of the two conventions, the paper's recomputes the linear state
 /// for every chunk (K = sum of |L(t)|); the recurrent one folds every token in once (K = N).
 struct BlockCost {
-  std::string kind;                          ///< softmax, rehyat, uniform_hybrid or linear
+  std::string kind;                          ///< by name
   std::optional<std::int64_t> tc, to, rate;  ///< where the kind has them
   std::optional<bool> causal;
   std::int64_t frames = 0, height = 0, width = 0;
@@ -40,7 +40,7 @@ struct BlockCost {
   std::optional<double> block_tflops_recurrent;  ///< of kinds that have a recurrent form
   double attention_tflops = 0;                   ///< softmax rectangles, phi and linear branch; the paper's count
   std::int64_t state_bytes = 0;                  ///< S and z, float32; 0 without a recurrent form
-  std::int64_t ring_bytes = 0;                   ///< keys and values of the last `to` slices, 2 bytes a number
+  std::int64_t ring_bytes = 0;                   ///< keys and values of the overlap's slices, 2 bytes a number
   std::int64_t parameters = 0;                   ///< of the block, phi included
   std::int64_t phi_parameters = 0;
 
@@ -75,7 +75,7 @@ struct ModelCost {
   double tflops_softmax = 0;    ///< the same model with no block converted
   std::int64_t parameters = 0, phi_parameters = 0;
   std::int64_t state_bytes = 0, ring_bytes = 0;
-  bool constant_memory = false;  ///< every block is recurrent: chunk by chunk sampling works
+  bool constant_memory = false;  ///< every block is recurrent, with one chunk size: chunk by chunk sampling works
 };
 nlohmann::ordered_json to_json(const ModelCost& cost);
 

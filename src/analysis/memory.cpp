@@ -19,15 +19,14 @@ std::int64_t phi_numbers(const models::Architecture& d, const ops::FeatureMapCon
 
 /// Numbers a token that one block keeps for its backward pass.
 std::int64_t block_numbers(const models::Architecture& d, const BlockChoice& choice) {
-  const bool converted = choice.attention.kind != ops::AttentionKind::softmax;
-  return d.saved_by_block + (converted ? phi_numbers(d, choice.phi) : 0);
+  return d.saved_by_block + (choice.attention.kind->has_linear() ? phi_numbers(d, choice.phi) : 0);
 }
 
 MemoryEstimate distill_memory(const models::Architecture& d, const VideoSize& video,
                               const std::vector<BlockChoice>& blocks, const TrainingSetup& setup) {
   std::int64_t trained = 0, numbers = 0;
   for (const BlockChoice& choice : blocks) {
-    if (choice.attention.kind == ops::AttentionKind::softmax) continue;
+    if (!choice.attention.kind->has_linear()) continue;
     trained = std::max(trained, phi_parameters(d, choice.phi));
     numbers = std::max(numbers, 4 * d.dim + phi_numbers(d, choice.phi));
   }

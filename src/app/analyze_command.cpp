@@ -20,15 +20,12 @@ struct AnalyzeOptions {
   std::optional<std::int64_t> frames, height, width;
 };
 
-/// The patterns of the paper, and the other kinds.
+/// What each kind has to show.
 std::vector<ops::AttentionSpec> specs_to_show() {
-  using Kind = ops::AttentionKind;
-  std::vector<ops::AttentionSpec> specs = {{.kind = Kind::softmax}};
-  for (const auto& [tc, to] : std::vector<std::pair<int, int>>{{1, 1}, {2, 1}, {3, 1}, {5, 1}, {3, 0}})
-    specs.push_back({.kind = Kind::rehyat, .tc = tc, .to = to});
-  specs.push_back({.kind = Kind::rehyat, .tc = 3, .to = 0, .causal = false});
-  for (const int rate : {2, 4, 8}) specs.push_back({.kind = Kind::uniform_hybrid, .rate = rate});
-  specs.push_back({.kind = Kind::linear});
+  std::vector<ops::AttentionSpec> specs;
+  for (const ops::AttentionKind* kind : ops::built_in_kinds()) {
+    for (const ops::AttentionSpec& spec : kind->examples()) specs.push_back(spec);
+  }
   return specs;
 }
 
@@ -133,7 +130,7 @@ std::string model_text(const analysis::ModelCost& cost) {
       << " parameters, of which feature maps " << human_count(cost.phi_parameters) << "; "
       << human_bytes(cost.state_bytes) << " of states, " << human_bytes(cost.ring_bytes) << " of rings; "
       << (cost.constant_memory ? "constant memory: it is sampled chunk by chunk."
-                               : "not every block is recurrent: it is sampled step by step.");
+                               : "not every block is recurrent with one chunk size: it is sampled step by step.");
   return out.str();
 }
 

@@ -120,7 +120,7 @@ json of_distill(const Planned& p) {
   const double target =
       p.config.cache.store_targets
           ? 0
-          : analysis::block_cost(p.model, p.video, {.kind = ops::AttentionKind::softmax}).attention_tflops;
+          : analysis::block_cost(p.model, p.video, analysis::softmax_block().attention).attention_tflops;
   double tflops = 0;
   std::int64_t parameters = 0;
   for (const auto& item : p.converted) {

@@ -36,6 +36,7 @@ BlockTask::BlockTask(std::int64_t block, models::SelfAttention student, ops::Rop
 std::vector<train::NamedParameter> BlockTask::parameters() {
   std::vector<train::NamedParameter> out;
   for (const auto& [map, name] : {std::pair(student_->phi_q(), "phi_q."), std::pair(student_->phi_k(), "phi_k.")}) {
+    if (!map) continue;
     for (const auto& item : map->named_parameters()) out.push_back({name + item.key(), item.value()});
   }
   return out;
@@ -104,8 +105,9 @@ double BlockTask::error() {
 }
 
 double BlockTask::window_only_error() {
-  // A linear attention has no window: nothing is left without its branch.
-  return student_->attention().spec.kind == ops::AttentionKind::linear ? 1.0 : mean_error(true);
+  // Without a softmax branch there is no window: nothing is left. Without a linear one the window is all there is.
+  const ops::AttentionKind& kind = *student_->attention().spec.kind;
+  return kind.has_softmax() ? mean_error(kind.has_linear()) : 1.0;
 }
 
 nlohmann::ordered_json BlockTask::validate() {

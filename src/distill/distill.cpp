@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <set>
 
@@ -47,7 +46,7 @@ models::SelfAttention student_of(const models::VideoTransformer& teacher, const 
   const std::int64_t slices = sizes.grid({latent[0], latent[1], latent[2]})[0];
   const models::BlockAttention& attention = blocks.at(block);
   student->convert(attention, seed, block,
-                   models::window_tokens(attention.spec, slices, sizes.tokens_per_slice(latent[1], latent[2])));
+                   attention.spec.window_tokens({slices, sizes.tokens_per_slice(latent[1], latent[2])}));
   return student;
 }
 

@@ -29,6 +29,13 @@ class Settings {
   std::string text(const std::string& key, const std::string& fallback) {
     return has(key) ? values_.at(key) : fallback;
   }
+  bool flag(const std::string& key, bool fallback) {
+    std::string value = text(key, fallback ? "true" : "false");
+    for (char& c : value) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    require(value == "true" || value == "false" || value == "1" || value == "0",
+            [&] { return cat(path_, ": metadata '", key, "': found \"", value, "\", expected true or false"); });
+    return value == "true" || value == "1";
+  }
   const std::string& required(const std::string& key, const char* meaning) const {
     const auto found = values_.find(key);
     require(found != values_.end(), [&] {
@@ -64,20 +71,19 @@ class Settings {
 
 ops::AttentionSpec spec_of(Settings& settings) {
   // Only what the kind uses is read: a fixture may say anything of the rest.
-  const std::string kind = settings.required("kind", "softmax, rehyat, uniform_hybrid or linear");
+  std::vector<std::string> names;
+  for (const ops::AttentionKind* each : ops::built_in_kinds()) names.push_back(each->name());
+  const std::string kind = settings.required("kind", join(names, ", ").c_str());
   json values = {{"kind", kind}};
-  if (kind == "rehyat") {
-    std::string causal = settings.text("causal", "true");
-    for (char& c : causal) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    require(causal == "true" || causal == "false" || causal == "1" || causal == "0", [&] {
-      return cat(settings.path(), ": metadata 'causal': found \"", causal, "\", expected true or false");
-    });
-    values["tc"] = settings.number("tc", 3);
-    values["to"] = settings.number("to", 1);
-    values["causal"] = causal == "true" || causal == "1";
+  const auto of_kind = config::from_json<ops::AttentionSpec>(values, settings.path());
+  for (const ops::Setting& setting : of_kind.kind->settings()) {
+    if (setting.flag != nullptr) {
+      values[setting.name] = settings.flag(setting.name, of_kind.value(setting) != 0);
+    } else {
+      values[setting.name] = settings.number(setting.name, of_kind.value(setting));
+    }
   }
-  if (kind == "uniform_hybrid") values["rate"] = settings.number("rate", 2);
-  if (kind == "rehyat" || kind == "uniform_hybrid") values["normalizer"] = settings.text("normalizer", "joint");
+  if (of_kind.blends()) values["normalizer"] = settings.text("normalizer", ops::to_string(of_kind.normalizer));
   return config::from_json<ops::AttentionSpec>(values, settings.path());
 }
 
@@ -120,7 +126,7 @@ AttentionCase read_case(const safetensors::Reader& reader, const ops::AttentionS
   AttentionCase out;
   for (const std::string& name : kInputs) {
     const bool phi = name.rfind("phi", 0) == 0;
-    if (phi && spec.kind == ops::AttentionKind::softmax && reader.find(name) == nullptr) {
+    if (phi && !spec.kind->has_linear() && reader.find(name) == nullptr) {
       out.inputs.emplace_back();
       continue;
     }

@@ -80,12 +80,12 @@ Limits limits_of(const models::VideoTransformer& model) {
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
     const models::BlockAttention& attention = model->attention(i)->attention();
     const std::string name = cat("block ", i, " is ", ops::to_string(attention.spec));
-    converted = converted || attention.spec.kind != ops::AttentionKind::softmax;
-    if (attention.spec.recurrent()) chunk_sizes.insert(attention.spec.tc);
+    converted = converted || attention.spec.converted();
+    if (const auto form = attention.spec.recurrence()) chunk_sizes.insert(form->chunk);
     if (!attention.supports(AttentionForm::recurrent) && out.recurrent.empty())
       out.recurrent = name + ", which has no recurrent form";
     if (!attention.spec.recurrent() && out.chunk_by_chunk.empty())
-      out.chunk_by_chunk = name + "; chunk by chunk needs causal rehyat attention in every block";
+      out.chunk_by_chunk = cat(name, "; chunk by chunk needs ", ops::recurrent_kinds(), " attention in every block");
   }
   if (!converted) out.recurrent = "no block is converted, so that every form is the same";
   if (out.chunk_by_chunk.empty() && chunk_sizes.size() > 1) out.chunk_by_chunk = "the blocks differ in chunk size";
@@ -133,17 +133,21 @@ json compare_forms(const models::VideoTransformer& model, const Inputs& in, doub
   row["chunked_vs_reference"] = compared(true, [&] { return run(AttentionForm::reference); });
   row["recurrent_vs_parallel"] = compared(limits.recurrent.empty(), [&] { return run(AttentionForm::recurrent); });
   row["chunk_by_chunk_vs_parallel"] = compared(limits.chunk_by_chunk.empty(), [&] {
-    return chunk_by_chunk(model, in, model->attention(0)->attention().spec.tc);
+    return chunk_by_chunk(model, in, model->attention(0)->attention().spec.recurrence()->chunk);
   });
   return row;
 }
 
-/// Another pattern for every block of the kind rehyat; whether there is any.
+bool has_pattern(const ops::AttentionSpec& spec) {
+  return spec.value("tc") && spec.value("to");
+}
+
+/// Another pattern for every block that has one; whether there is any.
 bool set_pattern(const models::VideoTransformer& model, std::int64_t tc, std::int64_t to) {
   bool any = false;
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
     ops::AttentionSpec spec = model->attention(i)->attention().spec;
-    if (spec.kind != ops::AttentionKind::rehyat) continue;
+    if (!has_pattern(spec)) continue;
     spec.tc = tc;
     spec.to = to;
     model->attention(i)->set_spec(spec);
@@ -156,7 +160,7 @@ bool set_pattern(const models::VideoTransformer& model, std::int64_t tc, std::in
 json own_pattern(const models::VideoTransformer& model) {
   std::set<std::pair<std::int64_t, std::int64_t>> patterns;
   for (const auto& item : models::block_map_of(model)) {
-    if (item.second.spec.kind == ops::AttentionKind::rehyat) patterns.emplace(item.second.spec.tc, item.second.spec.to);
+    if (has_pattern(item.second.spec)) patterns.emplace(item.second.spec.tc, item.second.spec.to);
   }
   if (patterns.size() != 1) return {{"tc", nullptr}, {"to", nullptr}};
   return {{"tc", patterns.begin()->first}, {"to", patterns.begin()->second}};
@@ -184,8 +188,8 @@ json verify_model(const models::VideoTransformer& model, const models::ModelRegi
   const Limits limits = limits_of(model);
   const models::BlockMap own = models::block_map_of(model);
   const std::vector<std::pair<std::int64_t, std::int64_t>> patterns = {{1, 0}, {2, 1}, {3, 1}, {5, 3}, {3, 4}};
-  const bool has_patterns = std::any_of(
-      own.begin(), own.end(), [](const auto& item) { return item.second.spec.kind == ops::AttentionKind::rehyat; });
+  const bool has_patterns =
+      std::any_of(own.begin(), own.end(), [](const auto& item) { return has_pattern(item.second.spec); });
   Progress progress("verify", 3 * static_cast<std::int64_t>(1 + (has_patterns ? patterns.size() : 0)), "comparisons");
   double worst = reload_equal ? 0 : kInfinity;
   json rows = json::array();
@@ -205,7 +209,7 @@ json verify_model(const models::VideoTransformer& model, const models::ModelRegi
   json not_applicable = json::object();
   if (!limits.recurrent.empty()) not_applicable["recurrent_vs_parallel"] = limits.recurrent;
   if (!limits.chunk_by_chunk.empty()) not_applicable["chunk_by_chunk_vs_parallel"] = limits.chunk_by_chunk;
-  if (!has_patterns) not_applicable["other patterns"] = "no block has the kind rehyat, which (Tc,To) belong to";
+  if (!has_patterns) not_applicable["other patterns"] = "no block has an attention with tc and to";
   return finite_json({{"max_rel_error", worst},
                       {"reload_equal", reload_equal},
                       {"latent", {slices, height, width}},

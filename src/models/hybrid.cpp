@@ -68,20 +68,9 @@ void HybridConfig::fields(config::Fields& f) {
 
 BlockMap resolve(const HybridConfig& config, std::int64_t layers) {
   BlockMap blocks;
-  if (config.attention.spec.kind == ops::AttentionKind::softmax) return blocks;
+  if (!config.attention.spec.converted()) return blocks;
   for (const std::int64_t block : config.blocks.resolve(layers)) blocks[block] = config.attention;
   return blocks;
-}
-
-std::int64_t window_tokens(const ops::AttentionSpec& spec, std::int64_t slices, std::int64_t tokens_per_slice) {
-  switch (spec.kind) {
-    case ops::AttentionKind::rehyat:
-      return std::min(spec.tc + spec.to, slices) * tokens_per_slice;
-    case ops::AttentionKind::uniform_hybrid:
-      return std::max<std::int64_t>(slices * tokens_per_slice / spec.rate, 1);
-    default:
-      return slices * tokens_per_slice;
-  }
 }
 
 void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_t seed,
@@ -91,14 +80,14 @@ void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_
   for (const auto& [block, attention] : blocks) {
     require(block >= 0 && block < model->block_count(),
             [&] { return cat("[convert] found block ", block, ", expected 0 to ", model->block_count() - 1); });
-    model->attention(block)->convert(attention, seed, block, window_tokens(attention.spec, slices, per_slice));
+    model->attention(block)->convert(attention, seed, block, attention.spec.window_tokens({slices, per_slice}));
   }
 }
 
 safetensors::Metadata hybrid_metadata(const BlockMap& blocks) {
   std::set<std::string> kinds, normalizers;
   for (const auto& [block, attention] : blocks) {
-    kinds.insert(to_string(attention.spec.kind));
+    kinds.insert(attention.spec.kind->name());
     if (attention.spec.blends()) normalizers.insert(to_string(attention.spec.normalizer));
   }
   const auto joined = [](const std::set<std::string>& names) { return join({names.begin(), names.end()}, ","); };
@@ -108,13 +97,14 @@ safetensors::Metadata hybrid_metadata(const BlockMap& blocks) {
   return out;
 }
 
-void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap& blocks, const std::string& where) {
+void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap& blocks, const std::string& where,
+                           const ops::AttentionKinds& kinds) {
   const auto own = metadata.find("blocks");
   require(own != metadata.end(), [&] {
     return where + ": found no 'blocks' in the metadata, expected the attention of each block; export the model again";
   });
   const std::string place = where + ": metadata 'blocks'";
-  const BlockMap made_for = block_map_from_json(parse_json(own->second, place), place);
+  const BlockMap made_for = block_map_from_json(parse_json(own->second, place), place, kinds);
   for (const auto& [block, attention] : blocks) {
     const auto other = made_for.find(block);
     require(other != made_for.end() && other->second == attention, [&, &block = block, &attention = attention] {
@@ -134,7 +124,20 @@ json to_json(const BlockMap& blocks) {
   return out;
 }
 
-BlockMap block_map_from_json(const json& list, const std::string& where) {
+namespace {
+
+BlockAttention attention_from_json(const json& value, const std::string& where, const ops::AttentionKinds& kinds) {
+  BlockAttention out;
+  config::Fields fields;
+  out.fields(fields, kinds);
+  config::Document::from_json(value, where).bind(fields);
+  out.validate();
+  return out;
+}
+
+}  // namespace
+
+BlockMap block_map_from_json(const json& list, const std::string& where, const ops::AttentionKinds& kinds) {
   BlockMap out;
   require(list.is_array(), [&] { return where + ": found no list of blocks, expected one"; });
   for (const json& item : list) {
@@ -142,8 +145,7 @@ BlockMap block_map_from_json(const json& list, const std::string& where) {
         item.is_object() && item.contains("block") && item["block"].is_number_integer() && item.contains("attention"),
         [&] { return where + ": found an entry without block and attention, expected both"; });
     const bool fresh =
-        out.emplace(item["block"].get<std::int64_t>(), config::from_json<BlockAttention>(item["attention"], where))
-            .second;
+        out.emplace(item["block"].get<std::int64_t>(), attention_from_json(item["attention"], where, kinds)).second;
     require(fresh, [&] { return cat(where, ": found block ", item["block"].dump(), " twice, expected it once"); });
   }
   return out;
@@ -153,7 +155,7 @@ BlockMap block_map_of(const VideoTransformer& model) {
   BlockMap out;
   for (std::int64_t i = 0; i < model->block_count(); ++i) {
     const BlockAttention& attention = model->attention(i)->attention();
-    if (attention.spec.kind != ops::AttentionKind::softmax) out[i] = attention;
+    if (attention.spec.converted()) out[i] = attention;
   }
   return out;
 }

@@ -44,18 +44,18 @@ BlockMap resolve(const HybridConfig& config, std::int64_t layers);
 void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_t seed,
              const std::array<std::int64_t, 3>& latent);
 
-/// Softmax keys of a query in the middle of a video.
-std::int64_t window_tokens(const ops::AttentionSpec& spec, std::int64_t slices, std::int64_t tokens_per_slice);
-
 /// What hybrid.safetensors says of itself: "format": "pt", "hybrid_format": "1", "kind" and "normalizer" (by name, more
 /// than one separated by commas; no normalizer where nothing is blended) and "blocks", the JSON of to_json.
 safetensors::Metadata hybrid_metadata(const BlockMap& blocks);
 /// Throws UserError unless the file `where` was made for exactly these blocks: the same weights compute another
 /// function under another normalizer.
-void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap& blocks, const std::string& where);
+void check_hybrid_metadata(const safetensors::Metadata& metadata, const BlockMap& blocks, const std::string& where,
+                           const ops::AttentionKinds& kinds = ops::built_in_kinds());
 
 nlohmann::ordered_json to_json(const BlockMap& blocks);
-BlockMap block_map_from_json(const nlohmann::ordered_json& json, const std::string& where);
+/// `kinds`: those that the JSON may name.
+BlockMap block_map_from_json(const nlohmann::ordered_json& json, const std::string& where,
+                             const ops::AttentionKinds& kinds = ops::built_in_kinds());
 /// The converted blocks of a model.
 BlockMap block_map_of(const VideoTransformer& model);
 

@@ -38,19 +38,19 @@ void save_hybrid(const HybridFiles& files, const VideoTransformer& model) {
   write_file_atomic(files.settings, json({{"format", kHybridFormat}, {"blocks", to_json(blocks)}}).dump(2) + "\n");
 }
 
-void load_hybrid(const HybridFiles& files, const VideoTransformer& model) {
+void load_hybrid(const HybridFiles& files, const VideoTransformer& model, const ops::AttentionKinds& kinds) {
   if (!std::filesystem::exists(files.settings)) return;
   const std::string where = files.settings.string();
   const json hybrid = read_json_object(files.settings);
   require(hybrid.contains("format") && hybrid["format"] == kHybridFormat,
           [&] { return cat(where, ": found another format, expected ", kHybridFormat); });
-  const BlockMap blocks = block_map_from_json(hybrid.value("blocks", json()), where);
+  const BlockMap blocks = block_map_from_json(hybrid.value("blocks", json()), where, kinds);
   for (const auto& [block, attention] : blocks) {
     require(block >= 0 && block < model->block_count(),
             [&] { return cat(where, ": found block ", block, ", expected 0 to ", model->block_count() - 1); });
     model->attention(block)->convert(attention, 0, block, 2);
   }
-  check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string());
+  check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string(), kinds);
   assign_exactly(model->tensors(Weights::feature_maps), *open_safetensors({files.weights}, files.weights.string()));
 }
 

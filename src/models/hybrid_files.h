@@ -22,7 +22,8 @@ struct HybridFiles {
 /// Writes both, or removes what an earlier model left where no block is converted.
 void save_hybrid(const HybridFiles& files, const VideoTransformer& model);
 /// Converts a model's blocks and reads their feature maps; nothing where there are no such files. Throws UserError with
-/// file, found and expected.
-void load_hybrid(const HybridFiles& files, const VideoTransformer& model);
+/// file, found and expected. `kinds`: those that the files may name.
+void load_hybrid(const HybridFiles& files, const VideoTransformer& model,
+                 const ops::AttentionKinds& kinds = ops::built_in_kinds());
 
 }  // namespace rehyat::models

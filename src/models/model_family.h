@@ -21,6 +21,7 @@ struct LoadOptions {
   /// Type of the weights in memory: float32 masters, or another. Without one each tensor keeps the file's type, and on
   /// the CPU stays in the mapped file until it is written to. Feature maps are always float32.
   std::optional<at::ScalarType> type = at::kFloat;
+  ops::AttentionKinds kinds = ops::built_in_kinds();  ///< that a hybrid model may name
 };
 
 struct SaveOptions {

@@ -20,8 +20,8 @@ std::vector<ops::RecurrentState> VideoTransformerImpl::make_states(std::int64_t 
   for (std::int64_t i = 0; i < block_count(); ++i) {
     const ops::AttentionSpec& spec = attention(i)->attention().spec;
     require(spec.recurrent(), [&] {
-      return cat("[", architecture().family, "] block ", i, ": found ", ops::to_string(spec),
-                 ", expected causal rehyat attention in every block for chunk-by-chunk sampling");
+      return cat("[", architecture().family, "] block ", i, ": found ", ops::to_string(spec), ", expected ",
+                 ops::recurrent_kinds(), " attention in every block for chunk-by-chunk sampling");
     });
     states.emplace_back(spec, architecture().tokens_per_slice(height, width));
   }

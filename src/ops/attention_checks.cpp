@@ -39,7 +39,7 @@ void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::
           [&] { return cat("[hybrid_attention] slices: found ", slices, ", expected a divisor of N = ", q.size(2)); });
   check_like("k", k, q, true);
   check_like("v", v, q, true);
-  if (spec.kind == AttentionKind::softmax) return;
+  if (!spec.kind->has_linear()) return;
   check_like("phi_q", phi_q, q, false);
   check_key_features(phi_k, q, phi_q.size(3));
 }

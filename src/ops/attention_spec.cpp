@@ -7,71 +7,125 @@
 namespace rehyat::ops {
 namespace {
 
-const std::vector<std::pair<std::string, AttentionKind>> kKinds = {{"softmax", AttentionKind::softmax},
-                                                                   {"rehyat", AttentionKind::rehyat},
-                                                                   {"uniform_hybrid", AttentionKind::uniform_hybrid},
-                                                                   {"linear", AttentionKind::linear}};
 const std::vector<std::pair<std::string, Normalizer>> kNormalizers = {
     {"joint", Normalizer::joint}, {"row_max", Normalizer::row_max}, {"lse", Normalizer::lse}};
 
-template <typename Enum>
-std::string name_of(const std::vector<std::pair<std::string, Enum>>& names, Enum value) {
-  return std::find_if(names.begin(), names.end(), [value](const auto& item) { return item.second == value; })->first;
+bool among(const AttentionKinds& kinds, const AttentionKind* kind) {
+  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
 }
+
+/// "with kind rehyat", "with the kinds rehyat and linear".
+std::string with(const AttentionKinds& kinds) {
+  std::vector<std::string> names;
+  for (const AttentionKind* kind : kinds) names.push_back(kind->name());
+  return (names.size() == 1 ? "with kind " : "with the kinds ") + join(names, " and ");
+}
+
+config::Field& add_setting(config::Fields& f, AttentionSpec& spec, const Setting& setting, const std::string& kind) {
+  const std::string doc = cat(kind, ": ", setting.doc);
+  if (setting.flag != nullptr) return f.add(setting.name, spec.*setting.flag, doc);
+  const auto least = static_cast<double>(setting.at_least);
+  if (setting.number != nullptr) return f.add(setting.name, spec.*setting.number, doc).at_least(least);
+  const auto set = [&spec, setting](std::int64_t value) {
+    if (value == setting.fallback) {
+      spec.own.erase(setting.name);
+    } else {
+      spec.own[setting.name] = value;
+    }
+  };
+  return f
+      .number(
+          setting.name, [&spec, setting] { return spec.value(setting); }, set, doc)
+      .at_least(least);
+}
+
+/// A setting with the kinds that have it.
+struct SharedSetting {
+  std::string name;
+  config::Field* field;
+  AttentionKinds kinds;
+};
 
 }  // namespace
 
-void AttentionSpec::fields(config::Fields& f) {
-  f.choice("kind", kind, kKinds, "which attention the block runs");
-  const auto chunked = [this] { return kind == AttentionKind::rehyat; };
-  const char* const with_chunks = "with kind rehyat";
-  f.add("tc", tc, "rehyat: chunk size in latent slices").at_least(1).only(with_chunks, chunked);
-  f.add("to", to, "rehyat: overlap with the chunks before, in latent slices").at_least(0).only(with_chunks, chunked);
-  f.add("causal", causal, "rehyat: linear keys only from the past, which the recurrent form needs")
-      .only(with_chunks, chunked);
-  f.add("rate", rate, "uniform_hybrid: every rate-th key is a softmax key")
-      .at_least(2)
-      .only("with kind uniform_hybrid", [this] { return kind == AttentionKind::uniform_hybrid; });
+void AttentionSpec::fields(config::Fields& f, const AttentionKinds& kinds) {
+  AttentionKinds known = kinds, blending;
+  if (!among(known, kind)) known.push_back(kind);
+  std::vector<std::pair<std::string, const AttentionKind*>> names;
+  for (const AttentionKind* each : known) {
+    names.emplace_back(each->name(), each);
+    if (each->has_softmax() && each->has_linear()) blending.push_back(each);
+  }
+  f.choice("kind", kind, names, "which attention the block runs");
+  std::vector<SharedSetting> settings;
+  for (const AttentionKind* each : known) {
+    for (const Setting& setting : each->settings()) {
+      auto found =
+          std::find_if(settings.begin(), settings.end(), [&](const auto& s) { return s.name == setting.name; });
+      if (found == settings.end())
+        found = settings.insert(found, {setting.name, &add_setting(f, *this, setting, each->name()), {}});
+      found->kinds.push_back(each);
+    }
+  }
+  for (const SharedSetting& setting : settings)
+    setting.field->only(with(setting.kinds), [this, having = setting.kinds] { return among(having, kind); });
   f.choice("normalizer", normalizer, kNormalizers, "how the softmax and the linear branch share the mass")
-      .only("with the kinds rehyat and uniform_hybrid", [this] { return blends(); });
+      .only(with(blending), [this] { return blends(); });
+}
+
+std::int64_t AttentionSpec::value(const Setting& setting) const {
+  if (setting.flag != nullptr) return this->*setting.flag ? 1 : 0;
+  if (setting.number != nullptr) return this->*setting.number;
+  const auto given = own.find(setting.name);
+  return given == own.end() ? setting.fallback : given->second;
+}
+
+std::optional<std::int64_t> AttentionSpec::value(std::string_view setting) const {
+  for (const Setting& each : kind->settings()) {
+    if (each.name == setting) return value(each);
+  }
+  return std::nullopt;
 }
 
 void AttentionSpec::validate() const {
-  require(tc >= 1, [&] { return cat("[attention] tc: found ", tc, ", expected at least 1"); });
-  require(to >= 0, [&] { return cat("[attention] to: found ", to, ", expected at least 0"); });
-  require(rate >= 2, [&] { return cat("[attention] rate: found ", rate, ", expected at least 2"); });
+  for (const Setting& setting : kind->settings()) {
+    if (setting.flag != nullptr) continue;
+    require(value(setting) >= setting.at_least, [&] {
+      return cat("[attention] ", setting.name, ": found ", value(setting), ", expected at least ", setting.at_least);
+    });
+  }
+  for (const auto& item : own)
+    require(value(item.first).has_value(), [&] {
+      return cat("[attention] ", item.first, ": found a setting that the kind ", kind->name(), " does not have");
+    });
 }
 
 std::string to_string(Normalizer normalizer) {
-  return name_of(kNormalizers, normalizer);
-}
-std::string to_string(AttentionKind kind) {
-  return name_of(kKinds, kind);
+  return std::find_if(kNormalizers.begin(), kNormalizers.end(),
+                      [normalizer](const auto& item) { return item.second == normalizer; })
+      ->first;
 }
 
 std::string to_string(const AttentionSpec& spec) {
-  const std::string kind = to_string(spec.kind), normalizer = to_string(spec.normalizer);
-  switch (spec.kind) {
-    case AttentionKind::softmax:
-    case AttentionKind::linear:
-      return kind;
-    case AttentionKind::uniform_hybrid:
-      return cat(kind, "(rate=", spec.rate, ',', normalizer, ')');
-    case AttentionKind::rehyat:
-      break;
+  std::vector<std::string> values;
+  for (const Setting& setting : spec.kind->settings()) {
+    const std::int64_t value = spec.value(setting);
+    values.push_back(setting.flag != nullptr ? cat(value != 0 ? "" : "non-", setting.name)
+                                             : cat(setting.name, '=', value));
   }
-  return cat(kind, "(tc=", spec.tc, ",to=", spec.to, spec.causal ? ",causal," : ",non-causal,", normalizer, ')');
+  if (spec.blends()) values.push_back(to_string(spec.normalizer));
+  return values.empty() ? spec.kind->name() : cat(spec.kind->name(), '(', join(values, ","), ')');
 }
 
-std::vector<Chunk> chunks_of(std::int64_t slices, std::int64_t tc, std::int64_t to) {
-  require(slices >= 1 && tc >= 1 && to >= 0, [&] {
-    return cat("[attention] chunks: found ", slices, " slices, tc = ", tc, ", to = ", to,
+std::vector<Chunk> chunks_of(std::int64_t slices, std::int64_t size, std::int64_t overlap) {
+  require(slices >= 1 && size >= 1 && overlap >= 0, [&] {
+    return cat("[attention] chunks: found ", slices, " slices, tc = ", size, ", to = ", overlap,
                ", expected slices >= 1, tc >= 1, to >= 0");
   });
   std::vector<Chunk> chunks;
-  for (std::int64_t begin = 0; begin < slices; begin += tc) {
-    const std::int64_t end = std::min(begin + tc, slices);
-    chunks.push_back({{begin, end}, {std::max<std::int64_t>(begin - to, 0), end}});
+  for (std::int64_t begin = 0; begin < slices; begin += size) {
+    const std::int64_t end = std::min(begin + size, slices);
+    chunks.push_back({{begin, end}, {std::max<std::int64_t>(begin - overlap, 0), end}});
   }
   return chunks;
 }

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "config/config.h"
+#include "ops/attention/kind.h"
 
 namespace rehyat::ops {
 
@@ -14,32 +16,37 @@ namespace rehyat::ops {
 /// only its numerics, except for `joint`, where the linear terms carry e^{-c} too.
 enum class Normalizer { joint, row_max, lse };
 
-enum class AttentionKind {
-  softmax,         ///< the teacher
-  rehyat,          ///< softmax over the chunk and its overlap, linear over the rest
-  uniform_hybrid,  ///< softmax over every rate-th key, linear over the rest (Attention Surgery)
-  linear           ///< all keys linear
-};
-
-/// Which attention one block runs, without its feature map.
+/// Which attention one block runs, without its feature map: a kind and its settings. Settings that the kind does not
+/// have mean nothing.
 struct AttentionSpec {
-  AttentionKind kind = AttentionKind::rehyat;
-  std::int64_t tc = 3;    ///< chunk size in latent slices (rehyat)
-  std::int64_t to = 1;    ///< overlap in latent slices (rehyat); may exceed tc
-  bool causal = true;     ///< linear keys only from the past (rehyat)
-  std::int64_t rate = 2;  ///< R of uniform_hybrid
-  Normalizer normalizer = Normalizer::joint;
+  const AttentionKind* kind = AttentionKind::rehyat;  ///< never null
+  std::int64_t tc = 3;                                ///< chunk size in latent slices (rehyat)
+  std::int64_t to = 1;                                ///< overlap in latent slices (rehyat); may exceed tc
+  bool causal = true;                                 ///< linear keys only from the past (rehyat)
+  std::int64_t rate = 2;                              ///< R of uniform_hybrid
+  Normalizer normalizer = Normalizer::joint;          ///< of kinds with both branches
+  std::map<std::string, std::int64_t> own = {};  ///< settings without a member, by name; without those at their default
 
-  void fields(config::Fields& f);
+  /// `kinds`: those that may be named, beside this one.
+  void fields(config::Fields& f, const AttentionKinds& kinds = built_in_kinds());
   void validate() const;
+
+  /// False for the teacher's own attention.
+  bool converted() const { return kind != AttentionKind::softmax; }
   /// Both branches, shared by the normalizer.
-  bool blends() const { return kind == AttentionKind::rehyat || kind == AttentionKind::uniform_hybrid; }
-  bool recurrent() const { return kind == AttentionKind::rehyat && causal; }
+  bool blends() const { return kind->has_softmax() && kind->has_linear(); }
+  std::optional<Recurrence> recurrence() const { return kind->recurrence(*this); }
+  bool recurrent() const { return recurrence().has_value(); }
+  /// Softmax keys of a query in the middle of a video.
+  std::int64_t window_tokens(const TokenGrid& grid) const { return kind->window_tokens(*this, grid); }
+  /// The value of a setting, a flag as 0 or 1; none where the kind does not have it.
+  std::optional<std::int64_t> value(std::string_view setting) const;
+  std::int64_t value(const Setting& setting) const;
+
   bool operator==(const AttentionSpec&) const = default;
 };
 
 std::string to_string(Normalizer normalizer);
-std::string to_string(AttentionKind kind);
 /// "rehyat(tc=3,to=1,causal,joint)".
 std::string to_string(const AttentionSpec& spec);
 
@@ -50,14 +57,13 @@ struct SliceRange {
   bool operator==(const SliceRange&) const = default;
 };
 
-/// One chunk of the rehyat pattern.
+/// A video cut into chunks.
 struct Chunk {
-  SliceRange queries;  ///< tTc ... min((t+1)Tc, T)
-  SliceRange window;   ///< softmax keys: max(tTc-To, 0) ... end of the chunk
-  /// Linear keys: slices [0, window.begin), and for non-causal patterns also [window.end, T).
+  SliceRange queries;  ///< t size ... min((t+1) size, T)
+  SliceRange window;   ///< the chunk and the overlap before it: max(t size - overlap, 0) ... end of the chunk
 };
 
 /// The chunks of `slices` latent slices; the last may be short.
-std::vector<Chunk> chunks_of(std::int64_t slices, std::int64_t tc, std::int64_t to);
+std::vector<Chunk> chunks_of(std::int64_t slices, std::int64_t size, std::int64_t overlap);
 
 }  // namespace rehyat::ops

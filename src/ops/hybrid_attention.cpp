@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "ops/attention/plan.h"
 #include "ops/attention_checks.h"
 #include "ops/blend.h"
 #include "ops/linear_state.h"
@@ -19,86 +20,29 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-/// Queries [q_begin, q_begin + q_count) see the softmax keys [k_begin, k_begin + k_count) and, linearly, the slices
-/// before `before` and from `after` on.
-struct Part {
-  std::int64_t q_begin, q_count, k_begin, k_count, before, after;
-};
-
-/// The parts of one attention. `linear_slices` is the number of slices that the linear keys are cut into.
-struct Plan {
-  std::vector<Part> parts;
-  std::int64_t linear_slices = 1;
-  bool softmax = true;
+/// What runs: the pattern, and how its branches go together.
+struct Job {
+  Plan plan;
+  bool softmax, linear;  ///< which branches there are
   Normalizer normalizer = Normalizer::joint;
-  bool linear(const Part& part) const { return part.before > 0 || part.after < linear_slices; }
-};
-
-/// Equal rectangles that follow each other at a constant stride: they run as one batch.
-struct Group {
-  std::size_t first, count;
-};
-
-std::vector<Group> groups_of(const Plan& plan) {
-  std::vector<Group> groups;
-  for (std::size_t i = 0; i < plan.parts.size(); ++i) {
-    const Part& part = plan.parts[i];
-    if (!groups.empty()) {
-      Group& group = groups.back();
-      const Part& first = plan.parts[group.first];
-      const auto steps = static_cast<std::int64_t>(group.count);
-      const bool same = part.q_count == first.q_count && part.k_count == first.k_count;
-      const std::int64_t stride = plan.parts[group.first + (group.count > 1 ? 1 : 0)].k_begin - first.k_begin;
-      const std::int64_t wanted = group.count > 1 ? first.k_begin + steps * stride : part.k_begin;
-      if (same && part.k_begin == wanted) {
-        ++group.count;
-        continue;
-      }
-    }
-    groups.push_back({i, 1});
+  Job(const AttentionSpec& spec, const at::Tensor& q, std::int64_t slices)
+      : plan(spec.kind->plan(spec, {slices, q.size(2) / slices})),
+        softmax(spec.kind->has_softmax()),
+        linear(spec.kind->has_linear()) {
+    if (spec.blends()) normalizer = spec.normalizer;
   }
-  return groups;
-}
-
-/// Rows of x [A,N,D] (one sample) as a batch [count,A,rows,D] that may overlap; nothing is copied.
-at::Tensor rectangles(const at::Tensor& x, std::int64_t begin, std::int64_t rows, std::int64_t stride,
-                      std::int64_t count) {
-  return x.as_strided({count, x.size(0), rows, x.size(2)},
-                      {stride * x.stride(1), x.stride(0), x.stride(1), x.stride(2)},
-                      x.storage_offset() + begin * x.stride(1));
-}
-
-struct GroupView {
-  std::int64_t q_begin, q_rows, q_stride, k_begin, k_rows, k_stride, count;
-  at::Tensor queries(const at::Tensor& x) const { return rectangles(x, q_begin, q_rows, q_stride, count); }
-  at::Tensor keys(const at::Tensor& x) const { return rectangles(x, k_begin, k_rows, k_stride, count); }
-  /// The same for one value a query, x [A,N].
-  at::Tensor query_values(const at::Tensor& x) const { return queries(x.unsqueeze(-1)).squeeze(-1); }
 };
-
-GroupView view_of(const Plan& plan, const Group& group) {
-  const Part& first = plan.parts[group.first];
-  const Part& next = plan.parts[group.first + (group.count > 1 ? 1 : 0)];
-  return {first.q_begin,
-          first.q_count,
-          next.q_begin - first.q_begin,
-          first.k_begin,
-          first.k_count,
-          next.k_begin - first.k_begin,
-          static_cast<std::int64_t>(group.count)};
-}
 
 at::ScalarType wide(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-SoftmaxBranch run_softmax(const Plan& plan, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+SoftmaxBranch run_softmax(const Job& job, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const auto rows = q.sizes().slice(0, 3);
   SoftmaxBranch out{at::empty_like(q, at::MemoryFormat::Contiguous), at::empty(rows, q.options().dtype(wide(q))), {}};
-  const bool needs_max = plan.normalizer == Normalizer::row_max;
+  const bool needs_max = job.normalizer == Normalizer::row_max;
   if (needs_max) out.row_max = at::empty_like(out.lse);
-  for (const Group& group : groups_of(plan)) {
-    const GroupView view = view_of(plan, group);
+  for (const RectangleBatch& view : rectangle_batches(job.plan)) {
     for (std::int64_t b = 0; b < q.size(0); ++b) {
       const at::Tensor queries = view.queries(q[b]), keys = view.keys(k[b]);
       const RectangleOutput result = softmax_rectangle(queries, keys, view.keys(v[b]));
@@ -138,24 +82,25 @@ struct Forward {
   at::Tensor y, o, log_l, log_z, scale, states;
 };
 
-Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+Forward run_forward(const Job& job, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
                     const SoftmaxBranch& kept) {
+  const Plan& plan = job.plan;
   const auto type = wide(q);
   const std::int64_t width = q.size(3);
   Forward out;
   SoftmaxBranch softmax;
-  if (plan.softmax) softmax = kept.o.defined() ? kept : run_softmax(plan, q, k, v);
+  if (job.softmax) softmax = kept.o.defined() ? kept : run_softmax(job, q, k, v);
   out.y = at::empty_like(q, at::MemoryFormat::Contiguous);
   out.log_l = at::empty(q.sizes().slice(0, 3), q.options().dtype(type));
   // joint: Z has no factor taken out, so that both branches share one logarithm.
-  const bool shared = plan.softmax && plan.normalizer == Normalizer::joint;
+  const bool shared = job.softmax && job.normalizer == Normalizer::joint;
   if (shared) out.log_z = out.log_l;
   if (!shared) out.scale = at::ones_like(out.log_l);
-  if (!plan.softmax || plan.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
-  if (plan.softmax && plan.normalizer == Normalizer::lse) out.o = softmax.o;
-  out.states = part_states(plan, phi_k, v_linear);
-  BadRows bad(out.log_l, plan.normalizer);
+  if (!job.softmax || job.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
+  if (job.softmax && job.normalizer == Normalizer::lse) out.o = softmax.o;
+  if (job.linear) out.states = part_states(plan, phi_k, v_linear);
+  BadRows bad(out.log_l, job.normalizer);
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const Part& part = plan.parts[i];
     const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
@@ -166,7 +111,7 @@ Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, 
     }
     const at::Tensor queries = rows(phi_q);
     const at::Tensor both = matmul_sums(queries, out.states.select(2, static_cast<std::int64_t>(i)));
-    if (!plan.softmax) {
+    if (!job.softmax) {
       const at::Tensor n = both.select(-1, width);
       rows(out.y).copy_(linear_only(both));
       rows(out.log_z).copy_(n.abs().log());
@@ -175,7 +120,7 @@ Forward run_forward(const Plan& plan, const at::Tensor& q, const at::Tensor& k, 
     }
     const auto rows_if = [&rows](const at::Tensor& x) { return x.defined() ? rows(x) : x; };
     const BlendTargets targets{rows(out.y), rows(out.log_l), rows_if(out.log_z), rows_if(out.scale)};
-    blend_into(targets, rows(softmax.o), rows(softmax.lse), both, rows_if(softmax.row_max), plan.normalizer, bad);
+    blend_into(targets, rows(softmax.o), rows(softmax.lse), both, rows_if(softmax.row_max), job.normalizer, bad);
   }
   bad.check();
   return out;
@@ -186,9 +131,9 @@ struct Gradients {
 };
 
 /// The softmax branch: one call of the library's backward with the hybrid's own output and log-denominator.
-void softmax_backward(const Plan& plan, const Forward& saved, const at::Tensor& dy, const at::Tensor& q,
+void softmax_backward(const Job& job, const Forward& saved, const at::Tensor& dy, const at::Tensor& q,
                       const at::Tensor& k, const at::Tensor& v, Gradients& grads) {
-  const bool by_lse = plan.normalizer == Normalizer::lse;
+  const bool by_lse = job.normalizer == Normalizer::lse;
   const at::Tensor& out = by_lse ? saved.o : saved.y;
   at::Tensor g = dy;
   // lse: w dy; row_max: sign(Z) dy.
@@ -197,8 +142,7 @@ void softmax_backward(const Plan& plan, const Forward& saved, const at::Tensor& 
   const auto type = wide(q);  // overlapping rectangles add up
   grads.k = at::zeros(k.sizes(), k.options().dtype(type));
   grads.v = at::zeros(v.sizes(), v.options().dtype(type));
-  for (const Group& group : groups_of(plan)) {
-    const GroupView view = view_of(plan, group);
+  for (const RectangleBatch& view : rectangle_batches(job.plan)) {
     for (std::int64_t b = 0; b < q.size(0); ++b) {
       const auto [dq, dk, dv] =
           softmax_rectangle_backward(view.queries(g[b]), view.queries(q[b]), view.keys(k[b]), view.keys(v[b]),
@@ -270,9 +214,9 @@ void linear_backward(const Plan& plan, const Forward& saved, const at::Tensor& d
   grads.v_linear = matmul_sums(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
 }
 
-struct PlanHolder : torch::CustomClassHolder {
-  Plan plan;
-  explicit PlanHolder(Plan p) : plan(std::move(p)) {}
+struct JobHolder : torch::CustomClassHolder {
+  std::shared_ptr<const Job> job;
+  explicit JobHolder(std::shared_ptr<const Job> j) : job(std::move(j)) {}
 };
 
 /// Inputs: q, k, v of the softmax branch (k, v empty without one), phi_q, phi_k, v of the linear branch.
@@ -280,9 +224,9 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
-                            const std::shared_ptr<Plan>& plan, const SoftmaxBranch& kept) {
-    const Forward result = run_forward(*plan, q, k, v, phi_q, phi_k, v_linear, kept);
-    ctx->saved_data["plan"] = c10::IValue::make_capsule(c10::make_intrusive<PlanHolder>(*plan));
+                            const std::shared_ptr<const Job>& job, const SoftmaxBranch& kept) {
+    const Forward result = run_forward(*job, q, k, v, phi_q, phi_k, v_linear, kept);
+    ctx->saved_data["job"] = c10::IValue::make_capsule(c10::make_intrusive<JobHolder>(job));
     ctx->save_for_backward(
         {q, k, v, phi_q, phi_k, v_linear, result.y, result.o, result.log_l, result.log_z, result.scale, result.states});
     return result.y;
@@ -290,51 +234,28 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
     const auto saved = ctx->get_saved_variables();
-    const auto holder = ctx->saved_data["plan"].toCapsule();
-    const Plan& plan = static_cast<const PlanHolder&>(*holder).plan;
+    const auto holder = ctx->saved_data["job"].toCapsule();
+    const Job& job = *static_cast<const JobHolder&>(*holder).job;
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &phi_q = saved[3], &phi_k = saved[4],
                      &v_linear = saved[5];
     const Forward result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
     const at::Tensor dy = upstream[0].contiguous();
     Gradients grads;
-    if (plan.softmax && (ctx->needs_input_grad(0) || ctx->needs_input_grad(1) || ctx->needs_input_grad(2))) {
-      softmax_backward(plan, result, dy, q, k, v, grads);
+    if (job.softmax && (ctx->needs_input_grad(0) || ctx->needs_input_grad(1) || ctx->needs_input_grad(2))) {
+      softmax_backward(job, result, dy, q, k, v, grads);
     } else if (ctx->needs_input_grad(0)) {
       grads.q = at::zeros_like(q);
     }
     const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
-    if (queries || keys) linear_backward(plan, result, dy, phi_q, phi_k, v_linear, queries, keys, grads);
+    if (queries || keys) linear_backward(job.plan, result, dy, phi_q, phi_k, v_linear, queries, keys, grads);
     return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable(), Variable()};
   }
 };
 
-Plan rehyat_plan(std::int64_t slices, std::int64_t hw, const AttentionSpec& spec) {
-  Plan plan;
-  plan.linear_slices = slices;
-  plan.normalizer = spec.normalizer;
-  for (const Chunk& chunk : chunks_of(slices, spec.tc, spec.to)) {
-    plan.parts.push_back({chunk.queries.begin * hw, chunk.queries.size() * hw, chunk.window.begin * hw,
-                          chunk.window.size() * hw, chunk.window.begin, spec.causal ? slices : chunk.window.end});
-  }
-  return plan;
+/// The rows of x [B,A,N,...] that a branch takes; x itself where it takes all.
+at::Tensor rows_of(const at::Tensor& x, const KeyList& keys) {
+  return keys.numbers ? x.index_select(2, keys.numbers(x.device())) : x;
 }
-
-/// uniform_hybrid: the softmax keys and all others. Gathered, the first make one dense rectangle too.
-struct UniformKeys {
-  at::Tensor near, far;
-  UniformKeys(std::int64_t tokens, std::int64_t rate, const at::Tensor& like) {
-    const at::Tensor index = at::arange(tokens, like.options().dtype(at::kLong));
-    const at::Tensor kept = index.remainder(rate).eq(0);
-    near = index.masked_select(kept);
-    far = index.masked_select(kept.logical_not());
-  }
-  Plan plan(std::int64_t tokens, Normalizer normalizer) const {
-    Plan out;
-    out.normalizer = normalizer;
-    out.parts = {{0, tokens, 0, near.numel(), far.numel() > 0 ? 1 : 0, 1}};
-    return out;
-  }
-};
 
 void check_kept(const SoftmaxBranch& kept, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   if (!kept.o.defined()) return;
@@ -361,37 +282,24 @@ SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at:
                              const AttentionSpec& spec) {
   spec.validate();
   check_attention_inputs(q, k, v, {}, {}, slices, {.kind = AttentionKind::softmax});
+  if (!spec.blends()) return {};
   const at::NoGradGuard no_grad;
-  const std::int64_t tokens = q.size(2);
-  if (spec.kind == AttentionKind::rehyat) return run_softmax(rehyat_plan(slices, tokens / slices, spec), q, k, v);
-  if (spec.kind != AttentionKind::uniform_hybrid) return {};
-  const UniformKeys keys(tokens, spec.rate, q);
-  return run_softmax(keys.plan(tokens, spec.normalizer), q, k.index_select(2, keys.near), v.index_select(2, keys.near));
+  const Job job(spec, q, slices);
+  return run_softmax(job, q, rows_of(k, job.plan.softmax_keys), rows_of(v, job.plan.softmax_keys));
 }
 
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
                             const SoftmaxBranch& kept) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
-  if (spec.kind == AttentionKind::softmax) return softmax_attention(q, k, v);
+  const auto job = std::make_shared<const Job>(spec, q, slices);
+  const Plan& plan = job->plan;
+  if (!job->linear && plan.everything()) return softmax_attention(q, k, v);
   check_kept(kept, q, k, v);
-  const std::int64_t tokens = q.size(2);
-  if (spec.kind == AttentionKind::rehyat) {
-    const auto plan = std::make_shared<Plan>(rehyat_plan(slices, tokens / slices, spec));
-    return HybridFunction::apply(q, k, v, phi_q, phi_k, v, plan, kept);
-  }
-  if (spec.kind == AttentionKind::linear) {
-    const auto plan = std::make_shared<Plan>();
-    plan->normalizer = spec.normalizer;
-    plan->softmax = false;
-    plan->parts = {{0, tokens, 0, 0, 1, 1}};
-    const at::Tensor none = at::empty({0}, q.options());
-    return HybridFunction::apply(q, none, none, phi_q, phi_k, v, plan, SoftmaxBranch());
-  }
-  const UniformKeys keys(tokens, spec.rate, q);
-  return HybridFunction::apply(q, k.index_select(2, keys.near), v.index_select(2, keys.near), phi_q,
-                               phi_k.index_select(2, keys.far), v.index_select(2, keys.far),
-                               std::make_shared<Plan>(keys.plan(tokens, spec.normalizer)), kept);
+  const at::Tensor none = at::empty({0}, q.options());
+  const auto near = [&](const at::Tensor& x) { return job->softmax ? rows_of(x, plan.softmax_keys) : none; };
+  const auto far = [&](const at::Tensor& x) { return job->linear ? rows_of(x, plan.linear_keys) : none; };
+  return HybridFunction::apply(q, near(k), near(v), job->linear ? phi_q : none, far(phi_k), far(v), job, kept);
 }
 
 }  // namespace rehyat::ops

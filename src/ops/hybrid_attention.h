@@ -10,11 +10,11 @@
 ///
 /// Shapes: B batch, A heads, N = slices * HW tokens, D head width, F feature width.
 ///   q, k [B,A,N,D] after RMSNorm and RoPE, v [B,A,N,D], phi_q, phi_k [B,A,N,F]; the result is [B,A,N,D] in q's dtype.
-/// phi_q and phi_k may be undefined for kind softmax only. S, z and the normaliser's sums are float32 at least. They
-/// grow with the number of linear keys, z (a sum of positive numbers) faster than S: the products with them are made
-/// safe by matmul_sums (ops/linear_state.h), so only phi itself has to fit its type (65504 for float16). Throws
-/// UserError ("[hybrid_attention] phi_k: found ..., expected ...") on shapes, dtypes or devices that do not fit, on
-/// `joint` with a negative normaliser, and where a denominator is 0.
+/// phi_q and phi_k may be undefined for kinds without a linear branch. S, z and the normaliser's sums are float32 at
+/// least. They grow with the number of linear keys, z (a sum of positive numbers) faster than S: the products with them
+/// are made safe by matmul_sums (ops/linear_state.h), so only phi itself has to fit its type (65504 for float16).
+/// Throws UserError ("[hybrid_attention] phi_k: found ..., expected ...") on shapes, dtypes or devices that do not fit,
+/// on `joint` with a negative normaliser, and where a denominator is 0.
 namespace rehyat::ops {
 
 /// Slow and literal: builds the whole score matrix, differentiable by autograd, any floating dtype. The judge of the
@@ -51,17 +51,17 @@ struct KeyFeatures {
   at::Tensor input;
 };
 
-/// What a causal rehyat block remembers between chunks: S [B,A,F,D], z [B,A,F] in float32 (float64 for float64 inputs)
-/// and a ring with K and V of the last `to` slices. Its size does not grow with the video.
+/// What an attention with a recurrent form remembers between chunks: S [B,A,F,D], z [B,A,F] in float32 (float64 for
+/// float64 inputs) and a ring with K and V of the last `overlap` slices. Its size does not grow with the video.
 class RecurrentState {
  public:
   RecurrentState() = default;
   explicit RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice);
 
   /// One chunk: q, k, v [B,A,M,D], phi_q [B,A,M,F] with M = slices of the chunk * tokens_per_slice, the chunk having at
-  /// most tc slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves the state as it
-  /// was (a denoising step that is not the last look at a chunk). Give each chunk of a video the same kind of
-  /// KeyFeatures.
+  /// most Recurrence::chunk slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves
+  /// the state as it was (a denoising step that is not the last look at a chunk). Give each chunk of a video the same
+  /// kind of KeyFeatures.
   at::Tensor step(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                   const KeyFeatures& phi_k, bool update = true);
 
@@ -73,12 +73,13 @@ class RecurrentState {
  private:
   void take_in(const at::Tensor& keys, const at::Tensor& values, const KeyFeatures& phi_k, std::int64_t slices);
 
-  AttentionSpec spec_;
+  Recurrence form_;
+  Normalizer normalizer_ = Normalizer::joint;
   std::int64_t tokens_per_slice_ = 0, slices_seen_ = 0;
   at::Tensor s_, z_, ring_k_, ring_v_, ring_input_;
 };
 
-/// Runs all chunks of a video through RecurrentState; spec must be causal rehyat. For inference: no gradients.
+/// Runs all chunks of a video through RecurrentState; `spec` must have a recurrent form. For inference: no gradients.
 at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                       const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
                                       const AttentionSpec& spec);

@@ -10,30 +10,17 @@
 namespace rehyat::ops {
 namespace {
 
-/// Which keys are softmax keys and which are linear ones, for every query: two boolean matrices [N, N].
-std::pair<at::Tensor, at::Tensor> key_sets(std::int64_t tokens, std::int64_t slices, const AttentionSpec& spec,
-                                           at::Device device) {
-  const auto options = at::TensorOptions().dtype(at::kBool).device(device);
-  at::Tensor softmax = at::zeros({tokens, tokens}, options), linear = at::zeros({tokens, tokens}, options);
-  if (spec.kind == AttentionKind::softmax) {
-    softmax.fill_(true);
-  } else if (spec.kind == AttentionKind::linear) {
-    linear.fill_(true);
-  } else if (spec.kind == AttentionKind::uniform_hybrid) {
-    softmax.copy_((at::arange(tokens, options.dtype(at::kLong)) % spec.rate).eq(0).expand({tokens, tokens}));
-    linear = softmax.logical_not();
-  } else {
-    const std::int64_t hw = tokens / slices;
-    for (const Chunk& chunk : chunks_of(slices, spec.tc, spec.to)) {
-      const auto rows = [&](at::Tensor& set) {
-        return set.narrow(0, chunk.queries.begin * hw, chunk.queries.size() * hw);
-      };
-      rows(softmax).narrow(1, chunk.window.begin * hw, chunk.window.size() * hw).fill_(true);
-      rows(linear).narrow(1, 0, chunk.window.begin * hw).fill_(true);
-      if (!spec.causal) rows(linear).narrow(1, chunk.window.end * hw, tokens - chunk.window.end * hw).fill_(true);
-    }
+/// For every query which keys are softmax keys and which are linear ones: two boolean matrices [N, N].
+std::pair<at::Tensor, at::Tensor> key_sets(const AttentionSpec& spec, const TokenGrid& grid, at::Device device) {
+  const std::int64_t tokens = grid.tokens();
+  const at::Tensor uses = at::empty({tokens, tokens}, at::kByte);
+  auto* use = uses.mutable_data_ptr<std::uint8_t>();
+  for (std::int64_t query = 0; query < tokens; ++query) {
+    for (std::int64_t key = 0; key < tokens; ++key)
+      *use++ = static_cast<std::uint8_t>(spec.kind->use(spec, grid, query, key));
   }
-  return {softmax, linear};
+  const auto all = [&](KeyUse wanted) { return uses.eq(static_cast<std::uint8_t>(wanted)).to(device); };
+  return {all(KeyUse::softmax), all(KeyUse::linear)};
 }
 
 }  // namespace
@@ -43,15 +30,15 @@ at::Tensor hybrid_attention_reference(const at::Tensor& q, const at::Tensor& k, 
                                       const AttentionSpec& spec, const at::Tensor& frozen_max) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
   const auto type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const auto [softmax_keys, linear_keys] = key_sets(q.size(2), slices, spec, q.device());
+  const auto [softmax_keys, linear_keys] = key_sets(spec, {slices, q.size(2) / slices}, q.device());
   const at::Tensor values = v.to(type);
   const at::Tensor s = at::matmul(q.to(type), k.to(type).transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(3)));
   const at::Tensor masked = s.masked_fill(softmax_keys.logical_not(), -std::numeric_limits<double>::infinity());
-  if (spec.kind == AttentionKind::softmax) return at::matmul(masked.softmax(-1), values).to(q.scalar_type());
+  if (!spec.kind->has_linear()) return at::matmul(masked.softmax(-1), values).to(q.scalar_type());
 
   const at::Tensor similarity = at::matmul(phi_q.to(type), phi_k.to(type).transpose(-1, -2)) * linear_keys.to(type);
   const at::Tensor a = at::matmul(similarity, values), n = similarity.sum(-1);
-  if (spec.kind == AttentionKind::linear) return linear_only(at::cat({a, n.unsqueeze(-1)}, -1)).to(q.scalar_type());
+  if (!spec.kind->has_softmax()) return linear_only(at::cat({a, n.unsqueeze(-1)}, -1)).to(q.scalar_type());
 
   // As printed (Eqs. 5-9), with c chosen by the normalizer; for joint the linear terms carry e^{-c} too.
   const at::Tensor lse = masked.logsumexp(-1);

@@ -20,11 +20,13 @@ std::int64_t bytes_of(const at::Tensor& tensor) {
 }  // namespace
 
 RecurrentState::RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice)
-    : spec_(spec), tokens_per_slice_(tokens_per_slice) {
-  require(spec.recurrent(), [&] {
-    return cat("[recurrent_state] found ", to_string(spec),
-               ", expected causal rehyat attention, the only kind with a recurrent form");
+    : normalizer_(spec.normalizer), tokens_per_slice_(tokens_per_slice) {
+  const std::optional<Recurrence> form = spec.recurrence();
+  require(form.has_value(), [&] {
+    return cat("[recurrent_state] found ", to_string(spec), ", which has no recurrent form, expected ",
+               recurrent_kinds(), " attention");
   });
+  form_ = *form;
   require(tokens_per_slice >= 1,
           [&] { return cat("[recurrent_state] tokens_per_slice: found ", tokens_per_slice, ", expected at least 1"); });
 }
@@ -36,8 +38,8 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
           [] { return "[recurrent_state] found a state without settings, expected one made for an attention"; });
   check_chunk_inputs(q, k, v, phi_q);
   const std::int64_t count = q.size(2) / tokens_per_slice_;
-  require(q.size(2) % tokens_per_slice_ == 0 && count >= 1 && count <= spec_.tc, [&] {
-    return cat("[recurrent_state] q: found ", q.size(2), " tokens, expected 1 to ", spec_.tc, " slices of ",
+  require(q.size(2) % tokens_per_slice_ == 0 && count >= 1 && count <= form_.chunk, [&] {
+    return cat("[recurrent_state] q: found ", q.size(2), " tokens, expected 1 to ", form_.chunk, " slices of ",
                tokens_per_slice_);
   });
   const auto type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -56,12 +58,12 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
   at::Tensor y = softmax.o;
   if (slices_seen_ > ring_slices) {
     const at::Tensor both = matmul_sums(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1));
-    const at::Tensor c = spec_.normalizer == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
+    const at::Tensor c = normalizer_ == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
     const at::Tensor o = softmax.o.contiguous();
     y = at::empty_like(o);
     const auto value = [&] { return at::empty_like(softmax.lse); };
-    BadRows bad(softmax.lse, spec_.normalizer);
-    blend_into({y, value(), value(), value()}, o, softmax.lse, both, c, spec_.normalizer, bad);
+    BadRows bad(softmax.lse, normalizer_);
+    blend_into({y, value(), value(), value()}, o, softmax.lse, both, c, normalizer_, bad);
     bad.check();
   }
   if (update) take_in(keys, values, phi_k, count);
@@ -73,7 +75,7 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
 void RecurrentState::take_in(const at::Tensor& keys, const at::Tensor& values, const KeyFeatures& phi_k,
                              std::int64_t slices) {
   const std::int64_t width = values.size(3),
-                     leaving = std::max<std::int64_t>(keys.size(2) - spec_.to * tokens_per_slice_, 0);
+                     leaving = std::max<std::int64_t>(keys.size(2) - form_.overlap * tokens_per_slice_, 0);
   const at::Tensor inputs = phi_k.input.defined() ? after(ring_input_, phi_k.input) : keys;
   require(inputs.dim() == 4 && inputs.size(2) == keys.size(2), [&] {
     return cat("[recurrent_state] input of phi_k: found ", shape_string(inputs.sizes().vec()), " for ", keys.size(2),
@@ -115,7 +117,7 @@ at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, 
   const std::int64_t hw = q.size(2) / slices;
   RecurrentState state(spec, hw);
   std::vector<at::Tensor> outputs;
-  for (const Chunk& chunk : chunks_of(slices, spec.tc, spec.to)) {
+  for (const Chunk& chunk : chunks_of(slices, spec.recurrence()->chunk, 0)) {
     const auto rows = [&](const at::Tensor& x) {
       return x.narrow(2, chunk.queries.begin * hw, chunk.queries.size() * hw);
     };

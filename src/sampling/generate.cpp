@@ -31,24 +31,25 @@ at::Tensor velocity(const models::VideoTransformer& model, const Request& reques
   return branches.guided() ? diffusion::guided(with, run(false, unconditional), request.guidance) : with;
 }
 
-std::int64_t tc_of(const models::VideoTransformer& model, std::int64_t block) {
-  return model->attention(block)->attention().spec.tc;
+/// Slices of a chunk; 0 where the block has no recurrent form.
+std::int64_t chunk_of(const models::VideoTransformer& model, std::int64_t block) {
+  return model->attention(block)->attention().spec.recurrence().value_or(ops::Recurrence{.chunk = 0}).chunk;
 }
 
 /// The first block whose chunk size is not that of block 0; block_count() when all agree.
 std::int64_t first_other_chunk_size(const models::VideoTransformer& model) {
   std::int64_t i = 1;
-  while (i < model->block_count() && tc_of(model, i) == tc_of(model, 0)) ++i;
+  while (i < model->block_count() && chunk_of(model, i) == chunk_of(model, 0)) ++i;
   return i;
 }
 
 std::int64_t chunk_size(const models::VideoTransformer& model) {
   const std::int64_t other = first_other_chunk_size(model);
   require(other >= model->block_count(), [&] {
-    return cat("[sample] block ", other, ": found tc ", tc_of(model, other), ", expected ", tc_of(model, 0),
+    return cat("[sample] block ", other, ": found tc ", chunk_of(model, other), ", expected ", chunk_of(model, 0),
                " as in block 0 for chunk-by-chunk sampling");
   });
-  return tc_of(model, 0);
+  return chunk_of(model, 0);
 }
 
 void check_form(const models::VideoTransformer& model, models::AttentionForm form) {
@@ -56,8 +57,8 @@ void check_form(const models::VideoTransformer& model, models::AttentionForm for
     const models::BlockAttention& attention = model->attention(i)->attention();
     require(attention.supports(form), [&] {
       return cat("[sample] block ", i, ": found ", ops::to_string(attention.spec),
-                 ", which has no recurrent form, expected causal rehyat or softmax attention in every block; use "
-                 "sample.form=parallel");
+                 ", which has no recurrent form, expected ", ops::recurrent_kinds(),
+                 " or softmax attention in every block; use sample.form=parallel");
     });
   }
 }

@@ -152,6 +152,11 @@ TEST(ModelCost, StatesOfChunkByChunkSampling) {
   const ModelCost cost = model_cost(kWan, kVideo, std::vector<BlockChoice>(30, converted));
   EXPECT_TRUE(cost.constant_memory);
   EXPECT_NEAR(static_cast<double>(sampling_state_bytes(cost, 50, 2, 2)) / 1e9, 33.5, 0.05);
+  std::vector<BlockChoice> mixed(30, converted);
+  mixed[7].attention = rehyat_spec(5, 1);
+  EXPECT_FALSE(model_cost(kWan, kVideo, mixed).constant_memory);
+  mixed[7].attention = rehyat_spec(3, 2);  // another overlap at the same pace
+  EXPECT_TRUE(model_cost(kWan, kVideo, mixed).constant_memory);
   // A ring in float32 is twice as large, the states are what they were.
   EXPECT_EQ(sampling_state_bytes(cost, 1, 1, 4), cost.state_bytes + 2 * cost.ring_bytes);
 }

@@ -200,13 +200,5 @@ TEST(Convert, RefusesABlockThatIsNotThere) {
       {"[convert]", "found block 2", "expected 0 to 1"});
 }
 
-TEST(WindowTokens, CountsTheSoftmaxKeys) {
-  using ops::AttentionKind;
-  EXPECT_EQ(window_tokens({.kind = AttentionKind::rehyat, .tc = 3, .to = 1}, 21, 10), 40);
-  EXPECT_EQ(window_tokens({.kind = AttentionKind::rehyat, .tc = 3, .to = 1}, 2, 10), 20);
-  EXPECT_EQ(window_tokens({.kind = AttentionKind::uniform_hybrid, .rate = 8}, 4, 10), 5);
-  EXPECT_EQ(window_tokens({.kind = AttentionKind::softmax}, 4, 10), 40);
-}
-
 }  // namespace
 }  // namespace rehyat::models

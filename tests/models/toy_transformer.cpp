@@ -203,7 +203,7 @@ models::VideoTransformer ToyFamily::load(const std::filesystem::path& path, cons
   ToyTransformer model(read_config(path));
   place_exactly(model->tensors(models::Weights::teacher), *open_safetensors({path / kWeights}, path.string()),
                 options.type, options.device);
-  models::load_hybrid(models::HybridFiles::in_folder(path), model);
+  models::load_hybrid(models::HybridFiles::in_folder(path), model, options.kinds);
   model->to(options.device);
   return model;
 }

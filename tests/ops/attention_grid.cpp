@@ -130,7 +130,7 @@ TEST_P(Grid, UniformHybridWithFewerTokensThanItsRateToo) {
 
 TEST_P(Grid, LinearAndSoftmax) {
   for (const auto& [slices, hw] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {5, 3}}) {
-    for (const AttentionKind kind : {AttentionKind::linear, AttentionKind::softmax})
+    for (const AttentionKind* kind : {AttentionKind::linear, AttentionKind::softmax})
       expect_agreement(slices, hw, GetParam(), {.kind = kind});
   }
 }

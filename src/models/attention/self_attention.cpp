@@ -16,16 +16,16 @@ at::Tensor merge_heads(const at::Tensor& y) {
 
 }  // namespace
 
-void BlockAttention::fields(config::Fields& f) {
-  spec.fields(f);
+void BlockAttention::fields(config::Fields& f, const ops::AttentionKinds& kinds) {
+  spec.fields(f, kinds);
   f.section("phi", phi, "feature map of the linear branch").only("with a kind that has a linear branch", [this] {
-    return spec.kind != ops::AttentionKind::softmax;
+    return spec.kind->has_linear();
   });
 }
 
 void BlockAttention::validate() const {
   spec.validate();
-  if (spec.kind == ops::AttentionKind::softmax) return;
+  if (!spec.kind->has_linear()) return;
   phi.validate();
   require(!spec.blends() || spec.normalizer != ops::Normalizer::joint || phi.never_negative(), [] {
     return "[attention] phi.nonnegative: found none with the normalizer joint, expected softplus, relu or exp, since a "
@@ -34,7 +34,7 @@ void BlockAttention::validate() const {
 }
 
 bool BlockAttention::supports(AttentionForm form) const {
-  return form != AttentionForm::recurrent || spec.kind == ops::AttentionKind::softmax || spec.recurrent();
+  return form != AttentionForm::recurrent || !spec.converted() || spec.recurrent();
 }
 
 ProjectedAttention::ProjectedAttention(std::int64_t dim, std::int64_t heads, double eps) : heads_(heads), eps_(eps) {
@@ -75,17 +75,17 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
                                      const ops::SoftmaxBranch& kept) {
   const ops::AttentionSpec& spec = attention_.spec;
   require(attention_.supports(form), [&] {
-    return cat("[self_attention] form recurrent: found ", to_string(spec),
-               ", expected causal rehyat attention, the only kind with a recurrent form; use the form parallel");
+    return cat("[self_attention] form recurrent: found ", to_string(spec), ", which has no such form, expected ",
+               ops::recurrent_kinds(), " attention; use the form parallel");
   });
   at::Tensor features_q, features_k;
-  if (spec.kind != ops::AttentionKind::softmax) {
+  if (spec.kind->has_linear()) {
     features_q = phi_q_->forward(h.phi_q_input);
     features_k = phi_k_->forward(h.phi_k_input);
   }
   if (form == AttentionForm::reference)
     return merge_heads(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
-  if (form == AttentionForm::recurrent && spec.kind != ops::AttentionKind::softmax)
+  if (form == AttentionForm::recurrent && spec.converted())
     return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
   return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, kept));
 }
@@ -109,7 +109,7 @@ void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t s
     unregister_module("phi_k");
     phi_q_ = phi_k_ = nullptr;
   }
-  if (attention.spec.kind == ops::AttentionKind::softmax) return;
+  if (!attention.spec.kind->has_linear()) return;
   const auto device = to_q_->weight.device();
   const double target = ops::start_product(attention.spec.normalizer, window_tokens);
   const auto make = [&](std::uint64_t which) {
@@ -125,8 +125,9 @@ void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t s
 
 void SelfAttentionImpl::set_spec(const ops::AttentionSpec& spec) {
   BlockAttention{spec, attention_.phi}.validate();
-  require(spec.kind != ops::AttentionKind::softmax && attention_.spec.kind != ops::AttentionKind::softmax, [] {
-    return "[set_spec] found softmax attention, expected a kind with feature maps on both sides; use convert";
+  require(spec.kind->has_linear() && attention_.spec.kind->has_linear(), [&] {
+    return cat("[set_spec] found ", to_string(spec.kind->has_linear() ? attention_.spec : spec),
+               " attention, expected a kind with feature maps on both sides; use convert");
   });
   attention_.spec = spec;
 }

@@ -20,11 +20,12 @@ struct BlockAttention {
   ops::AttentionSpec spec{.kind = ops::AttentionKind::softmax};
   ops::FeatureMapConfig phi;
 
-  /// False for a kind that was converted into one without a recurrent form, such as non-causal rehyat.
+  /// False for a block that was converted to an attention without a recurrent form, such as non-causal rehyat.
   bool supports(AttentionForm form) const;
   /// Refuses a normalizer that the feature map's sign does not go with.
   void validate() const;
-  void fields(config::Fields& f);
+  /// `kinds`: those that may be named.
+  void fields(config::Fields& f, const ops::AttentionKinds& kinds = ops::built_in_kinds());
   bool operator==(const BlockAttention&) const = default;
 };
 

@@ -135,7 +135,7 @@ WanTransformer load_model(const std::filesystem::path& path, const LoadOptions& 
   NamedTensors targets = model->tensors(Weights::teacher);
   for (auto& item : targets) item.first = checkpoint.name(item.first);
   place_exactly(targets, *checkpoint.tensors, options.type, options.device, checkpoint.ignored);
-  load_hybrid(hybrid_files(path, checkpoint.layout == WanLayout::comfyui), model);
+  load_hybrid(hybrid_files(path, checkpoint.layout == WanLayout::comfyui), model, options.kinds);
   model->to(options.device);
   return model;
 }
