@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "core/error.h"
 #include "core/rng.h"
 #include "core/strings.h"
+#include "models/attention/tap.h"
 #include "sampling/generate.h"
 
 namespace rehyat::distill {
@@ -62,7 +62,6 @@ std::vector<data::CachePoint> kept_points(const CacheConfig& config, std::uint64
 }
 
 void TeacherWalk::run(const Trajectory& trajectory, const KeepPoint& keep, const std::function<void()>& on_step) {
-  const std::set<std::int64_t> wanted(blocks.begin(), blocks.end());
   const std::vector<data::CachePoint> points = kept_points(config, seed, trajectory);
   const at::ScalarType type = config.type == CacheType::bf16 ? at::kBFloat16 : at::kFloat;
   const auto device = teacher->parameters().front().device();
@@ -75,17 +74,18 @@ void TeacherWalk::run(const Trajectory& trajectory, const KeepPoint& keep, const
   request.sample = static_cast<std::uint64_t>(trajectory.number);
   request.compute = compute_type(config.precision, device);
   request.on_step = on_step;
-  request.prepare = [&](std::int64_t step, bool conditional, models::ForwardOptions& options) {
-    const auto found = std::find_if(points.begin(), points.end(), [&](const data::CachePoint& p) {
-      return p.step == step && p.conditional == conditional;
+  auto point = points.end();  // of the evaluation that runs, where it is kept
+  request.on_evaluation = [&](const sampling::Evaluation& now) {
+    point = std::find_if(points.begin(), points.end(), [&](const data::CachePoint& p) {
+      return p.step == now.step && p.conditional == now.conditional;
     });
-    if (found == points.end()) return;
-    options.tap = [&, point = found - points.begin()](std::int64_t block, const at::Tensor& input,
-                                                      const at::Tensor& output) {
-      if (wanted.contains(block))
-        keep(point, block, input[0].to(type), config.store_targets ? output[0].to(type) : at::Tensor());
-    };
   };
+  const models::TapScope tap(teacher, blocks,
+                             [&](std::int64_t block, const at::Tensor& input, const at::Tensor& output) {
+                               if (point == points.end()) return;
+                               keep(point - points.begin(), block, input[0].to(type),
+                                    config.store_targets ? output[0].to(type) : at::Tensor());
+                             });
   sampling::generate(teacher, request, prompts.embedding(trajectory.prompt).to(device), prompts.empty.to(device));
 }
 

@@ -48,7 +48,7 @@ void load_hybrid(const HybridFiles& files, const VideoTransformer& model, const 
   for (const auto& [block, attention] : blocks) {
     require(block >= 0 && block < model->block_count(),
             [&] { return cat(where, ": found block ", block, ", expected 0 to ", model->block_count() - 1); });
-    model->attention(block)->convert(attention, 0, block, 2);
+    model->attention(block)->install(attention);
   }
   check_hybrid_metadata(safetensors::Reader(files.weights).metadata(), blocks, files.weights.string(), kinds);
   assign_exactly(model->tensors(Weights::feature_maps), *open_safetensors({files.weights}, files.weights.string()));

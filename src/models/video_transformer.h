@@ -19,17 +19,18 @@
 /// that can be converted, under a timestep and a text.
 namespace rehyat::models {
 
-/// Called with a block's number, the input of its self-attention [B,N,dim] and the output before projection [B,N,dim].
-using AttentionTap = std::function<void(std::int64_t block, const at::Tensor& input, const at::Tensor& output)>;
-
 /// How a forward pass runs.
 struct ForwardOptions {
   AttentionForm form = AttentionForm::parallel;
   at::ScalarType compute = at::kFloat;  ///< type of the matrix products; the residual stream stays float32
-  AttentionTap tap;
-  std::int64_t first_slice = 0;                        ///< where a chunk of a longer video begins
+  std::int64_t first_slice = 0;         ///< where a chunk of a longer video begins
   std::vector<ops::RecurrentState>* states = nullptr;  ///< one a block: run the input as the next chunk
   bool update_states = true;
+
+  /// How the self-attention of a block runs.
+  AttentionPass of_block(std::int64_t block) const {
+    return {form, states == nullptr ? nullptr : &states->at(static_cast<std::size_t>(block)), update_states};
+  }
 };
 
 /// Which of a model's weights: the teacher's own, or the feature maps that conversion added.

@@ -24,7 +24,7 @@ at::Tensor velocity(const models::VideoTransformer& model, const Request& reques
   const auto run = [&](bool with_text, States* states) {
     models::ForwardOptions own = options;
     own.states = states;
-    if (request.prepare) request.prepare(step, with_text, own);
+    if (request.on_evaluation) request.on_evaluation({step, with_text});
     return model->forward(x, time, with_text ? branches.text : branches.empty, own).to(at::kFloat);
   };
   const at::Tensor with = run(true, conditional);

@@ -20,6 +20,12 @@ enum class Order {
                ///< everywhere
 };
 
+/// One evaluation of the model.
+struct Evaluation {
+  std::int64_t step = 0;    ///< denoising step
+  bool conditional = true;  ///< guidance branch: with the text, or with the empty one
+};
+
 struct Request {
   diffusion::SamplerConfig sampler;
   double guidance = 6.0;
@@ -30,10 +36,9 @@ struct Request {
   models::AttentionForm form = models::AttentionForm::parallel;
   Order order = Order::step_major;
   at::ScalarType compute = at::kFloat;
-  /// Called before each model evaluation of step-major sampling; may set ForwardOptions::tap.
-  std::function<void(std::int64_t step, bool conditional, models::ForwardOptions&)> prepare;
-  at::Tensor noise;               ///< the start [C,T,H,W], in place of that of the seed
-  std::function<void()> on_step;  ///< after each denoising step (of each chunk)
+  at::Tensor noise;                                      ///< the start [C,T,H,W], in place of that of the seed
+  std::function<void(const Evaluation&)> on_evaluation;  ///< before each
+  std::function<void()> on_step;                         ///< after each denoising step (of each chunk)
 };
 
 /// The order that a form allows: chunk-major for the recurrent form of a fully recurrent model under a sampler without

@@ -8,6 +8,7 @@
 #include "core/temp_folder.h"
 #include "distill/block_task.h"
 #include "distill/distill_case.h"
+#include "models/attention/tap.h"
 
 namespace rehyat::distill {
 namespace {
@@ -116,15 +117,13 @@ class TappedPoints : public FakePoints {
  public:
   explicit TappedPoints(bool targets) : targets_(targets) {
     models::WanTransformer teacher = small_wan();
-    models::ForwardOptions options;
-    options.tap = [&](std::int64_t block, const at::Tensor& input, const at::Tensor& output) {
-      if (block == 1) points_.emplace_back(input[0].clone(), output[0].clone());
-    };
+    const models::TapScope tap(teacher, {1}, [&](std::int64_t, const at::Tensor& input, const at::Tensor& output) {
+      points_.emplace_back(input[0].clone(), output[0].clone());
+    });
     const auto inputs = testing::wan_inputs();
     for (const double time : {999.0, 371.5}) {
       const at::NoGradGuard no_grad;
-      teacher->forward(inputs.latents.narrow(0, 0, 1), at::full({1}, time, at::kFloat), inputs.text.narrow(0, 0, 1),
-                       options);
+      teacher->forward(inputs.latents.narrow(0, 0, 1), at::full({1}, time, at::kFloat), inputs.text.narrow(0, 0, 1));
     }
   }
   std::int64_t size(data::Split) const override { return 2; }

@@ -40,13 +40,8 @@ class ToyBlockImpl : public torch::nn::Module {
                      std::int64_t slices, const models::ForwardOptions& options) {
     const auto parts = modulation_->forward(at::silu(condition)).unsqueeze(1).chunk(3, 2);  // shift, scale, gate
     const at::Tensor input = ops::modulated_layer_norm(x, parts[1], parts[0], kEps, options.compute);
-    const models::Heads heads = mixer_->heads(input, rope);
-    const at::Tensor attended =
-        options.states != nullptr
-            ? mixer_->attend_chunk(heads, options.states->at(static_cast<std::size_t>(index)), options.update_states)
-            : mixer_->attend(heads, slices, options.form);
-    if (options.tap) options.tap(index, input, attended);
-    const at::Tensor mixed = mixer_->project(attended) + down_->forward(at::silu(up_->forward(input)));
+    const at::Tensor attended = mixer_->forward(input, rope, slices, options.of_block(index));
+    const at::Tensor mixed = attended + down_->forward(at::silu(up_->forward(input)));
     return ops::gated_sum(x, mixed, parts[2]);
   }
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/expect_error.h"
+#include "models/attention/tap.h"
 #include "models/small_wan.h"
 
 namespace rehyat::models {
@@ -175,20 +176,32 @@ TEST(WanForward, HalfPrecisionStaysNear) {
   EXPECT_LT((half.to(at::kFloat) - run(model, in)).norm().item<double>() / run(model, in).norm().item<double>(), 0.05);
 }
 
-TEST(WanForward, TheTapSeesEveryBlock) {
+TEST(WanForward, TheTapSeesEveryBlockWhileItLives) {
   WanTransformer model = small_wan();
   const auto in = wan_inputs();
   std::vector<std::int64_t> blocks;
-  ForwardOptions options;
-  options.tap = [&](std::int64_t block, const at::Tensor& input, const at::Tensor& output) {
+  const auto look = [&](std::int64_t block, const at::Tensor& input, const at::Tensor& output) {
     blocks.push_back(block);
     const auto rope = model->rope(testing::kLatent);
     auto attention = model->attention(block);
-    const at::Tensor again = attention->attend(attention->heads(input, rope), testing::kLatent[0], options.form);
+    const at::Tensor again =
+        attention->attend(attention->heads(input, rope), testing::kLatent[0], AttentionForm::parallel);
     EXPECT_TRUE(at::equal(again, output)) << "block " << block;
   };
-  EXPECT_TRUE(at::equal(run(model, in, options), run(model, in)));
-  EXPECT_EQ(blocks, (std::vector<std::int64_t>{0, 1, 2}));
+  const at::Tensor untapped = run(model, in);
+  {
+    const TapScope tap(model, {0, 1, 2}, look);
+    EXPECT_TRUE(at::equal(run(model, in), untapped));
+    EXPECT_EQ(blocks, (std::vector<std::int64_t>{0, 1, 2}));
+    {
+      const TapScope inner(model, {1}, [](std::int64_t, const at::Tensor&, const at::Tensor&) {});
+      run(model, in);
+    }
+    EXPECT_EQ(blocks, (std::vector<std::int64_t>{0, 1, 2, 0, 2}));
+    run(model, in);
+  }
+  run(model, in);
+  EXPECT_EQ(blocks, (std::vector<std::int64_t>{0, 1, 2, 0, 2, 0, 1, 2}));
 }
 
 TEST(WanConvert, NoBlocksLeavesTheOutputBitEqual) {
@@ -216,6 +229,37 @@ TEST(WanConvert, FeatureMapsDependOnSeedAndBlockAlone) {
   EXPECT_TRUE(at::equal(weight(one, 2), weight(many, 2)));
   EXPECT_FALSE(at::equal(weight(many, 2), weight(many, 1)));
   EXPECT_FALSE(at::equal(weight(one, 2), weight(other, 2)));
+}
+
+/// What is read from a file is not drawn before.
+TEST(WanConvert, InstallingDrawsNothing) {
+  SelfAttention attention = small_wan()->attention(1), converted = small_wan()->attention(1);
+  attention->install(every_attention()[1]);
+  converted->convert(every_attention()[1], 3, 1, 16);
+  const NamedTensors maps = tensors_of(*attention, Weights::feature_maps);
+  ASSERT_EQ(maps.size(), 8U);
+  for (const auto& [name, tensor] : maps) EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
+  attention->initialize(3, 1, 16);
+  const NamedTensors drawn = tensors_of(*converted, Weights::feature_maps);
+  for (std::size_t i = 0; i < maps.size(); ++i) EXPECT_TRUE(at::equal(maps[i].second, drawn[i].second));
+}
+
+TEST(WanConvert, AStudentIsACopyOfOneAttention) {
+  WanTransformer teacher = small_wan();
+  convert(teacher, {{1, every_attention()[2]}}, 3, testing::kLatent);
+  const auto in = wan_inputs();
+  const at::Tensor before = run(teacher, in);
+  SelfAttention student = softmax_copy(teacher->attention(1));
+  EXPECT_FALSE(student->attention().spec.converted());
+  ASSERT_EQ(student->parameters().size(), 10U);
+  const auto own = teacher->attention(1)->named_parameters();
+  for (const auto& item : student->named_parameters()) {
+    EXPECT_TRUE(at::equal(item.value(), own[item.key()])) << item.key();
+    item.value().requires_grad_(false);
+  }
+  student->convert(every_attention()[1], 4, 1, 16);
+  for (const auto& parameter : teacher->parameters()) EXPECT_TRUE(parameter.requires_grad());
+  EXPECT_TRUE(at::equal(run(teacher, in), before));
 }
 
 TEST(WanConvert, BackToSoftmaxIsTheTeacher) {

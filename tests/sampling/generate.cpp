@@ -87,8 +87,9 @@ TEST(Generate, GuidanceCountsAndOneNeedsNoSecondBranch) {
   Request asked = request();
   const at::Tensor guided = sample(model, asked);
   int conditional = 0, unconditional = 0;
-  asked.prepare = [&](std::int64_t, bool with_text, models::ForwardOptions&) {
-    ++(with_text ? conditional : unconditional);
+  asked.on_evaluation = [&](const Evaluation& now) {
+    EXPECT_EQ(now.step, now.conditional ? conditional % 6 : unconditional);
+    ++(now.conditional ? conditional : unconditional);
   };
   sample(model, asked);
   EXPECT_EQ(conditional, 6);
@@ -166,7 +167,7 @@ TEST(Generate, RefusesTheRecurrentFormOfBlocksWithoutOne) {
                             {"[sample] block 1", kind, "no recurrent form", "sample.form=parallel"});
     Request asked = request();
     int evaluations = 0;
-    asked.prepare = [&](std::int64_t, bool, models::ForwardOptions&) { ++evaluations; };
+    asked.on_evaluation = [&](const Evaluation&) { ++evaluations; };
     expect_error<UserError>([&] { sample(model, asked); }, {"[sample] block 1", kind});
     EXPECT_EQ(evaluations, 0);
     asked.form = AttentionForm::parallel;

@@ -1,5 +1,7 @@
 #include "models/attention/self_attention.h"
 
+#include <utility>
+
 #include "core/error.h"
 #include "core/strings.h"
 #include "ops/softmax_rectangle.h"
@@ -62,6 +64,22 @@ at::Tensor ProjectedAttention::values(const at::Tensor& context) const {
 SelfAttentionImpl::SelfAttentionImpl(std::int64_t dim, std::int64_t heads, double eps)
     : ProjectedAttention(dim, heads, eps), dim_(dim) {}
 
+at::Tensor SelfAttentionImpl::forward(const at::Tensor& x, const ops::RopeTables& rope, std::int64_t slices,
+                                      const AttentionPass& pass) {
+  at::Tensor attended;
+  {
+    const Heads h = heads(x, rope);  // freed before the projection
+    attended = pass.state != nullptr ? attend_chunk(h, *pass.state, pass.update_state) : attend(h, slices, pass.form);
+  }
+  if (tap_) tap_(x, attended);
+  return to_out_->forward(attended);
+}
+
+AttentionTap SelfAttentionImpl::set_tap(AttentionTap tap) {
+  std::swap(tap_, tap);
+  return tap;
+}
+
 Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope) const {
   if (attention_.phi.rope_first) {
     const at::Tensor q = queries(x, &rope), k = keys(x, &rope);
@@ -96,12 +114,7 @@ at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& 
   return merge_heads(state.step(h.q, h.k, h.v, phi_q_->forward(h.phi_q_input), keys, update));
 }
 
-at::Tensor SelfAttentionImpl::project(const at::Tensor& x) const {
-  return to_out_->forward(x);
-}
-
-void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block,
-                                std::int64_t window_tokens) {
+void SelfAttentionImpl::install(const BlockAttention& attention) {
   attention.validate();
   attention_ = attention;
   if (phi_q_) {
@@ -110,17 +123,30 @@ void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t s
     phi_q_ = phi_k_ = nullptr;
   }
   if (!attention.spec.kind->has_linear()) return;
-  const auto device = to_q_->weight.device();
-  const double target = ops::start_product(attention.spec.normalizer, window_tokens);
-  const auto make = [&](std::uint64_t which) {
-    ops::FeatureMap map(heads_, head_width(), attention.phi);
+  phi_q_ = register_module("phi_q", ops::FeatureMap(heads_, head_width(), attention.phi));
+  phi_k_ = register_module("phi_k", ops::FeatureMap(heads_, head_width(), attention.phi));
+  phi_q_->to(to_q_->weight.device());
+  phi_k_->to(to_q_->weight.device());
+}
+
+void SelfAttentionImpl::initialize(std::uint64_t seed, std::int64_t block, std::int64_t window_tokens) {
+  if (!phi_q_) return;
+  const double target = ops::start_product(attention_.spec.normalizer, window_tokens);
+  const auto draw = [&](ops::FeatureMap& map, std::uint64_t which) {
     Rng rng(seed, "phi.init", {static_cast<std::uint64_t>(block), which});
+    const auto device = to_q_->weight.device();
+    map->to(at::kCPU);  // the same numbers on every device
     map->initialize(rng, target);
     map->to(device);
-    return map;
   };
-  phi_q_ = register_module("phi_q", make(0));
-  phi_k_ = register_module("phi_k", make(1));
+  draw(phi_q_, 0);
+  draw(phi_k_, 1);
+}
+
+void SelfAttentionImpl::convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block,
+                                std::int64_t window_tokens) {
+  install(attention);
+  initialize(seed, block, window_tokens);
 }
 
 void SelfAttentionImpl::set_spec(const ops::AttentionSpec& spec) {

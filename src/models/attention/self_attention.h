@@ -3,7 +3,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
-#include <optional>
+#include <functional>
 
 #include "models/dense.h"
 #include "ops/feature_map.h"
@@ -50,39 +50,60 @@ class ProjectedAttention : public torch::nn::Module {
   RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
 };
 
+/// How a forward pass runs a self-attention.
+struct AttentionPass {
+  AttentionForm form = AttentionForm::parallel;
+  ops::RecurrentState* state = nullptr;  ///< of the chunks before: the input is the next chunk of a video
+  bool update_state = true;
+};
+
+/// Is shown the input of a self-attention [B,N,dim] and its output before the projection [B,N,dim].
+using AttentionTap = std::function<void(const at::Tensor& input, const at::Tensor& output)>;
+
 /// Self-attention of a Wan block: projections, RMSNorm over all heads, RoPE, and exactly one attention.
 /// Shapes: B batch, N tokens, A heads, D head width, dim = A*D.
 class SelfAttentionImpl : public ProjectedAttention {
  public:
   SelfAttentionImpl(std::int64_t dim, std::int64_t heads, double eps);
 
-  /// x [B,N,dim] (normalised and modulated) -> q, k, v.
+  /// x [B,N,dim] (normalised and modulated) -> [B,N,dim], projected.
+  at::Tensor forward(const at::Tensor& x, const ops::RopeTables& rope, std::int64_t slices, const AttentionPass& pass);
+
+  /// The steps of `forward`. x [B,N,dim] -> q, k, v.
   Heads heads(const at::Tensor& x, const ops::RopeTables& rope) const;
   /// -> [B,N,dim], before the output projection. Throws UserError where the attention does not support the form.
   /// `kept`: the softmax branch of these heads, for the parallel form of frozen heads (ops::softmax_branch).
   at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form, const ops::SoftmaxBranch& kept = {});
   /// The same for one chunk with the state of the chunks before.
   at::Tensor attend_chunk(const Heads& heads, ops::RecurrentState& state, bool update);
-  /// [B,N,dim] -> [B,N,dim].
-  at::Tensor project(const at::Tensor& x) const;
 
-  /// Makes this the given attention; new feature maps are drawn from (seed, block). `window_tokens` of softmax keys set
-  /// the start of the normalizers that need it.
+  /// Makes this the given attention; its feature maps are not drawn yet.
+  void install(const BlockAttention& attention);
+  /// Draws the feature maps from (seed, block). `window_tokens` of softmax keys set the start of the normalizers that
+  /// need it.
+  void initialize(std::uint64_t seed, std::int64_t block, std::int64_t window_tokens);
+  /// Both.
   void convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block, std::int64_t window_tokens);
-  /// Another pattern for the same feature maps (chunk size, overlap, normalizer); kind softmax is refused, and what the
-  /// maps do not go with.
+  /// Another pattern for the same feature maps (chunk size, overlap, normalizer). Refused where either side has no
+  /// feature maps, and where the normalizer does not go with them.
   void set_spec(const ops::AttentionSpec& spec);
+
   const BlockAttention& attention() const { return attention_; }
+  /// phi_q and phi_k; null without a linear branch.
   ops::FeatureMap phi_q() const { return phi_q_; }
   ops::FeatureMap phi_k() const { return phi_k_; }
   std::int64_t head_count() const { return heads_; }
   std::int64_t head_width() const { return dim_ / heads_; }
   double eps() const { return eps_; }
 
+  /// Shows every later forward pass to `tap`, or to none; returns the one before (models/attention/tap.h).
+  AttentionTap set_tap(AttentionTap tap);
+
  private:
   std::int64_t dim_;
   BlockAttention attention_;
   ops::FeatureMap phi_q_{nullptr}, phi_k_{nullptr};
+  AttentionTap tap_;
 };
 TORCH_MODULE(SelfAttention);
 

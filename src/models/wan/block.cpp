@@ -34,16 +34,7 @@ at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& text, const
 at::Tensor BlockImpl::self_attend(const at::Tensor& x, const Modulation& m, const ops::RopeTables& rope,
                                   std::int64_t slices, const ForwardOptions& options) {
   const at::Tensor input = ops::modulated_layer_norm(x, m.scale, m.shift, eps_, options.compute);
-  at::Tensor attended;
-  {
-    const Heads heads = attn1_->heads(input, rope);
-    attended =
-        options.states != nullptr
-            ? attn1_->attend_chunk(heads, options.states->at(static_cast<std::size_t>(index_)), options.update_states)
-            : attn1_->attend(heads, slices, options.form);
-  }
-  if (options.tap) options.tap(index_, input, attended);
-  return ops::gated_sum(x, attn1_->project(attended), m.gate);
+  return ops::gated_sum(x, attn1_->forward(input, rope, slices, options.of_block(index_)), m.gate);
 }
 
 at::Tensor BlockImpl::cross_attend(const at::Tensor& x, const at::Tensor& text, const ForwardOptions& options) {
