@@ -91,7 +91,7 @@ Subject subject_of(const Context& context, const AnalyzeOptions& options) {
     stages::Experiment experiment = load_experiment(own);
     out.model = experiment.architecture();
     out.video = video_of(experiment);
-    out.phi = experiment.config().hybrid.attention.phi;
+    out.phi = experiment.config().hybrid.all_groups().front().attention.phi;
     out.blocks = block_choices(experiment);
   } else if (!options.overrides.empty()) {
     throw UsageError(Mistake{"analyze", cat('"', options.overrides.front(), "\" without a config"),

@@ -48,29 +48,20 @@ json losses_json(const Losses& losses) {
   return out;
 }
 
-/// What the converted blocks do, for somebody who does not know the names.
-std::string in_plain_words(const ops::AttentionSpec& spec) {
-  if (spec.kind == ops::AttentionKind::rehyat)
-    return cat("attend exactly to the frames nearby (chunks of ", spec.tc, " latent slices and the ", spec.to,
-               " before), and to ", spec.causal ? "everything older" : "all others",
-               " through a summary of fixed size");
-  if (spec.kind == ops::AttentionKind::uniform_hybrid)
-    return cat("attend exactly to one token in ", spec.rate, ", and to the others through a summary of fixed size");
-  return "attend through a summary of fixed size";
-}
-
 void add_headline(report::ReportData& data, Experiment& experiment) {
-  const auto converted = experiment.blocks().size();
-  const ops::AttentionSpec& spec = experiment.config().hybrid.attention.spec;
+  const models::BlockMap blocks = experiment.blocks();
   data.title = experiment.config().report.title;
-  data.subtitle = converted == 0
-                      ? std::string(
-                            "A video diffusion transformer with softmax attention, no block of which is "
-                            "converted.")
-                      : cat("A video diffusion transformer with softmax attention (the teacher) is turned into a "
-                            "hybrid: ",
-                            converted, " of ", experiment.architecture().layers, " blocks ", in_plain_words(spec),
-                            ". In the settings this is called ", ops::to_string(spec), ".");
+  data.subtitle = "A video diffusion transformer with softmax attention, no block of which is converted.";
+  if (!blocks.empty()) {
+    std::vector<std::string> parts, names;
+    for (const auto& [attention, count] : models::attentions_of(blocks)) {
+      const std::string of_all = parts.empty() ? cat(" of ", experiment.architecture().layers, " blocks ") : " ";
+      parts.push_back(cat(count, of_all, attention.spec.kind->in_plain_words(attention.spec)));
+      names.push_back(ops::to_string(attention.spec));
+    }
+    data.subtitle = cat("A video diffusion transformer with softmax attention (the teacher) is turned into a hybrid: ",
+                        join(parts, "; "), ". In the settings this is called ", join(names, " and "), ".");
+  }
   data.subtitle += " Losses and errors are on clips, prompts and seeds that were not trained on.";
   data.date = today();
   data.hardware = cat(std::thread::hardware_concurrency(), " CPU cores, ", experiment.device().str());
@@ -123,6 +114,7 @@ void write_report(Context& context, const std::string& commands) {
 
 Experiment control_of(const Experiment& experiment) {
   models::HybridConfig none = experiment.config().hybrid;
+  none.groups.clear();
   none.blocks.list = std::vector<std::int64_t>{};
   return experiment.with_hybrid(none);
 }
@@ -146,7 +138,10 @@ json run_report(Experiment& experiment, const std::vector<std::string>& commands
   report::ReportData data;
   add_headline(data, experiment);
   const Losses losses = measure_losses(experiment, control);
-  add_losses(data, losses, "run `rehyat finetune` with hybrid.blocks=[] for the comparison");
+  add_losses(data, losses,
+             cat("run `rehyat finetune` with ",
+                 experiment.config().hybrid.groups.empty() ? "hybrid.blocks=[]" : "\"hybrid={blocks: []}\"",
+                 " for the comparison"));
   if (!experiment.blocks().empty()) add_distillation(data, experiment);
   add_curves(data, experiment, control);
   add_denoised(data, experiment);

@@ -141,9 +141,10 @@ void add_losses(report::ReportData& data, const Losses& l, const std::string& ho
 
 void add_distillation(report::ReportData& data, Experiment& experiment) {
   const json summary = experiment.distill_stage().summary();
-  const std::string attention = ops::to_string(experiment.config().hybrid.attention.spec);
+  const models::BlockMap blocks = experiment.blocks();
   for (const json& r : summary.at("blocks"))
-    data.errors.push_back({r.at("block"), attention, r.at("window_only"), r.at("untrained"), r.at("distilled")});
+    data.errors.push_back({r.at("block"), ops::to_string(blocks.at(r.at("block")).spec), r.at("window_only"),
+                           r.at("untrained"), r.at("distilled")});
   const double window = summary.at("window_only"), before = summary.at("untrained"), after = summary.at("distilled");
   data.checks.push_back({"Distillation lowers the mean relative error of the attention outputs",
                          digits(before, 3) + " to " + digits(after, 3), "below that of untrained feature maps",

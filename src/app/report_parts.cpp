@@ -87,16 +87,19 @@ void add_costs(report::ReportData& data, Experiment& experiment) {
                           c.block_tflops_recurrent.value_or(std::numeric_limits<double>::quiet_NaN()),
                           c.attention_tflops, c.state_bytes, c.ring_bytes});
   };
-  const models::BlockAttention& attention = experiment.config().hybrid.attention;
-  const std::string name = ops::to_string(attention.spec);
-  row("this model, softmax", experiment.architecture(), video_of(experiment), {.kind = ops::AttentionKind::softmax},
-      attention.phi);
-  if (!experiment.blocks().empty())
-    row("this model, " + name, experiment.architecture(), video_of(experiment), attention.spec, attention.phi);
-  const models::Architecture wan = experiment.families().named("wan").architecture(json::object());
+  auto groups = models::attentions_of(experiment.blocks());
+  const models::Architecture own = experiment.architecture(),
+                             wan = experiment.families().named("wan").architecture(json::object());
+  const analysis::VideoSize video = video_of(experiment);
   const analysis::VideoSize usual{81, 480, 832, experiment.families().encoders().named("wan").published_geometry()};
-  row("Wan2.1 1.3B at 480 x 832 x 81, softmax", wan, usual, {.kind = ops::AttentionKind::softmax}, attention.phi);
-  row("Wan2.1 1.3B at 480 x 832 x 81, " + name, wan, usual, attention.spec, attention.phi);
+  const ops::AttentionSpec softmax = analysis::softmax_block().attention;
+  row("this model, softmax", own, video, softmax, {});
+  for (const auto& [attention, count] : groups)
+    row("this model, " + ops::to_string(attention.spec), own, video, attention.spec, attention.phi);
+  if (groups.empty()) groups.emplace_back(experiment.config().hybrid.all_groups().front().attention, 0);
+  row("Wan2.1 1.3B at 480 x 832 x 81, softmax", wan, usual, softmax, {});
+  for (const auto& [attention, count] : groups)
+    row("Wan2.1 1.3B at 480 x 832 x 81, " + ops::to_string(attention.spec), wan, usual, attention.spec, attention.phi);
 }
 
 void add_stages(report::ReportData& data, Experiment& experiment, Experiment& control) {

@@ -16,7 +16,8 @@ CachePlan plan_cache(const models::Architecture& model, const CacheConfig& confi
                      const std::filesystem::path& folder) {
   check_prompts(config, prompts);
   require(!blocks.empty(), [] {
-    return "[cache] found no block to convert, expected at least one; check hybrid.blocks and hybrid.attention.kind";
+    return "[cache] found no block to convert, expected at least one; check hybrid.blocks and hybrid.attention.kind, "
+           "or hybrid.groups";
   });
   CachePlan plan;
   plan.trajectories = static_cast<std::int64_t>(prompts) * config.seeds;

@@ -35,13 +35,13 @@ void BlockChoice::fields(config::Fields& f) {
   f.shorthand("list");
 }
 
-std::vector<std::int64_t> BlockChoice::resolve(std::int64_t layers) const {
+std::vector<std::int64_t> BlockChoice::resolve(std::int64_t layers, const std::string& key) const {
   std::vector<std::int64_t> blocks = list.value_or(std::vector<std::int64_t>{});
   if (!list) {
     const bool counted =
         pattern == BlockPattern::first || pattern == BlockPattern::last || pattern == BlockPattern::interleaved;
     require(!counted || (count >= 1 && count <= layers),
-            [&] { return cat("hybrid.blocks.count: found ", count, ", expected 1 to ", layers, " blocks"); });
+            [&] { return cat(key, ".count: found ", count, ", expected 1 to ", layers, " blocks"); });
     for (std::int64_t i = 0; i < layers; ++i) {
       const bool in = pattern == BlockPattern::all || (pattern == BlockPattern::first && i < count) ||
                       (pattern == BlockPattern::last && i >= layers - count) ||
@@ -54,23 +54,67 @@ std::vector<std::int64_t> BlockChoice::resolve(std::int64_t layers) const {
   std::sort(blocks.begin(), blocks.end());
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     require(blocks[i] >= 0 && blocks[i] < layers,
-            [&] { return cat("hybrid.blocks.list: found block ", blocks[i], ", expected 0 to ", layers - 1); });
+            [&] { return cat(key, ".list: found block ", blocks[i], ", expected 0 to ", layers - 1); });
     require(i == 0 || blocks[i] != blocks[i - 1],
-            [&] { return cat("hybrid.blocks.list: found block ", blocks[i], " twice, expected it once"); });
+            [&] { return cat(key, ".list: found block ", blocks[i], " twice, expected it once"); });
   }
   return blocks;
 }
 
-void HybridConfig::fields(config::Fields& f) {
-  f.section("blocks", blocks, "which blocks are converted: a list, or a pattern");
+void BlockGroup::fields(config::Fields& f) {
+  f.section("blocks", blocks, "which blocks are converted: a list, or a pattern").required();
   f.section("attention", attention, "what they are converted to");
 }
 
+void HybridConfig::fields(config::Fields& f) {
+  const auto one_group = [this] { return groups.empty(); };
+  f.section("blocks", blocks, "which blocks are converted: a list, or a pattern").only("without groups", one_group);
+  f.section("attention", attention, "what they are converted to").only("without groups", one_group);
+  f.list("groups", groups, "several groups, each with its own blocks and attention")
+      .only("with at least one group", [this] { return !groups.empty(); });
+}
+
+std::vector<BlockGroup> HybridConfig::all_groups() const {
+  return groups.empty() ? std::vector<BlockGroup>{{blocks, attention}} : groups;
+}
+
+std::optional<ops::AttentionSpec> HybridConfig::without(AttentionForm form) const {
+  for (const BlockGroup& group : all_groups()) {
+    if (!group.blocks.is_none() && !group.attention.supports(form)) return group.attention.spec;
+  }
+  return std::nullopt;
+}
+
 BlockMap resolve(const HybridConfig& config, std::int64_t layers) {
-  BlockMap blocks;
-  if (!config.attention.spec.converted()) return blocks;
-  for (const std::int64_t block : config.blocks.resolve(layers)) blocks[block] = config.attention;
-  return blocks;
+  BlockMap out;
+  std::map<std::int64_t, std::size_t> group_of;
+  const std::vector<BlockGroup> groups = config.all_groups();
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const std::string key = config.groups.empty() ? "hybrid.blocks" : cat("hybrid.groups.", i, ".blocks");
+    for (const std::int64_t block : groups[i].blocks.resolve(layers, key)) {
+      const auto [earlier, fresh] = group_of.emplace(block, i);
+      require(fresh, [&, other = earlier->second] {
+        return cat(key, ": found block ", block, ", which hybrid.groups.", other,
+                   " has too, expected each block in one group");
+      });
+      if (groups[i].attention.spec.converted()) out[block] = groups[i].attention;
+    }
+  }
+  return out;
+}
+
+std::vector<std::pair<BlockAttention, std::int64_t>> attentions_of(const BlockMap& blocks) {
+  std::vector<std::pair<BlockAttention, std::int64_t>> out;
+  for (const auto& [block, attention] : blocks) {
+    const auto same =
+        std::find_if(out.begin(), out.end(), [&wanted = attention](const auto& item) { return item.first == wanted; });
+    if (same == out.end()) {
+      out.emplace_back(attention, 1);
+    } else {
+      ++same->second;
+    }
+  }
+  return out;
 }
 
 void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_t seed,

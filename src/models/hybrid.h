@@ -4,6 +4,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "config/config.h"
@@ -23,21 +25,41 @@ struct BlockChoice {
   std::int64_t step = 2;   ///< every: blocks 0, step, 2 step, ...
 
   void fields(config::Fields& f);
-  /// Ascending block numbers; throws UserError on numbers that the model lacks or that are repeated.
-  std::vector<std::int64_t> resolve(std::int64_t layers) const;
+  /// No block of any model.
+  bool is_none() const { return list ? list->empty() : pattern == BlockPattern::none; }
+  /// Ascending block numbers. Throws UserError, which begins with `key`, on numbers that the model lacks or that are
+  /// repeated.
+  std::vector<std::int64_t> resolve(std::int64_t layers, const std::string& key = "hybrid.blocks") const;
 };
 
-/// The `hybrid` section.
-struct HybridConfig {
+/// Blocks that are converted to the same attention.
+struct BlockGroup {
   BlockChoice blocks;
   BlockAttention attention{.spec = {}, .phi = {}};
 
   void fields(config::Fields& f);
 };
 
+/// The `hybrid` section: one group of blocks, or several.
+struct HybridConfig {
+  BlockChoice blocks;  ///< with `attention`, the one group
+  BlockAttention attention{.spec = {}, .phi = {}};
+  std::vector<BlockGroup> groups;  ///< in place of both
+
+  void fields(config::Fields& f);
+  std::vector<BlockGroup> all_groups() const;
+  /// An attention that some block is converted to and that does not support the form; none where all do.
+  std::optional<ops::AttentionSpec> without(AttentionForm form) const;
+};
+
+/// The attention of each converted block.
 using BlockMap = std::map<std::int64_t, BlockAttention>;
 
+/// Throws UserError on blocks that the model lacks, and on a block in two groups.
 BlockMap resolve(const HybridConfig& config, std::int64_t layers);
+
+/// Each attention of the blocks once, with the number of its blocks; by the first block that has it.
+std::vector<std::pair<BlockAttention, std::int64_t>> attentions_of(const BlockMap& blocks);
 
 /// Converts the named blocks, keeping the teacher's weights; the feature maps of a block depend on (seed, block) alone.
 /// The latent's size sets the start of the normalizers that need a window's size.

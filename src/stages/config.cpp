@@ -158,15 +158,13 @@ void ExperimentConfig::validate() const {
           [] { return "model: found neither weights nor architecture, expected one of them"; });
   require(model.weights.empty() || !model.architecture,
           [] { return "model: found weights and architecture, expected one of them"; });
-  const bool nothing_converted =
-      hybrid.blocks.list ? hybrid.blocks.list->empty() : hybrid.blocks.pattern == models::BlockPattern::none;
   // Known now, not after hours of training.
-  require(sample.form != SampleForm::recurrent || sample.model == WhichModel::teacher || nothing_converted ||
-              hybrid.attention.supports(models::AttentionForm::recurrent),
-          [&] {
-            return cat("sample.form: found recurrent, but ", ops::to_string(hybrid.attention.spec),
-                       " has no recurrent form, expected auto or parallel; or convert to causal rehyat attention");
-          });
+  const std::optional<ops::AttentionSpec> without = hybrid.without(models::AttentionForm::recurrent);
+  require(sample.form != SampleForm::recurrent || sample.model == WhichModel::teacher || !without, [&] {
+    return cat("sample.form: found recurrent, but ", ops::to_string(*without),
+               " has no recurrent form, expected auto or parallel; or convert to ", ops::recurrent_kinds(),
+               " attention");
+  });
 }
 
 }  // namespace rehyat::stages

@@ -79,6 +79,50 @@ TEST(HybridConfig, ReadsAListOrAPattern) {
   expect_error<UserError>([&] { read(R"({"blocks": {"patern": "last"}})"); }, {"test.json", "patern", "pattern"});
 }
 
+HybridConfig hybrid_of(const std::string& text) {
+  return config::load<HybridConfig>(config::Document::from_text(text, "run.yaml"));
+}
+
+TEST(HybridConfig, ReadsGroupsWithAnAttentionEach) {
+  const HybridConfig config = hybrid_of(
+      "groups:\n"
+      "  - { blocks: [0, 1], attention: { kind: rehyat, tc: 5 } }\n"
+      "  - { blocks: { pattern: last, count: 1 }, attention: { kind: linear, phi: { kind: hedgehog } } }\n"
+      "  - { blocks: [2], attention: { kind: softmax } }\n");
+  const BlockMap blocks = resolve(config, 4);
+  ASSERT_EQ(blocks.size(), 3U);
+  EXPECT_EQ(blocks.at(0), blocks.at(1));
+  EXPECT_EQ(blocks.at(1).spec, (ops::AttentionSpec{.tc = 5}));
+  EXPECT_EQ(blocks.at(3).spec.kind, ops::AttentionKind::linear);
+  EXPECT_EQ(blocks.at(3).phi.kind, ops::FeatureMapKind::hedgehog);
+  const auto attentions = attentions_of(blocks);
+  ASSERT_EQ(attentions.size(), 2U);
+  EXPECT_EQ(attentions[0], std::pair(blocks.at(0), std::int64_t{2}));
+  EXPECT_EQ(attentions[1], std::pair(blocks.at(3), std::int64_t{1}));
+  EXPECT_EQ(config.without(AttentionForm::recurrent)->kind, ops::AttentionKind::linear);
+  const auto saved = config::to_json(config);
+  EXPECT_FALSE(saved.contains("blocks"));
+  EXPECT_EQ(resolve(config::from_json<HybridConfig>(saved, "resolved"), 4), blocks);
+  EXPECT_FALSE(config::to_json(hybrid_of("blocks: [0]")).contains("groups"));
+}
+
+TEST(HybridConfig, RefusesGroupsThatDoNotFit) {
+  const auto refused = [](const std::string& groups, const std::vector<std::string>& parts) {
+    expect_error<UserError>([&] { resolve(hybrid_of("groups: " + groups), 3); }, parts);
+  };
+  refused("[{ blocks: [0] }, { blocks: [1, 0] }]",
+          {"hybrid.groups.1.blocks: found block 0, which hybrid.groups.0 has too, expected each block in one group"});
+  refused("[{ blocks: [0] }, { blocks: { pattern: all } }]", {"hybrid.groups.1.blocks: found block 0"});
+  refused("[{ blocks: [0] }, { blocks: [3] }]", {"hybrid.groups.1.blocks.list: found block 3, expected 0 to 2"});
+  refused("[{ blocks: { pattern: first, count: 4 } }]", {"hybrid.groups.0.blocks.count: found 4, expected 1 to 3"});
+  refused("[{ attention: { tc: 2 } }]", {"run.yaml:1:10", "'groups.0.blocks' is missing"});
+  refused("[{ blocks: [0], attention: { kind: linear, tc: 2 } }]", {"'groups.0.attention.tc'", "without effect"});
+  refused("[{ blocks: [0], attention: { kind: rehyad } }]", {"'groups.0.attention.kind'", "did you mean 'rehyat'?"});
+  refused("[]", {"'groups'", "without effect", "with at least one group"});
+  refused("[{ blocks: [0] }]\nblocks: [1]", {"run.yaml:2:1", "'blocks'", "without effect", "only without groups"});
+  refused("[{ blocks: [0] }]\nattention: { tc: 2 }", {"'attention'", "without effect", "only without groups"});
+}
+
 TEST(HybridConfig, RefusesKeysWithoutEffect) {
   const auto read = [](const std::string& text) {
     return config::load<HybridConfig>(config::Document::from_text(text, "run.yaml"));
