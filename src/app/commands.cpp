@@ -4,19 +4,21 @@
 
 namespace rehyat::app {
 
-std::vector<Command> all_commands() {
-  return {run_command(),      prepare_command(), pretrain_command(), cache_command(),   distill_command(),
-          finetune_command(), sample_command(),  export_command(),   inspect_command(), analyze_command(),
-          bench_command(),    verify_command(),  report_command()};
+std::vector<Command> all_commands(const stages::Registry& registry) {
+  std::vector<Command> out = {run_command()};
+  for (const auto& stage : registry.all()) {
+    const std::string name = stage->name();
+    out.push_back(name == "verify"   ? verify_command(*stage)
+                  : name == "report" ? report_command(*stage)
+                                     : stage_command(*stage));
+  }
+  for (Command (*command)() : {inspect_command, analyze_command, bench_command}) out.push_back(command());
+  return out;
 }
 
 void Context::result(const nlohmann::ordered_json& json, const std::string& text) const {
   if (world.rank() != 0) return;
-  if (arguments.json) {
-    std::cout << json.dump(2) << std::endl;
-  } else {
-    std::cout << text << std::endl;
-  }
+  std::cout << (arguments.json ? json.dump(2) : text) << std::endl;
 }
 
 }  // namespace rehyat::app

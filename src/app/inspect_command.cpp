@@ -11,10 +11,9 @@ Command inspect_command() {
   command.summary = "say what a file or folder of ours holds, checking it on the way";
   command.example =
       "rehyat inspect runs/demo\n  rehyat inspect runs/demo/distill-1a2b3c4d/phi-00000.safetensors --json";
-  command.takes_config = false;
   const auto path = std::make_shared<std::string>();
   command.declare = [path](CLI::App& app) { app.add_option("path", *path, "file or folder")->required(); };
-  command.run = [path](Context& context) {
+  command.run = [path](const Context& context) {
     if (context.world.rank() != 0) return;  // reading is for one
     const nlohmann::ordered_json result = inspect::inspect_path(*path);
     context.result(result, inspect::readable(result));

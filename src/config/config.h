@@ -113,6 +113,7 @@ class Fields {
   Field& add(std::string name, std::vector<std::int64_t>& value, std::string doc);
   Field& add(std::string name, std::vector<double>& value, std::string doc);
   Field& add(std::string name, std::vector<std::string>& value, std::string doc);
+  Field& add(std::string name, std::map<std::string, std::string>& value, std::string doc);
   Field& add(std::string name, std::optional<std::int64_t>& value, std::string doc);
   Field& add(std::string name, std::optional<std::vector<std::int64_t>>& value, std::string doc);
   Field& add(std::string name, std::optional<double>& value, std::string doc);

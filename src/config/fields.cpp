@@ -69,6 +69,11 @@ void parse_value(const Node& node, const std::string& name, std::vector<T>& valu
   value.assign(node.items.size(), T{});
   for (std::size_t i = 0; i < value.size(); ++i) parse_value(node.items[i], cat(name, '.', i), value[i]);
 }
+void parse_value(const Node& node, const std::string& name, std::map<std::string, std::string>& value) {
+  if (node.kind != Node::Kind::map) mistyped(node, name, "a map of texts");
+  value.clear();
+  for (const auto& [key, item] : node.entries) parse_value(item, cat(name, '.', key), value[key]);
+}
 template <typename T>
 void parse_value(const Node& node, const std::string& name, std::optional<T>& value) {
   value.reset();
@@ -193,6 +198,9 @@ Field& Fields::add(std::string name, std::vector<double>& value, std::string doc
 }
 Field& Fields::add(std::string name, std::vector<std::string>& value, std::string doc) {
   return tie(make(std::move(name), "a list of texts", std::move(doc)), value);
+}
+Field& Fields::add(std::string name, std::map<std::string, std::string>& value, std::string doc) {
+  return tie(make(std::move(name), "a map of texts", std::move(doc)), value);
 }
 Field& Fields::add(std::string name, std::optional<std::int64_t>& value, std::string doc) {
   return tie(make(std::move(name), "a whole number or null", std::move(doc)), value);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,16 @@ struct ParityComponent {
 };
 
 const std::vector<ParityComponent>& parity_components();
+/// Throws UsageError where there is none of that name.
+const ParityComponent& parity_component(const std::string& name);
+/// "attention, transformer, ...": all, or those whose weights are so.
+std::string parity_component_names(std::optional<ParityComponent::Weights> weights = {});
+
+/// Runs a component: its result with "tolerance", that of the component where none is asked for.
+nlohmann::ordered_json run_parity(const std::string& component, const ParityRequest& request,
+                                  std::optional<double> tolerance);
+/// Throws UserError unless a result of run_parity passes; `where` names the fixture.
+void require_parity(const nlohmann::ordered_json& result, const std::string& where);
 
 /// The largest relative error that passes where none was asked for: 1e-9 for float64, 1e-5 for float32, 2e-2 for the
 /// half types.

@@ -8,14 +8,12 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/strings.h"
-#include "evaluate/finite_json.h"
 #include "models/hybrid.h"
 #include "tensor/random.h"
 
 namespace rehyat::evaluate {
 namespace {
 
-using json = nlohmann::ordered_json;
 using models::AttentionForm;
 
 constexpr std::int64_t kSlices = 23;  // a remainder for every chunk size above 1
@@ -110,8 +108,9 @@ at::Tensor chunk_by_chunk(const models::VideoTransformer& model, const Inputs& i
   return at::cat(chunks, 2);
 }
 
-/// All comparisons of the attention that the blocks have now. `worst` takes the largest.
-json compare_forms(const models::VideoTransformer& model, const Inputs& in, double& worst, Progress& progress) {
+/// All comparisons of the attention that the blocks have now, into `row`.
+void compare_forms(const models::VideoTransformer& model, const Inputs& in, FormErrors& row, VerifyResult& result,
+                   Progress& progress) {
   const Limits limits = limits_of(model);
   const auto run = [&](AttentionForm form) {
     models::ForwardOptions options;
@@ -120,22 +119,16 @@ json compare_forms(const models::VideoTransformer& model, const Inputs& in, doub
   };
   const at::Tensor expected = run(AttentionForm::parallel);
   const auto compared = [&](bool applies, const std::function<at::Tensor()>& other) {
-    json out = nullptr;
-    if (applies) {
-      const double error = relative(other(), expected);
-      worst = std::max(worst, error);
-      out = error;
-    }
+    std::optional<double> out;
+    if (applies) out = result.take(relative(other(), expected));
     progress.advance();
     return out;
   };
-  json row;
-  row["chunked_vs_reference"] = compared(true, [&] { return run(AttentionForm::reference); });
-  row["recurrent_vs_parallel"] = compared(limits.recurrent.empty(), [&] { return run(AttentionForm::recurrent); });
-  row["chunk_by_chunk_vs_parallel"] = compared(limits.chunk_by_chunk.empty(), [&] {
+  row.chunked_vs_reference = compared(true, [&] { return run(AttentionForm::reference); });
+  row.recurrent_vs_parallel = compared(limits.recurrent.empty(), [&] { return run(AttentionForm::recurrent); });
+  row.chunk_by_chunk_vs_parallel = compared(limits.chunk_by_chunk.empty(), [&] {
     return chunk_by_chunk(model, in, model->attention(0)->attention().spec.recurrence()->chunk);
   });
-  return row;
 }
 
 bool has_pattern(const ops::AttentionSpec& spec) {
@@ -157,22 +150,29 @@ bool set_pattern(const models::VideoTransformer& model, std::int64_t tc, std::in
 }
 
 /// tc and to of the checkpoint, where its blocks agree on them.
-json own_pattern(const models::VideoTransformer& model) {
+FormErrors own_pattern(const models::VideoTransformer& model) {
   std::set<std::pair<std::int64_t, std::int64_t>> patterns;
   for (const auto& item : models::block_map_of(model)) {
     if (has_pattern(item.second.spec)) patterns.emplace(item.second.spec.tc, item.second.spec.to);
   }
-  if (patterns.size() != 1) return {{"tc", nullptr}, {"to", nullptr}};
-  return {{"tc", patterns.begin()->first}, {"to", patterns.begin()->second}};
+  FormErrors row;
+  row.own = true;
+  if (patterns.size() == 1) {
+    row.tc = patterns.begin()->first;
+    row.to = patterns.begin()->second;
+  }
+  return row;
 }
 
 }  // namespace
 
-json verify_model(const models::VideoTransformer& model, const models::ModelRegistry& families,
-                  std::array<std::int64_t, 2> latent_size, std::uint64_t seed) {
+VerifyResult verify_model(const models::VideoTransformer& model, const models::ModelRegistry& families,
+                          std::array<std::int64_t, 2> latent_size, std::uint64_t seed) {
   const at::NoGradGuard no_grad;
   log::info("verify: reading back what is saved");
-  const bool reload_equal = same_after_reload(model, families);
+  VerifyResult result;
+  result.reload_equal = same_after_reload(model, families);
+  if (!result.reload_equal) result.take(kInfinity);
 
   const models::Architecture& sizes = model->architecture();
   const std::int64_t slices = kSlices * sizes.patch[0], height = std::min(latent_size[0], kPatches * sizes.patch[1]),
@@ -191,30 +191,37 @@ json verify_model(const models::VideoTransformer& model, const models::ModelRegi
   const bool has_patterns =
       std::any_of(own.begin(), own.end(), [](const auto& item) { return has_pattern(item.second.spec); });
   Progress progress("verify", 3 * static_cast<std::int64_t>(1 + (has_patterns ? patterns.size() : 0)), "comparisons");
-  double worst = reload_equal ? 0 : kInfinity;
-  json rows = json::array();
-  const auto add = [&](json row, bool is_own) {
-    row["own"] = is_own;
-    row["slices"] = kSlices;
-    row.update(compare_forms(model, in, worst, progress));
-    rows.push_back(std::move(row));
+  const auto add = [&](FormErrors row) {
+    row.slices = kSlices;
+    compare_forms(model, in, row, result, progress);
+    result.forms.push_back(row);
   };
-  add(own_pattern(model), true);
+  add(own_pattern(model));
   for (const auto& [tc, to] : patterns) {
-    if (set_pattern(model, tc, to)) add({{"tc", tc}, {"to", to}}, false);
+    if (!set_pattern(model, tc, to)) continue;
+    FormErrors row;
+    row.tc = tc;
+    row.to = to;
+    add(row);
   }
   progress.finish();
   for (const auto& [block, attention] : own) model->attention(block)->set_spec(attention.spec);
 
-  json not_applicable = json::object();
-  if (!limits.recurrent.empty()) not_applicable["recurrent_vs_parallel"] = limits.recurrent;
-  if (!limits.chunk_by_chunk.empty()) not_applicable["chunk_by_chunk_vs_parallel"] = limits.chunk_by_chunk;
-  if (!has_patterns) not_applicable["other patterns"] = "no block has an attention with tc and to";
-  return finite_json({{"max_rel_error", worst},
-                      {"reload_equal", reload_equal},
-                      {"latent", {slices, height, width}},
-                      {"forms", rows},
-                      {"not_applicable", not_applicable}});
+  result.latent = {slices, height, width};
+  if (!limits.recurrent.empty()) result.not_applicable.recurrent_vs_parallel = limits.recurrent;
+  if (!limits.chunk_by_chunk.empty()) result.not_applicable.chunk_by_chunk_vs_parallel = limits.chunk_by_chunk;
+  if (!has_patterns) result.not_applicable.other_patterns = "no block has an attention with tc and to";
+  return result;
+}
+
+VerifyResult verify_folder(const std::filesystem::path& path, const models::ModelRegistry& families, at::Device device,
+                           double tolerance) {
+  const models::VideoTransformer model = families.load(path, {.device = device});
+  const auto most = std::numeric_limits<std::int64_t>::max();  // the check's own
+  VerifyResult result = verify_model(model, families, {most, most}, 0);
+  result.model = path.string();
+  result.tolerance = tolerance;
+  return result;
 }
 
 }  // namespace rehyat::evaluate

@@ -2,8 +2,8 @@
 
 #include <array>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "evaluate/verify_result.h"
 #include "models/model_registry.h"
 
 namespace rehyat::evaluate {
@@ -13,11 +13,16 @@ namespace rehyat::evaluate {
 /// the pattern of the checkpoint and for (Tc,To) = (1,0), (2,1), (3,1), (5,3), (3,4) on 23 slices, which leave
 /// remainders. Latents of at most 4 x 4 patches: the equalities do not depend on the picture's size.
 ///
-/// Returns {"max_rel_error", "finite", "reload_equal", "latent", "forms": [{"tc", "to", "own", "slices",
-/// "chunked_vs_reference", "recurrent_vs_parallel", "chunk_by_chunk_vs_parallel"}], "not_applicable"}. A check that the
-/// model has no form for is null, and "not_applicable" says why. `families` save the
-/// model and read it. Moves the model to float64 and shows progress.
-nlohmann::ordered_json verify_model(const models::VideoTransformer& model, const models::ModelRegistry& families,
-                                    std::array<std::int64_t, 2> latent_size, std::uint64_t seed);
+/// A check that the model has no form for is absent, and "not_applicable" says why. `model` and `tolerance` are left to
+/// the caller, and `families` save the model and read it. Moves the model to float64 and shows progress.
+VerifyResult verify_model(const models::VideoTransformer& model, const models::ModelRegistry& families,
+                          std::array<std::int64_t, 2> latent_size, std::uint64_t seed);
+
+/// The largest relative error that passes in float64.
+constexpr double kTolerance = 1e-9;
+
+/// The same of a model's folder or single file.
+VerifyResult verify_folder(const std::filesystem::path& path, const models::ModelRegistry& families, at::Device device,
+                           double tolerance = kTolerance);
 
 }  // namespace rehyat::evaluate

@@ -6,15 +6,15 @@
 
 namespace rehyat::stages {
 
-const std::vector<std::pair<std::string, WhichModel>>& model_names() {
-  static const std::vector<std::pair<std::string, WhichModel>> names = {{"teacher", WhichModel::teacher},
-                                                                        {"undistilled", WhichModel::undistilled},
-                                                                        {"distilled", WhichModel::distilled},
-                                                                        {"finetuned", WhichModel::finetuned}};
+const std::vector<std::pair<std::string, TrainedModel>>& model_names() {
+  static const std::vector<std::pair<std::string, TrainedModel>> names = {{"teacher", TrainedModel::teacher},
+                                                                          {"undistilled", TrainedModel::undistilled},
+                                                                          {"distilled", TrainedModel::distilled},
+                                                                          {"finetuned", TrainedModel::finetuned}};
   return names;
 }
 
-std::string to_string(WhichModel which) {
+std::string to_string(TrainedModel which) {
   for (const auto& [name, value] : model_names()) {
     if (value == which) return name;
   }
@@ -59,7 +59,7 @@ void SampleConfig::fields(config::Fields& f) {
   f.add("guidance", guidance, "classifier-free guidance; 1 = none").at_least(1);
   f.choice("form", form,
            {{"auto", SampleForm::automatic}, {"parallel", SampleForm::parallel}, {"recurrent", SampleForm::recurrent}},
-           "form of the hybrid attention; auto: recurrent where every converted block has that form");
+           "form of the hybrid attention; auto: recurrent where that saves memory (chunk by chunk), else parallel");
   add_precision(f, precision);
   f.choice("model", model, model_names(), "which model of the run");
   f.add("seed", seed, "of the noise");
@@ -72,14 +72,21 @@ void SampleConfig::validate() const {
   });
 }
 
-models::AttentionForm SampleConfig::resolved_form(const models::BlockMap& blocks) const {
+models::AttentionForm SampleConfig::resolved_form(const models::BlockMap& blocks, std::int64_t layers) const {
   if (form == SampleForm::parallel) return models::AttentionForm::parallel;
   if (form == SampleForm::recurrent) return models::AttentionForm::recurrent;
-  const bool supported = std::all_of(blocks.begin(), blocks.end(), [](const auto& item) {
-    return item.second.supports(models::AttentionForm::recurrent);
+  const bool all_converted = !blocks.empty() && static_cast<std::int64_t>(blocks.size()) == layers;
+  const auto chunk_of = [](const auto& item) {
+    const auto recurrence = item.second.spec.recurrence();
+    return recurrence ? recurrence->chunk : 0;
+  };
+  const bool one_chunk_size = std::all_of(blocks.begin(), blocks.end(), [&](const auto& item) {
+    return chunk_of(item) > 0 && chunk_of(item) == chunk_of(*blocks.begin());
   });
-  const bool useful = supported && model != WhichModel::teacher && !blocks.empty();
-  return useful ? models::AttentionForm::recurrent : models::AttentionForm::parallel;
+  // An ancestral sampler draws noise for the whole video at each step, and so goes step by step.
+  const bool chunked = all_converted && one_chunk_size && model != TrainedModel::teacher &&
+                       sampler.kind != diffusion::SamplerKind::euler_ancestral;
+  return chunked ? models::AttentionForm::recurrent : models::AttentionForm::parallel;
 }
 
 void ExportConfig::fields(config::Fields& f) {
@@ -91,11 +98,14 @@ void ExportConfig::fields(config::Fields& f) {
 
 void ExportConfig::validate() const {
   for (const std::string& format : formats) {
-    require(format == "diffusers" || format == "original" || format == "comfyui",
-            [&] { return cat("formats: found \"", format, "\", expected diffusers, original or comfyui"); });
     require(std::count(formats.begin(), formats.end(), format) == 1,
             [&] { return cat("formats: found \"", format, "\" twice, expected it once"); });
   }
+}
+
+void VerifyConfig::fields(config::Fields& f) {
+  f.choice("model", model, model_names(), "which model of the run");
+  f.add("tolerance", tolerance, "largest relative error that passes, in float64").at_least(0);
 }
 
 void BudgetConfig::fields(config::Fields& f) {
@@ -114,6 +124,7 @@ void BudgetConfig::fields(config::Fields& f) {
 void ReportConfig::fields(config::Fields& f) {
   f.add("title", title, "headline");
   f.add("prompts", prompts, "prompts whose videos are compared side by side").at_least(0);
+  f.add("commands", commands, "a text file with the commands that were run, shown on the page");
   f.section("budget", budget, "seconds that each stage may take, printed beside the time taken");
 }
 
@@ -133,11 +144,16 @@ void ExperimentConfig::fields(config::Fields& f) {
   f.section("finetune", finetune, "finetuning the hybrid model");
   f.section("sample", sample, "sampling videos");
   f.section("export", export_, "files for other programs");
+  f.section("verify", verify, "checking a model's forms against each other");
   f.section("report", report, "the report");
 }
 
-void ExperimentConfig::resolve(const std::optional<diffusion::SamplerConfig>& published) {
+void ExperimentConfig::resolve(bool gpu, const std::optional<diffusion::SamplerConfig>& published) {
   data.resolve();
+  for (Precision* precision :
+       {&pretrain.precision, &cache.precision, &distill.precision, &finetune.precision, &sample.precision}) {
+    if (*precision == Precision::automatic) *precision = gpu ? Precision::bf16 : Precision::f32;
+  }
   diffusion::SamplerConfig& sampler = sample.sampler;
   if (published && sampler.kind == diffusion::SamplerKind::automatic) {
     sampler.kind = published->kind;
@@ -160,7 +176,7 @@ void ExperimentConfig::validate() const {
           [] { return "model: found weights and architecture, expected one of them"; });
   // Known now, not after hours of training.
   const std::optional<ops::AttentionSpec> without = hybrid.without(models::AttentionForm::recurrent);
-  require(sample.form != SampleForm::recurrent || sample.model == WhichModel::teacher || !without, [&] {
+  require(sample.form != SampleForm::recurrent || sample.model == TrainedModel::teacher || !without, [&] {
     return cat("sample.form: found recurrent, but ", ops::to_string(*without),
                " has no recurrent form, expected auto or parallel; or convert to ", ops::recurrent_kinds(),
                " attention");

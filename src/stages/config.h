@@ -36,11 +36,12 @@ struct ModelConfig {
   void fields(config::Fields& f);
 };
 
-enum class WhichModel { teacher, undistilled, distilled, finetuned };
-const std::vector<std::pair<std::string, WhichModel>>& model_names();
-std::string to_string(WhichModel which);
+enum class TrainedModel { teacher, undistilled, distilled, finetuned };
+const std::vector<std::pair<std::string, TrainedModel>>& model_names();
+std::string to_string(TrainedModel which);
 
-/// `automatic`: recurrent where every converted block has that form, else parallel.
+/// `automatic`: recurrent where the model can be sampled chunk by chunk, in memory that does not grow with the video;
+/// else parallel, which is faster.
 enum class SampleForm { automatic, parallel, recurrent };
 
 struct SampleConfig {
@@ -54,25 +55,33 @@ struct SampleConfig {
   double guidance = 6.0;
   SampleForm form = SampleForm::automatic;
   Precision precision = Precision::automatic;
-  WhichModel model = WhichModel::finetuned;
+  TrainedModel model = TrainedModel::finetuned;
   std::uint64_t seed = 0;
   std::int64_t max_prompts = 0;
 
   SampleConfig() { sampler.kind = diffusion::SamplerKind::automatic; }
   void fields(config::Fields& f);
   void validate() const;
-  /// The form in which a model with this attention in its converted blocks is sampled.
-  models::AttentionForm resolved_form(const models::BlockMap& blocks) const;
+  /// The form in which a model of so many layers with this attention in its converted blocks is sampled.
+  models::AttentionForm resolved_form(const models::BlockMap& blocks, std::int64_t layers) const;
 };
 
 struct ExportConfig {
   std::vector<std::string> formats = {"diffusers"};
   std::string dtype = "f32";
-  WhichModel model = WhichModel::finetuned;
+  TrainedModel model = TrainedModel::finetuned;
   std::int64_t max_shard = 10'000'000'000;
 
   void fields(config::Fields& f);
   void validate() const;
+};
+
+/// The `verify` section.
+struct VerifyConfig {
+  TrainedModel model = TrainedModel::finetuned;
+  double tolerance = 1e-9;  ///< largest relative error that passes, in float64
+
+  void fields(config::Fields& f);
 };
 
 /// Seconds that each stage may take on the machine that the config was made for; shown beside the time taken.
@@ -84,7 +93,8 @@ struct BudgetConfig {
 
 struct ReportConfig {
   std::string title = "ReHyAt";
-  std::int64_t prompts = 2;  ///< compared side by side
+  std::int64_t prompts = 2;        ///< compared side by side
+  std::filesystem::path commands;  ///< a text file with the commands that were run; empty: none are shown
   BudgetConfig budget;
   void fields(config::Fields& f);
 };
@@ -100,15 +110,17 @@ struct ExperimentConfig {
   finetune::FlowTrainingConfig finetune;
   SampleConfig sample;
   ExportConfig export_;
+  VerifyConfig verify;
   ReportConfig report;
 
   ExperimentConfig();
   void fields(config::Fields& f);
   void validate() const;
   /// Fills in what defaults to something else: sample.sampler to the model's own scheduler where it has one, the flow
-  /// shift of training and of the cache's sampler to that of sample.sampler, and data.size and data.frames to those of
-  /// the first of data.buckets.
-  void resolve(const std::optional<diffusion::SamplerConfig>& published = {});
+  /// shift of training and of the cache's sampler to that of sample.sampler, data.size and data.frames to those of the
+  /// first of data.buckets, and each precision to that of the device, so that what a GPU has begun in bf16 is not taken
+  /// for what a CPU would make.
+  void resolve(bool gpu = false, const std::optional<diffusion::SamplerConfig>& published = {});
 };
 
 }  // namespace rehyat::stages

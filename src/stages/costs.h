@@ -1,16 +1,43 @@
 #pragma once
 
-#include "analysis/cost.h"
-#include "data/config.h"
-#include "models/hybrid.h"
+#include <vector>
 
-/// The cost model's view of an experiment.
+#include "analysis/cost.h"
+#include "models/hybrid.h"
+#include "stages/config.h"
+
+/// The cost model's view of an experiment: one count for dry runs, logs and the report.
 namespace rehyat::stages {
 
-analysis::VideoSize video_of(const data::DataConfig& config, const models::VideoGeometry& geometry);
+class Run;
 
-/// TFLOP of one training step of `samples` videos, forward and backward, with these blocks converted.
+/// The video that is sampled and cached, and those of all buckets.
+analysis::VideoSize video_of(Run& run);
+std::vector<analysis::VideoSize> bucket_videos(Run& run);
+/// What training has to have room for.
+analysis::VideoSize largest(const std::vector<analysis::VideoSize>& videos);
+
+/// The attention of every block, of a model of so many layers.
+std::vector<analysis::BlockChoice> block_choices(const models::BlockMap& blocks, std::int64_t layers);
+/// The blocks that the model has converted: none of the teacher.
+models::BlockMap blocks_of(Run& run, TrainedModel which);
+/// One pass of the run's model with these blocks converted.
+analysis::ModelCost model_cost(Run& run, const models::BlockMap& blocks);
+
+/// A forward and a backward pass cost so many forward passes.
+constexpr double kStepOverForward = 3;
+
+/// TFLOP of one forward pass of one video as the program runs it: every form folds each token into the linear state
+/// once.
+double forward_tflops(const models::Architecture& model, const models::BlockMap& blocks,
+                      const analysis::VideoSize& video);
+
+/// TFLOP of one training step of `batch` videos, over all ranks. `samples` of each bucket say how often its turn comes;
+/// where they are not known (empty), all videos count as the largest.
 double training_step_tflops(const models::Architecture& model, const models::BlockMap& blocks,
-                            const analysis::VideoSize& video, std::int64_t samples);
+                            const std::vector<analysis::VideoSize>& buckets, const std::vector<double>& samples,
+                            std::int64_t batch);
+/// The training samples of each bucket; empty where the dataset is not prepared yet.
+std::vector<double> samples_of_buckets(Run& run);
 
 }  // namespace rehyat::stages

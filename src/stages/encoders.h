@@ -13,6 +13,12 @@ namespace rehyat::stages {
 /// The encoders, and whether they were made from files that the config names.
 struct RunEncoders : models::Encoders {
   bool published = false;
+
+  /// Frees the weights of both until they are used again.
+  void release() const {
+    codec->release();
+    text->release();
+  }
 };
 
 /// Those that model.encoders asks for. The checksums of their files are remembered in `folder`, the run's. Throws

@@ -2,45 +2,112 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "files/marked_folder.h"
+#include "config/config.h"
+#include "core/error.h"
+#include "stages/needs.h"
+#include "stages/stage_folder.h"
 
+/// What a run is made of. A stage says what decides its result, which stages it reads and what it costs, and makes its
+/// result in a folder of its own; everything around that (finding, locking, logging, timing, marking) is the Runner's.
 namespace rehyat::stages {
 
-/// One stage of a run: a folder `<run>/<name>-<fingerprint>` that stages with the same inputs share.
-///
-/// The identity is a JSON object of everything that decides the result (settings, seeds, the fingerprints of earlier
-/// stages, format version); its hash is the fingerprint. A stage counts as complete once its `stage.json`, written
-/// last, says so.
+class Run;
+
+/// What `rehyat COMMAND --help` says of a stage's command.
+struct StageHelp {
+  std::string summary, example;
+  std::string settings = {};  ///< of the config's keys
+  bool polls = false;         ///< stops by itself when it is asked to (core/signals.h); else a signal ends it
+};
+
 class Stage {
  public:
-  Stage(const std::filesystem::path& run_folder, std::string name, Identity identity);
+  virtual ~Stage() = default;
 
-  const std::string& name() const { return name_; }
-  const std::string& fingerprint() const { return folder_.fingerprint(); }
-  const Identity& identity() const { return folder_.identity(); }
-  const std::filesystem::path& folder() const { return folder_.path(); }
+  virtual std::string name() const = 0;  ///< of its command and its folder
+  virtual StageHelp help() const = 0;
+  /// Everything that decides the result: settings, seeds, fingerprints of what is read, the format's version.
+  virtual nlohmann::ordered_json identity(Run& run) const = 0;
+  /// The stages that have to be complete before, by name.
+  virtual std::vector<std::string> reads(Run& run) const = 0;
+  /// What the stage would need; reads no video and no weights.
+  virtual Needs needs(Run& run) const = 0;
+  /// Makes the result in the folder, or what an earlier start has left of it. Collective.
+  virtual nlohmann::ordered_json work(Run& run, const StageFolder& folder) const = 0;
+  /// The files and folders that other stages load, relative to the stage's folder: their checksums are kept.
+  virtual std::vector<std::filesystem::path> results(Run& /*run*/) const { return {}; }
+  /// A result as people read it; empty where its JSON says it best.
+  virtual std::string text(const nlohmann::ordered_json& result) const = 0;
 
-  bool complete() const { return folder_.complete(); }
-  /// Makes and claims the folder, see MarkedFolder::open. Call on rank 0.
-  [[nodiscard]] FolderLock open() const { return folder_.open(); }
-  /// Marks the stage complete with a summary (seconds, losses, file names) and size and checksum of the results: the
-  /// files and folders that other stages load. Call on rank 0, after everything else.
-  void finish(const nlohmann::ordered_json& summary, const std::vector<std::filesystem::path>& results = {}) const {
-    folder_.finish(summary, results);
+  /// Whether `run` has to do this stage, for a config that names these sections; what it reads is done as well.
+  virtual bool is_goal(const std::set<std::string>& /*sections*/) const { return false; }
+  /// Looks at what lies outside the run's folder and decides the identity, on all ranks, when the stage itself was
+  /// asked for. Collective.
+  virtual void look(Run& /*run*/) const {}
+  /// Whether everything that a complete folder should hold is still there.
+  virtual bool intact(Run& /*run*/, const StageFolder& /*folder*/) const { return true; }
+  /// Made anew at every start: what an earlier one has left counts neither as complete nor in the time.
+  virtual bool always_anew() const { return false; }
+  /// What to tell where the stage should be complete and is not, for example how its inputs have changed.
+  virtual std::string why_missing(Run& /*run*/) const { return ""; }
+  /// Called on rank 0 whenever the stage is complete, now or before.
+  virtual void completed(Run& /*run*/) const {}
+};
+
+/// A stage's result with the time that it took.
+template <typename Result>
+struct Timed {
+  Result result;
+  double seconds = 0;  ///< over all starts
+  void fields(config::Fields& f) {
+    result.fields(f);
+    f.add("seconds", seconds, "over all starts");
   }
-  /// What `finish` stored; throws UserError when the stage is not complete or its file is damaged.
-  nlohmann::ordered_json summary() const { return folder_.content(); }
-  /// Throws UserError that names the command to run first unless the stage is complete.
-  void require_complete() const { folder_.require_complete(); }
-  /// Also throws unless its results are those that `finish` saw, byte for byte.
-  void require_intact() const { folder_.require_intact(); }
+};
+
+/// The result of a complete stage.
+template <typename Result>
+Timed<Result> read_result(const nlohmann::ordered_json& json, const std::string& where) {
+  config::Limits limits;
+  limits.nodes = 10'000'000;
+  return config::load<Timed<Result>>(config::Document::from_json(json, where, limits));
+}
+template <typename Result>
+Timed<Result> read_result(const StageFolder& folder) {
+  return read_result<Result>(folder.summary(), (folder.folder() / "stage.json").string());
+}
+
+/// A stage whose result is a struct with `fields()`, by which it is both written and read.
+template <typename Result>
+class StageOf : public Stage {
+ public:
+  nlohmann::ordered_json work(Run& run, const StageFolder& folder) const final {
+    return config::to_json(make(run, folder));
+  }
+  std::string text(const nlohmann::ordered_json& result) const final {
+    return told(read_result<Result>(result, name()));
+  }
+
+ protected:
+  /// `work` with a typed result.
+  virtual Result make(Run& run, const StageFolder& folder) const = 0;
+  /// `text` of a typed result.
+  virtual std::string told(const Timed<Result>& /*result*/) const { return ""; }
+};
+
+/// Thrown by a stage that has a result which must not pass: it is told, but the stage is not complete.
+class FailedCheck : public UserError {
+ public:
+  FailedCheck(const std::string& sentence, nlohmann::ordered_json result)
+      : UserError(sentence), result_(std::move(result)) {}
+  const nlohmann::ordered_json& result() const { return result_; }
 
  private:
-  std::string name_;
-  MarkedFolder folder_;
+  nlohmann::ordered_json result_;
 };
 
 }  // namespace rehyat::stages

@@ -30,8 +30,9 @@ for stage in prepare pretrain cache distill finetune sample; do
   "$REHYAT" "$stage" -c "$config" run.dir=elsewhere --dry-run --json 2> dry.log > dry.json || { cat dry.log; fail "dry run of $stage"; }
 done
 [ ! -e elsewhere ] || fail "a dry run wrote something"
-"$REHYAT" finetune -c "$config" --dry-run --json | python3 -c 'import json, sys
-needs = json.load(sys.stdin)["needs"]
+"$REHYAT" finetune -c "$config" --dry-run --json > dry.json
+python3 -c 'import json, sys
+needs = json.load(open("dry.json"))["needs"]
 assert needs["gpu_hours"] > 0 and needs["memory_per_gpu"]["total"] > 0 and needs["disk_bytes"] > 0, needs' || fail "a dry run without its numbers"
 for stage in prepare pretrain cache distill finetune; do
   grep -q "$stage" runs/$stage-*/log.txt || fail "$stage left no log"
@@ -40,6 +41,14 @@ for start in json.load(open(sys.argv[1])):
   assert all(start["environment"][k] for k in ("rehyat", "libtorch", "mpi", "hdf5", "video", "ranks")), start' "$(echo runs/$stage-*/environment.json | cut -d" " -f1)" || fail "$stage saved no versions"
 done
 grep -q "pretrain, step .* of .*: loss .* left" runs/pretrain-*/log.txt || fail "no line a step in the log"
+
+python3 - dry.json runs/finetune-*/log.txt <<'EOT' || fail "the dry run and the log count a step otherwise"
+import json, re, sys
+steps, tflops = re.search(r"finetune: (\d+) steps of ([^ ]+) TFLOP each", "".join(open(f).read() for f in sys.argv[2:])).groups()
+counted = json.load(open(sys.argv[1]))["needs"]["tflops"]
+print("TFLOP of the dry run and of the log:", counted, int(steps) * float(tflops))
+sys.exit(abs(counted - int(steps) * float(tflops)) > 1e-4 * counted)
+EOT
 
 for ranks in 1 2 4; do
   echo "== $ranks ranks"

@@ -15,6 +15,15 @@ for same in data.max_bad_share=0.5 data.clips_per_shard=3 data.videos=./clips/ d
 done
 mv clips away
 run pretrain
+echo "== everything works without the videos"
+run prepare
+grep -q "already complete" prepare.log || { cat prepare.log; fail "prepare does not find its dataset without the videos"; }
+"$REHYAT" run -c "$config" --dry-run --json > plan.json 2> run.log || { cat run.log; fail "the plan of run without the videos"; }
+python3 -c 'import json; plan = json.load(open("plan.json")); assert plan["prepare"]["complete"] and plan["pretrain"]["complete"], plan' || fail "run does not find its dataset without the videos"
+run run
+mv runs/prepare-* .
+"$REHYAT" sample -c "$config" "sample.prompts=[a]" > /dev/null 2> sample.log || { cat sample.log; fail "a model is not found without the dataset that it was made of"; }
+mv prepare-* runs/
 mv away clips
 # The same clips in another place are the same dataset, also for ranks that have it found for them.
 cp -r clips elsewhere

@@ -41,6 +41,18 @@ run pretrain --log-level debug > /dev/null 2> err.txt || fail "pretrain"
 grep -q "debug.*resolved config" err.txt && grep -q "debug.*saved the checkpoint" err.txt || fail "--log-level debug says nothing more"
 for stage in cache distill finetune; do run "$stage" > /dev/null 2> err.txt || fail "$stage"; done
 
+echo "== ranks that see other files than rank 0"
+run sample > /dev/null 2> err.txt || fail "sample"
+mkdir far && cp -r runs far/ && rm -r far/runs/sample-*
+# shellcheck disable=SC2016
+apart() { timeout 100 $MPIRUN -n 2 bash -c '[ "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}" = 0 ] || cd far; exec "$@"' _ "$REHYAT" sample -c "$config" > /dev/null 2> err.txt; }
+apart || fail "sample, where rank 1 does not see the videos: exit code $?"
+grep -q "already complete" err.txt || fail "the videos were made again because rank 1 does not see them"
+cp -r runs/sample-* far/runs/ && rm runs/sample-*/video-0.mp4
+apart || fail "sample, where rank 1 sees a video that rank 0 does not: exit code $?"
+there "runs/sample-*/video-0.mp4" || fail "the video that rank 0 does not see was not made"
+rm -r runs/sample-*
+
 echo "== sample is asked to stop"
 "$REHYAT" sample -c "$config" sample.sampler.steps=10000 > /dev/null 2> err.txt & pid=$!
 wait_for "$pid" there "runs/sample-*/identity.json" || fail "sample does not run"

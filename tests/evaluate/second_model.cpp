@@ -205,10 +205,12 @@ TEST(SecondModel, IsFinetuned) {
 TEST(SecondModel, VerifiesItself) {
   models::VideoTransformer model = toy();
   models::convert(model, every_block(model), 3, latent());
-  const json result = verify_model(model, registry(), {latent()[1], latent()[2]}, 1);
-  EXPECT_TRUE(result.at("reload_equal").get<bool>());
-  EXPECT_LT(result.at("max_rel_error").get<double>(), 1e-9);
-  EXPECT_EQ(result.at("not_applicable").size(), 0U) << result.dump();
+  VerifyResult result = verify_model(model, registry(), {latent()[1], latent()[2]}, 1);
+  result.tolerance = kTolerance;
+  EXPECT_TRUE(result.reload_equal);
+  EXPECT_LT(result.max_rel_error, 1e-9);
+  EXPECT_EQ(result.complaint(), "");
+  EXPECT_EQ(config::to_json(result.not_applicable).size(), 0U) << result.text();
 }
 
 }  // namespace

@@ -1,0 +1,33 @@
+#include "app/command.h"
+#include "app/load_run.h"
+#include "core/log.h"
+#include "stages/runner.h"
+
+namespace rehyat::app {
+
+Command run_command() {
+  Command command;
+  command.name = "run";
+  command.summary = "every stage that the file describes, in order, leaving out what is complete";
+  command.example = "mpirun -n 2 rehyat run -c configs/demo.yaml";
+  command.config = Command::Config::needed;
+  command.dry_run = true;
+  command.polls = true;
+  command.run = [](const Context& context) {
+    const std::unique_ptr<stages::Run> run = load_run(context);
+    const auto described = stages::described_stages(*run, sections_of(context.arguments));
+    nlohmann::ordered_json results = nlohmann::ordered_json::object();
+    for (const stages::Stage* stage : described) {
+      if (context.arguments.dry_run) {
+        results[stage->name()] = stages::plan_stage(*run, *stage);
+      } else {
+        log::info("run: ", stage->name(), ", stage ", results.size() + 1, " of ", described.size());
+        results[stage->name()] = stages::run_stage(*run, *stage);
+      }
+    }
+    context.result(results, results.dump(2));
+  };
+  return command;
+}
+
+}  // namespace rehyat::app

@@ -1,0 +1,48 @@
+#include "app/command.h"
+#include "app/load_run.h"
+#include "core/strings.h"
+#include "stages/runner.h"
+
+namespace rehyat::app {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+void tell(const Context& context, const stages::Stage& stage, json result, const std::string& folder) {
+  const std::string text = stage.text(result);
+  if (!result.contains("folder")) result["folder"] = folder;
+  context.result(result, text.empty() ? cat(stage.name(), ": ", result.dump(2)) : text);
+}
+
+}  // namespace
+
+void run_stage_command(const Context& context, const stages::Stage& stage) {
+  const std::unique_ptr<stages::Run> run = load_run(context);
+  if (context.arguments.dry_run) {
+    const json plan = stages::plan_stage(*run, stage);
+    return context.result(plan, stages::plan_text(plan));
+  }
+  try {
+    const json result = stages::run_stage(*run, stage);
+    tell(context, stage, result, run->folder(stage.name()).folder().string());
+  } catch (const stages::FailedCheck& failed) {
+    tell(context, stage, failed.result(), run->folder(stage.name()).folder().string());
+    throw;
+  }
+}
+
+Command stage_command(const stages::Stage& stage) {
+  stages::StageHelp help = stage.help();
+  Command command;
+  command.name = stage.name();
+  command.summary = std::move(help.summary);
+  command.example = std::move(help.example);
+  command.settings = std::move(help.settings);
+  command.config = Command::Config::needed;
+  command.dry_run = true;
+  command.polls = help.polls;
+  command.run = [&stage](const Context& context) { run_stage_command(context, stage); };
+  return command;
+}
+
+}  // namespace rehyat::app

@@ -1,0 +1,93 @@
+#include "evaluate/verify_result.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <sstream>
+
+#include "core/strings.h"
+
+namespace rehyat::evaluate {
+namespace {
+
+std::string error_text(const std::optional<double>& value) {
+  if (!value) return "-";
+  std::ostringstream out;
+  out << std::setprecision(3) << *value;
+  return out.str();
+}
+
+void add_reason(config::Fields& f, const char* name, std::optional<std::string>& reason) {
+  f.add(name, reason, "why it was left out").only("where it was left out", [&reason] { return reason.has_value(); });
+}
+
+}  // namespace
+
+void FormErrors::fields(config::Fields& f) {
+  f.add("tc", tc, "slices a chunk");
+  f.add("to", to, "slices of overlap");
+  f.add("own", own, "whether it is the checkpoint's pattern");
+  f.add("slices", slices, "of the latent");
+  f.add("chunked_vs_reference", chunked_vs_reference, "largest relative error");
+  f.add("recurrent_vs_parallel", recurrent_vs_parallel, "largest relative error");
+  f.add("chunk_by_chunk_vs_parallel", chunk_by_chunk_vs_parallel, "largest relative error");
+}
+
+void NotApplicable::fields(config::Fields& f) {
+  add_reason(f, "recurrent_vs_parallel", recurrent_vs_parallel);
+  add_reason(f, "chunk_by_chunk_vs_parallel", chunk_by_chunk_vs_parallel);
+  add_reason(f, "other patterns", other_patterns);
+}
+
+void VerifyResult::fields(config::Fields& f) {
+  f.add("max_rel_error", max_rel_error, "of all comparisons");
+  f.add("reload_equal", reload_equal, "saved and read again, the model is the same");
+  f.add("latent", latent, "T, H, W");
+  f.list("forms", forms, "the patterns");
+  f.section("not_applicable", not_applicable, "what was left out");
+  f.add("finite", finite, "no error is NaN or infinite");
+  f.add("model", model, "what was checked");
+  f.add("tolerance", tolerance, "largest error that passes");
+}
+
+double VerifyResult::take(double error) {
+  const bool good = std::isfinite(error);
+  finite = finite && good;
+  max_rel_error = good ? std::max(max_rel_error, error) : kLargest;
+  return good ? error : kLargest;
+}
+
+std::string VerifyResult::complaint() const {
+  if (!finite)
+    return cat("found NaN or infinite values, or a model that differs after reading back, expected a largest relative ",
+               "error of at most ", tolerance);
+  if (max_rel_error > tolerance)
+    return cat("found a largest relative error of ", max_rel_error, ", expected at most ", tolerance);
+  return "";
+}
+
+std::string VerifyResult::text() const {
+  std::ostringstream out;
+  out << "verify " << model << ": largest relative error " << error_text(max_rel_error) << ", at most "
+      << error_text(tolerance) << " passes; saved and read again: " << (reload_equal ? "the same" : "DIFFERENT")
+      << "\n\n"
+      << std::left << std::setw(22) << "Tc,To" << std::right << std::setw(20) << "chunked/reference" << std::setw(20)
+      << "recurrent/chunked" << std::setw(24) << "chunk by chunk/chunked";
+  for (const FormErrors& row : forms) {
+    std::string name = row.tc ? cat(*row.tc, ",", row.to.value_or(0)) : std::string("as in the model");
+    if (row.own && row.tc) name += " (the model's own)";
+    out << "\n"
+        << std::left << std::setw(22) << name << std::right << std::setw(20) << error_text(row.chunked_vs_reference)
+        << std::setw(20) << error_text(row.recurrent_vs_parallel) << std::setw(24)
+        << error_text(row.chunk_by_chunk_vs_parallel);
+  }
+  const auto left_out = [&](const char* name, const std::optional<std::string>& reason) {
+    if (reason) out << "\nnot applicable: " << name << ": " << *reason;
+  };
+  left_out("recurrent_vs_parallel", not_applicable.recurrent_vs_parallel);
+  left_out("chunk_by_chunk_vs_parallel", not_applicable.chunk_by_chunk_vs_parallel);
+  left_out("other patterns", not_applicable.other_patterns);
+  return out.str();
+}
+
+}  // namespace rehyat::evaluate

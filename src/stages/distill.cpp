@@ -1,0 +1,156 @@
+#include "stages/distill.h"
+
+#include "analysis/memory.h"
+#include "distill/online.h"
+#include "stages/builtin.h"
+#include "stages/costs.h"
+#include "stages/teacher.h"
+
+namespace rehyat::stages {
+
+void DistilledBlock::fields(config::Fields& f) {
+  f.add("block", block, "number");
+  f.add("window_only", window_only, "relative error with the linear branch off");
+  f.add("untrained", untrained, "relative error with the feature maps as they start");
+  f.add("distilled", distilled, "relative error in the end");
+  f.add("seconds", seconds, "over all starts");
+}
+
+void DistillResult::fields(config::Fields& f) {
+  f.add("window_only", window_only, "mean relative error with the linear branch off");
+  f.add("untrained", untrained, "mean relative error with the feature maps as they start");
+  f.add("distilled", distilled, "mean relative error in the end");
+  f.list("blocks", blocks, "each of them");
+}
+
+namespace {
+
+bool from_cache(Run& run) {
+  return run.config().distill.source == distill::Source::cache;
+}
+
+std::unique_ptr<distill::PointSource> point_source(Run& run, const models::VideoTransformer& teacher,
+                                                   distill::Prompts prompts) {
+  std::unique_ptr<distill::PointSource> source;
+  run.world().together([&] {
+    if (from_cache(run)) {
+      const StageFolder cache = run.folder("cache");
+      source = std::make_unique<distill::CachedPoints>(data::ActivationCache(cache.folder(), cache.identity()));
+      return;
+    }
+    source = std::make_unique<distill::OnlinePoints>(teacher_walk(run, teacher, std::move(prompts)),
+                                                     run.config().distill, run.world());
+  });
+  return source;
+}
+
+class DistillStage : public StageOf<DistillResult> {
+ public:
+  std::string name() const override { return "distill"; }
+  StageHelp help() const override {
+    return {.summary =
+                "distil the feature maps of each block, from the cache or, with distill.source=online, from the "
+                "teacher running beside",
+            .example = "mpirun -n 2 rehyat distill -c configs/demo.yaml run.seed=2",
+            .polls = true};
+  }
+
+  nlohmann::ordered_json identity(Run& run) const override {
+    const distill::DistillConfig& config = run.config().distill;
+    nlohmann::ordered_json settings = config::to_json(config);
+    for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "keep_softmax"})
+      settings.erase(key);
+    if (!from_cache(run)) {
+      settings["online"] = config::to_json(config.online.value_or(distill::OnlineConfig()));
+      settings["online"].erase("memory");
+      settings["trajectories"] = trajectory_settings(run);
+      settings["trajectories"]["latent"] = run.models().latent();
+    }
+    return {{"format", 2},
+            {"teacher", run.models().fingerprint(TrainedModel::teacher)},
+            {"points", from_cache(run) ? run.folder("cache").fingerprint() : prompts_identity(run).second},
+            {"settings", settings},
+            {"blocks", models::to_json(run.models().blocks())},
+            {"seed", run.config().run.seed}};
+  }
+
+  std::vector<std::string> reads(Run& run) const override {
+    std::vector<std::string> out = run.models().made_by(TrainedModel::teacher);
+    if (from_cache(run)) {
+      out.emplace_back("cache");
+    } else {
+      for (const std::string& stage : prompts_come_from(run)) out.push_back(stage);
+    }
+    return out;
+  }
+
+  std::vector<std::filesystem::path> results(Run& run) const override {
+    std::vector<std::filesystem::path> out;
+    for (const std::int64_t block : run.models().converted()) {
+      for (const char* end : {".safetensors", ".json"}) out.emplace_back(distill::block_name(block) + end);
+    }
+    return out;
+  }
+
+  Needs needs(Run& run) const override {
+    const ExperimentConfig& config = run.config();
+    const models::Architecture& model = run.models().architecture();
+    const models::BlockMap& blocks = run.models().blocks();
+    const analysis::VideoSize video = video_of(run);
+    const double target =
+        config.cache.store_targets
+            ? 0
+            : analysis::block_cost(model, video, analysis::softmax_block().attention).attention_tflops;
+    double tflops = 0;
+    Needs needs;
+    needs.phi_parameters = 0;
+    for (const auto& item : blocks) {
+      const analysis::BlockCost cost = analysis::block_cost(model, video, item.second.spec, item.second.phi);
+      tflops +=
+          (kStepOverForward * cost.attention_tflops + target) * static_cast<double>(config.distill.train.iterations);
+      *needs.phi_parameters += cost.phi_parameters;
+    }
+    analysis::TrainingSetup setup;
+    setup.distill = true;
+    setup.compute_bytes = config.distill.precision == Precision::bf16 ? 2 : 4;
+    needs.disk_bytes = *needs.phi_parameters * 4 * (3 * config.distill.train.keep_checkpoints + 1);
+    needs.memory_per_gpu = analysis::training_memory(model, video, block_choices(blocks, model.layers), setup);
+    if (!from_cache(run)) {
+      const distill::OnlineConfig online = config.distill.online.value_or(distill::OnlineConfig());
+      const auto walks = static_cast<double>(online.rounds * online.trajectories * config.cache.sampler.steps *
+                                             distill::branch_count(config.cache));
+      tflops += walks * forward_tflops(model, {}, video);
+      needs.memory_of_points = distill::online_bytes(model, config.cache, config.distill,
+                                                     static_cast<std::int64_t>(blocks.size()), run.models().latent());
+    }
+    needs.work = work_of(tflops, config.run);
+    return needs;
+  }
+
+ protected:
+  DistillResult make(Run& run, const StageFolder& folder) const override {
+    distill::Prompts prompts = from_cache(run) ? distill::Prompts() : teacher_prompts(run, folder, name());
+    const models::VideoTransformer teacher = run.models().load(TrainedModel::teacher);
+    const std::unique_ptr<distill::PointSource> source = point_source(run, teacher, std::move(prompts));
+    const auto results = distill::distill(teacher, run.models().blocks(), *source, run.config().distill,
+                                          run.config().run.seed, folder.fingerprint(), folder.folder(), run.world());
+    run.device().set_threads();
+    DistillResult out;
+    const auto count = static_cast<double>(results.size());
+    for (const distill::BlockResult& block : results) {
+      out.blocks.push_back({block});
+      out.window_only += block.window_only / count;
+      out.untrained += block.untrained / count;
+      out.distilled += block.distilled / count;
+    }
+    return out;
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Stage> distill_stage() {
+  return std::make_shared<DistillStage>();
+}
+
+}  // namespace rehyat::stages

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <vector>
+
+#include "config/config.h"
+#include "distill/distill.h"
+
+namespace rehyat::stages {
+
+struct DistilledBlock : distill::BlockResult {
+  void fields(config::Fields& f);
+};
+
+/// The held-out errors of distillation, means over the blocks and of each.
+struct DistillResult {
+  double window_only = 0, untrained = 0, distilled = 0;
+  std::vector<DistilledBlock> blocks;
+
+  void fields(config::Fields& f);
+};
+
+}  // namespace rehyat::stages

@@ -1,0 +1,72 @@
+#include "stages/flow_training.h"
+
+#include "analysis/memory.h"
+#include "core/log.h"
+#include "evaluate/held_out.h"
+#include "finetune/flow_task.h"
+#include "stages/costs.h"
+#include "train/loop.h"
+
+namespace rehyat::stages {
+
+void TrainingResult::fields(config::Fields& f) {
+  f.add("iterations", iterations, "steps");
+  f.add("validation_loss", validation_loss, "on held-out clips");
+  f.add("no_context_loss", no_context_loss, "of the best predictor that sees no context");
+  f.add("training_loss", training_loss, "of the last step");
+}
+
+nlohmann::ordered_json training_identity(const finetune::FlowTrainingConfig& config) {
+  nlohmann::ordered_json settings = config::to_json(config);
+  for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every"}) settings.erase(key);
+  return settings;
+}
+
+TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTransformer model,
+                          const finetune::FlowTrainingConfig& config, const std::string& name,
+                          const std::string& title) {
+  const comm::Communicator& world = run.world();
+  const at::Device device = run.device().get();
+  const std::uint64_t seed = run.config().run.seed;
+  const data::LatentDataset& dataset = run.dataset().open(run.folder("prepare"));
+  model->to(device);
+  finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), config, seed, name, world);
+  const double tflops = training_step_tflops(model->architecture(), models::block_map_of(model), bucket_videos(run),
+                                             samples_of_buckets(run), config.global_batch);
+  log::info(title, ": ", config.train.iterations, " steps of ", tflops, " TFLOP each");
+  train::Training training{title, folder.folder(), folder.fingerprint()};
+  if (device.is_cuda()) training.tflops = tflops / world.size();  // on a CPU the rate says little
+  const nlohmann::ordered_json last = train::train(task, config.train, training, world);
+  world.together([&] {
+    if (world.rank() == 0) run.models().families().save(folder.folder() / "model", model);
+  });
+  TrainingResult result;
+  result.iterations = config.train.iterations;
+  result.validation_loss = last.at("validation_loss");
+  result.training_loss = last.at("loss");
+  result.no_context_loss = evaluate::pointwise_loss(dataset, config, seed, world);
+  return result;
+}
+
+Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config) {
+  const models::Architecture& model = run.models().architecture();
+  const auto choices = block_choices(blocks, model.layers);
+  const analysis::VideoSize video = largest(bucket_videos(run));
+  analysis::TrainingSetup setup;
+  setup.batch = config.micro_batch;
+  setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
+  setup.checkpointing = false;
+  setup.ema = config.train.ema_decay.has_value();
+  // A checkpoint holds weights and both moments, the result the weights once more.
+  const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
+  Needs needs;
+  needs.model_parameters = analysis::model_cost(model, video, choices).parameters;
+  needs.disk_bytes = 4 * *needs.model_parameters * copies;
+  needs.memory_per_gpu = analysis::training_memory(model, video, choices, setup);
+  const double step =
+      training_step_tflops(model, blocks, bucket_videos(run), samples_of_buckets(run), config.global_batch);
+  needs.work = work_of(step * static_cast<double>(config.train.iterations), run.config().run);
+  return needs;
+}
+
+}  // namespace rehyat::stages

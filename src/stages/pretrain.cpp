@@ -1,0 +1,46 @@
+#include "core/error.h"
+#include "stages/builtin.h"
+#include "stages/flow_training.h"
+
+namespace rehyat::stages {
+namespace {
+
+class PretrainStage : public StageOf<TrainingResult> {
+ public:
+  std::string name() const override { return "pretrain"; }
+  StageHelp help() const override {
+    return {.summary = "train a softmax teacher from scratch",
+            .example = "mpirun -n 2 rehyat pretrain -c configs/demo.yaml run.seed=2",
+            .polls = true};
+  }
+  nlohmann::ordered_json identity(Run& run) const override {
+    require(run.config().model.weights.empty(), [] {
+      return "model.weights: found a teacher, expected none for pretrain; remove model.weights and give "
+             "model.architecture";
+    });
+    return {{"format", 1},
+            {"data", run.folder("prepare").fingerprint()},
+            {"architecture", run.models().new_model()},
+            {"training", training_identity(run.config().pretrain)},
+            {"seed", run.config().run.seed}};
+  }
+  std::vector<std::string> reads(Run&) const override { return {"prepare"}; }
+  std::vector<std::filesystem::path> results(Run&) const override { return {"model"}; }
+  Needs needs(Run& run) const override { return training_needs(run, {}, run.config().pretrain); }
+
+ protected:
+  TrainingResult make(Run& run, const StageFolder& folder) const override {
+    const models::VideoTransformer model =
+        run.models().families().named(run.config().model.family).make(run.models().new_model());
+    model->initialize(run.config().run.seed);
+    return train_flow(run, folder, model, run.config().pretrain, name(), name());
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Stage> pretrain_stage() {
+  return std::make_shared<PretrainStage>();
+}
+
+}  // namespace rehyat::stages

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "stages/config.h"
+#include "stages/device.h"
+#include "stages/encoders.h"
+
+namespace rehyat::stages {
+
+/// The prompts of a run and their embeddings.
+class RunPrompts {
+ public:
+  RunPrompts(const ExperimentConfig& config, RunEncoders& encoders, RunDevice& device);
+
+  /// The lines of cache.prompts, read once, so that what is encoded is what the stage is named by.
+  const std::vector<std::string>& of_cache();
+  /// Those that the `sample` section names itself; none where they are captions of held-out clips. Read once.
+  const std::vector<std::string>& of_sample();
+
+  /// The embedding [L,D] on this rank's device; what was once encoded stays known.
+  at::Tensor encode(const std::string& prompt);
+
+ private:
+  const ExperimentConfig& config_;
+  RunEncoders& encoders_;
+  RunDevice& device_;
+  std::vector<std::string> cache_, sample_;
+  std::map<std::string, at::Tensor> known_;  ///< embeddings by prompt
+};
+
+}  // namespace rehyat::stages

@@ -1,0 +1,81 @@
+#include "stages/run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "comm/root.h"
+#include "diffusion/scheduler_config.h"
+#include "export/model_export.h"
+
+namespace rehyat::stages {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+ExperimentConfig resolved(ExperimentConfig config, const models::ModelFiles& files) {
+  const bool gpu = wants_gpu(config.run.device);
+  if (files.scheduler.empty()) {
+    config.resolve(gpu);
+  } else {
+    config.resolve(gpu, diffusion::read_scheduler_config(files.scheduler));
+  }
+  return config;
+}
+
+void add_with_what_it_reads(Run& run, const Stage& stage, std::vector<const Stage*>& out) {
+  if (std::find(out.begin(), out.end(), &stage) != out.end()) return;
+  for (const std::string& name : stage.reads(run)) add_with_what_it_reads(run, run.registry().at(name), out);
+  out.push_back(&stage);
+}
+
+}  // namespace
+
+Run::Run(ExperimentConfig config, const comm::Communicator& world, const Registry& registry,
+         const models::ModelRegistry& families)
+    : files_(families.find(config.model.weights)),
+      config_(resolved(std::move(config), files_)),
+      world_(world),
+      registry_(registry),
+      device_(config_.run, world),
+      models_(config_, files_, families, device_, encoders_, world,
+              [this](std::string_view stage) { return folder(stage); }),
+      encoders_(make_encoders(
+          config_.model, files_, models_.architecture(), families.encoders(), [this] { return device_.get(); },
+          config_.run.dir)),
+      prompts_(config_, encoders_, device_),
+      dataset_(config_, encoders_, world) {
+  if (config_.model.architecture) config_.model.architecture.show(models_.new_model());
+  config_.data.check_sizes({encoders_.codec->geometry(), models_.architecture().patch});
+  for (const std::string& format : config_.export_.formats) exporter::place_of(models_.family(), format, "");
+}
+
+StageFolder Run::folder(std::string_view stage) {
+  const auto known = folders_.find(stage);
+  if (known != folders_.end()) return known->second;
+  StageFolder found(config_.run.dir, std::string(stage), registry_.at(stage).identity(*this));
+  return folders_.emplace(stage, std::move(found)).first->second;
+}
+
+void Run::find(const Stage& stage) {
+  const json identities = comm::from_root<json>(world_, [&] {
+    json out = json::object();
+    for (const Stage* each : with_what_it_reads(*this, stage)) out[each->name()] = folder(each->name()).identity();
+    return out;
+  });
+  for (const auto& [name, identity] : identities.items()) folders_.try_emplace(name, config_.run.dir, name, identity);
+}
+
+std::unique_ptr<Run> Run::control() const {
+  ExperimentConfig other = config_;
+  other.hybrid.groups.clear();
+  other.hybrid.blocks.list = std::vector<std::int64_t>{};
+  return std::make_unique<Run>(std::move(other), world_, registry_, models_.families());
+}
+
+std::vector<const Stage*> with_what_it_reads(Run& run, const Stage& stage) {
+  std::vector<const Stage*> out;
+  add_with_what_it_reads(run, stage, out);
+  return out;
+}
+
+}  // namespace rehyat::stages

@@ -1,0 +1,162 @@
+#include "stages/runner.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "comm/root.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/strings.h"
+#include "files/atomic_file.h"
+#include "files/elapsed.h"
+#include "stages/environment.h"
+#include "tensor/error_text.h"
+
+namespace rehyat::stages {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+/// Whether there is nothing to do.
+bool is_done(Run& run, const Stage& stage, const StageFolder& folder) {
+  return !stage.always_anew() && folder.complete() && stage.intact(run, folder);
+}
+
+/// Of every stage that this one reads, on rank 0, which alone looks.
+void require_what_it_reads(Run& run, const Stage& stage) {
+  for (const std::string& name : stage.reads(run)) {
+    const StageFolder folder = run.folder(name);
+    if (folder.complete()) continue;
+    const std::string why = run.registry().at(name).why_missing(run);
+    throw UserError(cat(folder.folder().string(), ": the stage '", name, "' is not complete; run `rehyat ", name,
+                        "` with this config first", why.empty() ? "" : "; ", why));
+  }
+}
+
+/// Rank 0's claim of the folder; what an earlier run has made where it was complete.
+struct Claim {
+  std::optional<FolderLock> lock;
+  json earlier;  ///< the result, the same on all ranks; null where there is work to do
+};
+
+Claim claim(Run& run, const Stage& stage, const StageFolder& folder) {
+  Claim out;
+  out.earlier = comm::from_root<json>(run.world(), [&]() -> json {
+    if (!is_done(run, stage, folder)) {
+      require_what_it_reads(run, stage);
+      out.lock.emplace(folder.open());
+    }
+    return is_done(run, stage, folder) ? folder.summary() : json();  // perhaps by a run that ended just now
+  });
+  return out;
+}
+
+/// What the folder keeps besides the result: the time over all starts, settings, versions, and a log of each rank.
+class Record {
+ public:
+  Record(Run& run, const Stage& stage, const StageFolder& folder) {
+    const comm::Communicator& world = run.world();
+    comm::on_root(world, [&] {
+      folder.unmark();
+      if (stage.always_anew()) std::filesystem::remove(folder.folder() / "elapsed.json");
+      write_file_atomic(folder.folder() / "resolved.yaml", config::yaml(config::to_json(run.config())));
+      record_environment(folder.folder(), environment(world, run.device().get()));
+      time_ = std::make_unique<ElapsedTime>(folder.folder() / "elapsed.json");
+    });
+    // The folder exists now, and everybody has waited for it.
+    world.together([&] {
+      log_ = std::make_unique<log::FileScope>(
+          folder.folder() / (world.rank() == 0 ? std::string("log.txt") : cat("log-rank", world.rank(), ".txt")));
+    });
+  }
+
+  /// Ends the clock: nothing is written in the folder once it counts as complete. On rank 0.
+  double stop() {
+    const double seconds = time_->seconds();
+    time_.reset();
+    return seconds;
+  }
+
+ private:
+  std::unique_ptr<ElapsedTime> time_;
+  std::unique_ptr<log::FileScope> log_;
+};
+
+/// The work itself, marked as complete.
+json do_work(Run& run, const Stage& stage, const StageFolder& folder) {
+  const comm::Communicator& world = run.world();
+  Record record(run, stage, folder);
+  log::info(stage.name(), ": working in ", folder.folder().string(),
+            "; all settings are in its resolved.yaml (--log-level debug prints them)");
+  if (world.rank() == 0) log::debug(stage.name(), ": resolved config:\n", config::yaml(config::to_json(run.config())));
+  try {
+    json result = stage.work(run, folder);
+    return comm::from_root<json>(world, [&] {
+      result["seconds"] = record.stop();
+      folder.finish(result, stage.results(run));
+      return result;
+    });
+  } catch (const std::exception& error) {
+    // The command says it on the terminal once this file is closed.
+    const bool stopped = dynamic_cast<const Stopped*>(&error) != nullptr;
+    log::record(cat(stage.name(), stopped ? ": " : ": failed: ", message_of(error)),
+                stopped ? log::Level::warn : log::Level::error);
+    throw;
+  }
+}
+
+}  // namespace
+
+json run_stage(Run& run, const Stage& stage) {
+  stage.look(run);
+  run.find(stage);
+  const StageFolder folder = run.folder(stage.name());
+  const Claim claimed = claim(run, stage, folder);
+  json result;
+  if (claimed.earlier.is_null()) {
+    result = do_work(run, stage, folder);
+  } else {
+    log::info(stage.name(), ": already complete in ", folder.folder().string());
+    result = claimed.earlier;
+  }
+  comm::on_root(run.world(), [&] { stage.completed(run); });
+  return result;
+}
+
+json plan_stage(Run& run, const Stage& stage) {
+  stage.look(run);
+  run.find(stage);
+  return comm::from_root<json>(run.world(), [&] {
+    const StageFolder folder = run.folder(stage.name());
+    json reads = json::object();
+    for (const std::string& name : stage.reads(run)) reads[name] = run.folder(name).complete();
+    Needs needs = stage.needs(run);
+    warn_about_memory(needs, run.config().run, stage.name());
+    if (!needs.warning.empty()) log::warn(needs.warning);
+    return json{{"stage", stage.name()},
+                {"folder", folder.folder().string()},
+                {"complete", is_done(run, stage, folder)},
+                {"reads", reads},
+                {"needs", config::to_json(needs)}};
+  });
+}
+
+std::string plan_text(const json& plan) {
+  return cat(plan.at("stage").get<std::string>(), ": ",
+             plan.at("complete").get<bool>() ? "complete in " : "would work in ", plan.at("folder").get<std::string>(),
+             "\n", plan.at("needs").dump(2));
+}
+
+std::vector<const Stage*> described_stages(Run& run, const std::set<std::string>& sections) {
+  std::vector<const Stage*> out;
+  for (const auto& goal : run.registry().all()) {
+    if (!goal->is_goal(sections)) continue;
+    for (const Stage* stage : with_what_it_reads(run, *goal)) {
+      if (std::find(out.begin(), out.end(), stage) == out.end()) out.push_back(stage);
+    }
+  }
+  return out;
+}
+
+}  // namespace rehyat::stages

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "stages/run.h"
+
+/// Runs stages: finds each by its fingerprint, claims its folder, keeps log, time, settings and versions in it, marks
+/// it complete, and leaves alone what is complete. All functions are collective.
+namespace rehyat::stages {
+
+/// One stage. Throws UserError, which names the command to run first, where a stage that it reads is not complete.
+/// Returns the result with "seconds" and "folder".
+nlohmann::ordered_json run_stage(Run& run, const Stage& stage);
+
+/// What run_stage would do, for --dry-run: {"stage", "folder", "complete", "reads": {NAME: whether it is complete},
+/// "needs"}. Touches nothing.
+nlohmann::ordered_json plan_stage(Run& run, const Stage& stage);
+std::string plan_text(const nlohmann::ordered_json& plan);
+
+/// What `run` does for a config that names these sections: its goals and all that they read, each after what it reads.
+std::vector<const Stage*> described_stages(Run& run, const std::set<std::string>& sections);
+
+}  // namespace rehyat::stages
