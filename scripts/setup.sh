@@ -156,8 +156,17 @@ EOT
   rm -rf "$part"
 }
 
-install_packages
-if command -v python3 >/dev/null 2>&1; then install_libtorch; fi
+# The download waits for nothing but pip and unzip: where they are there already, it runs beside the packages.
+if [ "$list_only" = no ] && python3 -m pip --version >/dev/null 2>&1 && command -v unzip >/dev/null 2>&1; then
+  install_libtorch & download=$!
+  trap 'kill "$download" 2>/dev/null || true' EXIT  # where the packages fail, nobody waits for the download
+  install_packages
+  wait "$download"
+  trap - EXIT
+else
+  install_packages
+  if command -v python3 >/dev/null 2>&1; then install_libtorch; fi
+fi
 if [ "$incomplete" = yes ]; then
   say "something required is missing" >&2
   exit 1

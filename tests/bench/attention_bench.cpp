@@ -1,5 +1,5 @@
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <chrono>

@@ -3,7 +3,6 @@
 // load, mapped pages included, over what the process had before.
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <fstream>

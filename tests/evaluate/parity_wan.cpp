@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include "core/error.h"
 #include "core/expect_error.h"

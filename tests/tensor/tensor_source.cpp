@@ -1,7 +1,6 @@
 #include "tensor/tensor_source.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <limits>
