@@ -143,9 +143,9 @@ TEST(SecondModel, IsCachedAndDistilled) {
   distill::CachedPoints points(data::ActivationCache(folder / "cache", {{"test", 1}}));
 
   distill::DistillConfig config;
-  config.train.iterations = 30;
-  config.train.lr = 5e-3;
-  config.train.warmup = 2;
+  config.train.iterations = 150;
+  config.train.lr = 3e-3;
+  config.train.warmup = 10;
   config.validation_samples = 3;
   const models::BlockMap blocks = {{0, kAttention}, {2, kAttention}};
   const auto results = distill::distill(teacher, blocks, points, config, 5, "f", folder.path(), world);
