@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "core/expect_error.h"
+#include "core/strings.h"
 #include "core/temp_folder.h"
 #include "example.h"
 
@@ -113,7 +114,7 @@ TEST(ConfigError, TextThatIsNotYamlHasLineAndColumn) {
 
 TEST(ConfigError, ControlCharactersDoNotCutTheFileOff) {
   for (const char c : {'\0', '\x04', '\x1b'})
-    refused("title: a" + std::string(1, c) + "b\nseed: 3\n", {"run.yaml:1:9", "control character"});
+    refused(cat("title: a", c, "b\nseed: 3\n"), {"run.yaml:1:9", "control character"});
   refused("title: a\nseed: 3\n\x04\nunknown: 1\n", {"run.yaml:3:1", "control character 4"});
   refused(std::string("\xff\xfet\0i\0", 6), {"run.yaml:1:1", "UTF-8"});
   EXPECT_EQ(parse("\xEF\xBB\xBFtitle: a\r\nseed: 3\r\n").seed, 3U);  // a byte order mark, and Windows line ends
