@@ -37,7 +37,7 @@ std::string place_of(const std::string& message, const config::Document& documen
 
 std::unique_ptr<stages::Run> load_run(const Context& context) {
   std::unique_ptr<stages::Run> run;
-  context.world.together([&] {
+  context.world.all_or_none([&] {
     const auto document = config::Document::from_file(context.arguments.config, context.arguments.overrides);
     try {
       auto config = config::load<stages::ExperimentConfig>(document);

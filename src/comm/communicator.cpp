@@ -59,7 +59,7 @@ void ordered_sum(at::Tensor& flat, int rank, int size, MPI_Comm comm) {
 
 constexpr int kAlarmTag = 7;
 
-/// Thrown by `poll` once another rank has failed; `together` catches it and learns the error from that rank.
+/// Thrown by `poll` once another rank has failed; `all_or_none` catches it and learns the error from that rank.
 class AnotherRankFailed : public std::exception {
  public:
   const char* what() const noexcept override { return "another rank failed"; }
@@ -72,7 +72,7 @@ class ErrorOfAnotherRank : public Error, public ReportedByAnotherRank {
   using Error::Error;
 };
 
-/// What `together` tells the other ranks of one rank's outcome: the kind of its error and the message.
+/// What `all_or_none` tells the other ranks of one rank's outcome: the kind of its error and the message.
 enum class Outcome : char { done = 'd', interrupted = 'i', stopped = 's', usage = 'u', failed = 'f' };
 
 std::string outcome_of(const std::exception_ptr& error) {
@@ -82,7 +82,7 @@ std::string outcome_of(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const AnotherRankFailed&) {
     return text(Outcome::interrupted, "");
-  } catch (const ReportedByAnotherRank&) {  // of a `together` inside of this one: the error is that rank's
+  } catch (const ReportedByAnotherRank&) {  // of a `all_or_none` inside of this one: the error is that rank's
     return text(Outcome::interrupted, "");
   } catch (const Stopped& e) {
     return text(Outcome::stopped, e.what());
@@ -258,7 +258,7 @@ void Communicator::receive_alarms(const std::vector<std::string>& outcomes) cons
   }
 }
 
-void Communicator::together(const std::function<void()>& work, Length length) const {
+void Communicator::all_or_none(const std::function<void()>& work, Length length) const {
   std::exception_ptr mine;
   try {
     work();
@@ -288,7 +288,7 @@ void Communicator::together(const std::function<void()>& work, Length length) co
     }
   }
   if (first == rank_) std::rethrow_exception(mine);
-  if (first < 0) throw std::logic_error("[together] found an interruption without a cause");
+  if (first < 0) throw std::logic_error("[all_or_none] found an interruption without a cause");
   const std::string& told = outcomes[static_cast<std::size_t>(first)];
   const std::string sentence = cat("rank ", first, " failed: ", told.substr(1));
   if (told.front() == static_cast<char>(Outcome::stopped)) throw ErrorOfAnotherRank<Stopped>(told.substr(1));

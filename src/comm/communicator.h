@@ -56,9 +56,9 @@ class Communicator {
   /// error itself, elsewhere one of the same kind (UserError, UsageError, Stopped) and of ReportedByAnotherRank that
   /// names that rank and its message. Keeps ranks from waiting for one that failed. In lengthy work a failing rank says
   /// so in its log at once, and the others stop at their next `poll`.
-  void together(const std::function<void()>& work, Length length = Length::brief) const;
+  void all_or_none(const std::function<void()>& work, Length length = Length::brief) const;
   /// To be called at each step of lengthy work: lets MPI serve the other ranks meanwhile (a work queue's counter), and
-  /// throws, for `together` to catch, once another rank has failed. Not collective.
+  /// throws, for `all_or_none` to catch, once another rank has failed. Not collective.
   void poll() const;
 
   int mpi_handle() const { return handle_; }

@@ -101,7 +101,7 @@ std::int64_t exchange(const std::vector<Route>& routes, const Cargo& cargo, cons
     end = group_end(routes, begin, bytes, bytes_at_once, world.size());
     std::vector<at::Tensor> held(end - begin);
     // Whatever may fail on one rank is done before any rank waits for a message.
-    world.together([&] {
+    world.all_or_none([&] {
       for (std::size_t i = begin; i < end; ++i) {
         if (routes[i].from == world.rank())
           held[i - begin] = given(cargo, i);
@@ -118,7 +118,7 @@ std::int64_t exchange(const std::vector<Route>& routes, const Cargo& cargo, cons
       received += bytes;
     }
     messages.wait();
-    world.together([&] {
+    world.all_or_none([&] {
       for (std::size_t i = begin; i < end; ++i) {
         if (routes[i].to == world.rank()) cargo.take(i, std::move(held[i - begin]));
       }

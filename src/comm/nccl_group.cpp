@@ -25,7 +25,7 @@ NcclGroup::NcclGroup(const Communicator& communicator, at::Device device) : impl
   options.waitWorkers = false;
   std::string address;
   // Whatever fails on one rank fails on all: the others would wait for an address, or for NCCL's first message.
-  communicator.together([&] {
+  communicator.all_or_none([&] {
     if (communicator.rank() != 0) return;
     options.isServer = true;
     std::array<char, 256> host{};
@@ -34,7 +34,7 @@ NcclGroup::NcclGroup(const Communicator& communicator, at::Device device) : impl
     address = cat(host.data(), ':', impl_->store->getPort());
   });
   address = communicator.broadcast(address, 0);
-  communicator.together([&] {
+  communicator.all_or_none([&] {
     if (communicator.rank() != 0) {
       const std::size_t colon = address.rfind(':');
       options.isServer = false;

@@ -12,11 +12,11 @@
 /// and all hear what it has seen.
 namespace rehyat::comm {
 
-/// Runs `work` on rank 0 while the others wait; where it throws, all ranks throw, as Communicator::together says.
+/// Runs `work` on rank 0 while the others wait; where it throws, all ranks throw, as Communicator::all_or_none says.
 /// Collective.
 template <typename Work>
 void on_root(const Communicator& world, Work&& work) {
-  world.together([&] {
+  world.all_or_none([&] {
     if (world.rank() == 0) work();
   });
 }
@@ -58,7 +58,7 @@ T from_root(const Communicator& world, Look&& look) {
   });
   if (world.size() == 1) return std::move(*seen);
   packed = detail::broadcast_json(packed, world);
-  world.together([&] {
+  world.all_or_none([&] {
     if (world.rank() != 0) seen.emplace(detail::unpack<T>(packed));
   });
   return std::move(*seen);

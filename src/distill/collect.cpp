@@ -72,7 +72,7 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedF
     }
     progress.finish();
   };
-  world.together(collect, comm::Communicator::Length::lengthy);
+  world.all_or_none(collect, comm::Communicator::Length::lengthy);
   comm::on_root(world, [&] {
     const std::vector<bool> held = held_out_prompts(config, walk.prompts.count, walk.seed);
     std::vector<bool> validation;

@@ -226,7 +226,7 @@ std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const 
   const Work work{teacher, blocks, source, config, seed, fingerprint, folder};
   std::vector<std::int64_t> open, all;
   std::int64_t done = config.train.iterations, done_by_all = 0;
-  world.together([&] {
+  world.all_or_none([&] {
     for (const auto& item : blocks) {
       all.push_back(item.first);
       require(std::find(source.blocks().begin(), source.blocks().end(), item.first) != source.blocks().end(), [&] {
@@ -264,7 +264,7 @@ std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const 
     report_failures(worker, world);
   }
   std::vector<BlockResult> results;
-  world.together([&] {
+  world.all_or_none([&] {
     for (const std::int64_t block : all) results.push_back(read_result(folder, block, fingerprint));
   });
   return results;

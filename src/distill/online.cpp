@@ -100,7 +100,7 @@ OnlinePoints::Points OnlinePoints::collect(const std::vector<Trajectory>& trajec
     }
     progress.finish();
   };
-  world_.together(walk, comm::Communicator::Length::lengthy);
+  world_.all_or_none(walk, comm::Communicator::Length::lengthy);
   give_to_owners(out, static_cast<std::int64_t>(trajectories.size()));
   return out;
 }

@@ -35,7 +35,7 @@ HeldOutLosses held_out_losses(const std::string& title, const std::vector<Candid
   Progress progress(title, static_cast<std::int64_t>(candidates.size()) + 1, "models");
   std::vector<FlowSample> points;
   HeldOutLosses out;
-  world.together([&] {
+  world.all_or_none([&] {
     points = finetune::validation_points(dataset, config, seed);
     if (world.rank() == 0) out.pointwise = loss_without_context(dataset, points, seed);
   });
@@ -59,7 +59,7 @@ double validation_loss(const models::VideoTransformer& model, const std::vector<
 double pointwise_loss(const data::LatentDataset& dataset, const finetune::FlowTrainingConfig& config,
                       std::uint64_t seed, const comm::Communicator& world) {
   double loss = 0;
-  world.together([&] {
+  world.all_or_none([&] {
     if (world.rank() == 0)
       loss = loss_without_context(dataset, finetune::validation_points(dataset, config, seed), seed);
   });

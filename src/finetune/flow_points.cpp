@@ -72,7 +72,7 @@ at::Tensor validation_losses(const models::VideoTransformer& model, const std::v
                              at::ScalarType compute, const comm::Communicator& world) {
   const at::NoGradGuard no_grad;
   at::Tensor losses = at::zeros({static_cast<std::int64_t>(points.size())}, at::kDouble);
-  world.together([&] {
+  world.all_or_none([&] {
     for (std::size_t i = static_cast<std::size_t>(world.rank()); i < points.size();
          i += static_cast<std::size_t>(world.size())) {
       losses[static_cast<std::int64_t>(i)] = sample_losses(model, {points[i]}, compute).item<double>();

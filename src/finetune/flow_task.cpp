@@ -36,7 +36,7 @@ FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& da
   end_ = config.global_batch * (world.rank() + 1) / world.size();
   comm::warn_of_idle_ranks({cat('[', stage, ']'), config.global_batch, "samples a step", stage + ".global_batch"},
                            world);
-  world.together([&] {
+  world.all_or_none([&] {
     validation_ = validation_points(dataset, config, seed);
     require(!validation_.empty(), [] {
       return "[train] found no held-out clip, expected at least one; raise data.validation_share or add videos";

@@ -37,7 +37,7 @@ class RmsNormImpl : public torch::nn::Module {
 TORCH_MODULE(RmsNorm);
 
 /// A folder of modules: lets parameters have the dotted names of the published files.
-class FolderImpl : public torch::nn::Module {};
-TORCH_MODULE(Folder);
+class ModuleGroupImpl : public torch::nn::Module {};
+TORCH_MODULE(ModuleGroup);
 
 }  // namespace rehyat::models

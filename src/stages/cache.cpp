@@ -69,7 +69,7 @@ class CacheStage : public StageOf<CacheResult> {
  protected:
   CacheResult make(Run& run, const StageFolder& folder) const override {
     distill::CachePlan plan;
-    run.world().together([&] {
+    run.world().all_or_none([&] {
       plan = distill::plan_cache(run.models().architecture(), run.config().cache, prompt_count(run),
                                  run.models().converted(), run.models().latent(), folder.folder());
     });

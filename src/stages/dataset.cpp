@@ -39,9 +39,9 @@ void RunDataset::read_clips() {
   });
   if (known) return;
   clips_ = data::list_clips(config_.data, world_);
-  world_.together([&] { checksums_ = std::make_unique<ChecksumMemory>(config_.run.dir / "checksums.json"); });
+  world_.all_or_none([&] { checksums_ = std::make_unique<ChecksumMemory>(config_.run.dir / "checksums.json"); });
   data::share_checksums(*clips_, *checksums_, world_);
-  world_.together([&] { list(); });
+  world_.all_or_none([&] { list(); });
 }
 
 data::DatasetInputs RunDataset::inputs() {
@@ -68,7 +68,7 @@ std::string RunDataset::nearest() {
 nlohmann::ordered_json RunDataset::prepare(const StageFolder& folder) {
   // Where the videos are gone, this says so.
   if (!clips_) clips_ = data::list_clips(config_.data, world_);
-  if (!checksums_) world_.together([&] { list(); });
+  if (!checksums_) world_.all_or_none([&] { list(); });
   comm::on_root(world_, [&] {
     checksums_->save();
     data::save_clip_marks(folder.folder() / "clips.json", marks_);

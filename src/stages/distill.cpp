@@ -32,7 +32,7 @@ bool from_cache(Run& run) {
 std::unique_ptr<distill::PointSource> point_source(Run& run, const models::VideoTransformer& teacher,
                                                    distill::Prompts prompts) {
   std::unique_ptr<distill::PointSource> source;
-  run.world().together([&] {
+  run.world().all_or_none([&] {
     if (from_cache(run)) {
       const StageFolder cache = run.folder("cache");
       source = std::make_unique<distill::CachedPoints>(data::ActivationCache(cache.folder(), cache.identity()));

@@ -37,7 +37,7 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
   train::Training training{title, folder.folder(), folder.fingerprint()};
   if (device.is_cuda()) training.tflops = tflops / world.size();  // on a CPU the rate says little
   const nlohmann::ordered_json last = train::train(task, config.train, training, world);
-  world.together([&] {
+  world.all_or_none([&] {
     if (world.rank() == 0) run.models().families().save(folder.folder() / "model", model);
   });
   TrainingResult result;

@@ -92,7 +92,7 @@ std::filesystem::path RunModels::teacher_folder() const {
 
 models::VideoTransformer RunModels::load(TrainedModel which) {
   models::VideoTransformer model{nullptr};
-  world_.together([&] {
+  world_.all_or_none([&] {
     if (which == TrainedModel::finetuned) {
       const StageFolder folder = folder_of_("finetune");
       folder.require_intact();

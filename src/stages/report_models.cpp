@@ -76,7 +76,7 @@ report::Clip clip_of(Run& run, TrainedModel which, const std::string& label, con
                      std::uint64_t sample) {
   models::VideoTransformer model = run.models().load(which);
   report::Clip clip;
-  run.world().together([&] {
+  run.world().all_or_none([&] {
     if (run.world().rank() != 0) return;
     sampling::Request request = sample_request(run, model, sample);
     Progress progress(cat("report: video ", sample, ", ", label), sampling::step_count(model, request), "steps");
@@ -182,12 +182,12 @@ void add_denoised(report::ReportData& data, Run& run) {
   const ExperimentConfig& config = run.config();
   std::vector<finetune::FlowSample> samples;
   const auto on_rank_0 = [&](const std::function<void(std::size_t)>& work) {
-    run.world().together([&] {
+    run.world().all_or_none([&] {
       if (run.world().rank() != 0) return;
       for (std::size_t i = 0; i < samples.size(); ++i) work(i);
     });
   };
-  run.world().together(
+  run.world().all_or_none(
       [&] { samples = evaluate::noised_clips(dataset_of(run), config.report.prompts, kNoise, config.run.seed); });
   for (const finetune::FlowSample& sample : samples) data.denoised.push_back({sample.caption, kNoise, {}});
   const auto add = [&](std::size_t i, const std::string& label, const std::string& name, const at::Tensor& latents) {

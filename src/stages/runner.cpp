@@ -65,7 +65,7 @@ class Record {
       time_ = std::make_unique<ElapsedTime>(folder.folder() / "elapsed.json");
     });
     // The folder exists now, and everybody has waited for it.
-    world.together([&] {
+    world.all_or_none([&] {
       log_ = std::make_unique<log::FileScope>(
           folder.folder() / (world.rank() == 0 ? std::string("log.txt") : cat("log-rank", world.rank(), ".txt")));
     });

@@ -150,7 +150,7 @@ void make_videos(Run& run, const StageFolder& folder, const std::vector<std::str
                  std::vector<std::optional<SampledVideo>>& videos) {
   const comm::Communicator& world = run.world();
   // The encoders may be larger than the transformer: they go before that comes.
-  world.together([&] {
+  world.all_or_none([&] {
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       if (!videos[i]) run.prompts().encode(prompts[i]);
     }
@@ -159,7 +159,7 @@ void make_videos(Run& run, const StageFolder& folder, const std::vector<std::str
   run.encoders().release();
   models::VideoTransformer model = run.models().load(run.config().sample.model);
   say_order(run, model);
-  world.together([&] {
+  world.all_or_none([&] {
     std::size_t turn = 0;
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       const VideoFiles files(folder.folder(), i);
@@ -234,13 +234,13 @@ class SampleStage : public StageOf<SampleResult> {
  protected:
   SampleResult make(Run& run, const StageFolder& folder) const override {
     std::vector<std::string> prompts;  // of each video
-    run.world().together([&] {
+    run.world().all_or_none([&] {
       for (const std::string& prompt : sample_prompts(run))
         prompts.insert(prompts.end(), static_cast<std::size_t>(run.config().sample.videos_per_prompt), prompt);
     });
     std::vector<std::optional<SampledVideo>> videos = find_videos(run, folder, prompts);
     const auto missing = static_cast<std::size_t>(std::count(videos.begin(), videos.end(), std::nullopt));
-    run.world().together([&] { check_outputs(run, folder.folder(), missing); });
+    run.world().all_or_none([&] { check_outputs(run, folder.folder(), missing); });
     if (missing > 0) make_videos(run, folder, prompts, videos);
     return {gather_videos(run.world(), videos)};
   }

@@ -39,7 +39,7 @@ distill::Prompts teacher_prompts(Run& run, const StageFolder& folder, const std:
   const comm::Communicator& world = run.world();
   std::size_t count = 0;
   std::vector<std::string> texts;
-  world.together([&] {
+  world.all_or_none([&] {
     count = prompt_count(run);
     if (run.config().cache.prompts.empty()) return;
     texts = run.prompts().of_cache();
@@ -59,7 +59,7 @@ distill::Prompts teacher_prompts(Run& run, const StageFolder& folder, const std:
   // They may be larger than the teacher, which comes next.
   run.encoders().release();
   std::shared_ptr<data::TextTable> table;
-  world.together([&] {
+  world.all_or_none([&] {
     if (world.rank() == 0) data::remove_text_parts(folder.folder());
     table = std::make_shared<data::TextTable>(folder.folder(), entry, command);
   });

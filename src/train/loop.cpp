@@ -43,9 +43,9 @@ class Loop {
   }
 
   json run() {
-    world_.together([&] { make_folder(training_.folder); });
+    world_.all_or_none([&] { make_folder(training_.folder); });
     resume();
-    world_.together([&] {
+    world_.all_or_none([&] {
       if (world_.rank() == 0) metrics_ = std::make_unique<Metrics>(training_.folder, step_);
     });
     if (!training_.quiet) progress_.emplace(training_.title, config_.iterations, "steps", step_);
@@ -115,7 +115,7 @@ class Loop {
   at::Tensor gradients() {
     at::Tensor loss;
     try {
-      world_.together([&] { loss = own_gradients(); });
+      world_.all_or_none([&] { loss = own_gradients(); });
     } catch (...) {
       save_before_failing();
       throw;
@@ -156,7 +156,7 @@ class Loop {
 
   /// Rank 0 writes; where it cannot, all ranks stop.
   void write(const json& line, const std::string& group) {
-    world_.together([&] {
+    world_.all_or_none([&] {
       if (metrics_) metrics_->write(line, group);
     });
   }
@@ -187,7 +187,7 @@ class Loop {
   }
 
   void save() {
-    world_.together([&] {
+    world_.all_or_none([&] {
       if (world_.rank() != 0) return;
       Checkpoint checkpoint;
       checkpoint.step = step_;
@@ -214,7 +214,7 @@ class Loop {
 
   void resume() {
     const std::string checkpoints = (training_.folder / "checkpoints").string();
-    world_.together([&] {
+    world_.all_or_none([&] {
       const auto found = checkpoints_.newest();
       if (!found) return;
       const std::string where = cat(training_.folder.string(), ", checkpoint of step ", found->step);
@@ -257,7 +257,7 @@ class Loop {
 
 json train(Task& task, const TrainConfig& config, const Training& training, const comm::Communicator& world) {
   std::optional<Loop> loop;
-  world.together([&] { loop.emplace(task, config, training, world); });
+  world.all_or_none([&] { loop.emplace(task, config, training, world); });
   return loop->run();
 }
 

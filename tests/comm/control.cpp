@@ -85,7 +85,7 @@ TEST(Numbers, GatherAndAny) {
 
 TEST(Together, RunsOnEveryRank) {
   int calls = 0;
-  world().together([&] { ++calls; });
+  world().all_or_none([&] { ++calls; });
   EXPECT_EQ(calls, 1);
 }
 
@@ -95,9 +95,9 @@ TEST(Together, AFailureOnOneRankEndsAllAndNamesIt) {
       if (world().rank() == failing) throw UsageError("the disk of this rank is full");
     };
     if (world().rank() == failing) {
-      expect_error<UsageError>([&] { world().together(work); }, {"the disk of this rank is full"});
+      expect_error<UsageError>([&] { world().all_or_none(work); }, {"the disk of this rank is full"});
     } else {
-      expect_error<UserError>([&] { world().together(work); },
+      expect_error<UserError>([&] { world().all_or_none(work); },
                               {cat("rank ", failing, " failed"), "the disk of this rank is full"});
     }
   }
@@ -112,11 +112,11 @@ TEST(Together, ErrorsOfAnyKindAreShared) {
     if (world().rank() == 0) throw 7;
   };
   if (world().rank() == 0) {
-    EXPECT_THROW(world().together(nameless), std::runtime_error);
-    EXPECT_THROW(world().together(no_exception), int);
+    EXPECT_THROW(world().all_or_none(nameless), std::runtime_error);
+    EXPECT_THROW(world().all_or_none(no_exception), int);
   } else {
-    expect_error<UserError>([&] { world().together(nameless); }, {"rank 0 failed"});
-    expect_error<UserError>([&] { world().together(no_exception); }, {"rank 0 failed"});
+    expect_error<UserError>([&] { world().all_or_none(nameless); }, {"rank 0 failed"});
+    expect_error<UserError>([&] { world().all_or_none(no_exception); }, {"rank 0 failed"});
   }
   EXPECT_TRUE(world().any(true));
 }
@@ -129,7 +129,7 @@ TEST(Together, OnlyTheFirstFailingRankHasSomethingToTell) {
       if (world().rank() >= from) throw UsageError(cat("unknown key on rank ", world().rank()));
     };
     try {
-      world().together(work);
+      world().all_or_none(work);
       ADD_FAILURE() << "nothing was thrown";
     } catch (const UsageError& error) {
       const bool silent = dynamic_cast<const comm::ReportedByAnotherRank*>(&error) != nullptr;
@@ -145,7 +145,7 @@ TEST(Together, WithinAnotherOneTheRankThatFailedReportsItself) {
     if (world().rank() == failing) throw UserError("the disk is full");
   };
   try {
-    world().together([&] { world().together(inner); });
+    world().all_or_none([&] { world().all_or_none(inner); });
     ADD_FAILURE() << "nothing was thrown";
   } catch (const UserError& error) {
     const bool mine = world().rank() == failing;
@@ -161,9 +161,9 @@ TEST(Together, AFailureCountsMoreThanAStop) {
     throw UserError("the disk is full");
   };
   if (world().size() == 1) {
-    EXPECT_THROW(world().together(work), Stopped);
+    EXPECT_THROW(world().all_or_none(work), Stopped);
   } else {
-    expect_error<UserError>([&] { world().together(work); }, {"the disk is full"});
+    expect_error<UserError>([&] { world().all_or_none(work); }, {"the disk is full"});
   }
 }
 
@@ -179,7 +179,7 @@ TEST(LengthyWork, EndsSoonOnAllRanksWhereOneFailed) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
       }
     };
-    expect_error<UserError>([&] { world().together(work, Length::lengthy); }, {"no space left"});
+    expect_error<UserError>([&] { world().all_or_none(work, Length::lengthy); }, {"no space left"});
     EXPECT_LT(step, kSteps);
     EXPECT_NO_THROW(world().poll()) << "the alarm is over";
     world().barrier();  // or the next round's alarm could be seen
@@ -188,10 +188,10 @@ TEST(LengthyWork, EndsSoonOnAllRanksWhereOneFailed) {
   const auto uneven = [&] {
     if (world().rank() == world().size() - 1) throw Stopped("asked to stop");
   };
-  EXPECT_THROW(world().together(uneven, Length::lengthy), Stopped);
+  EXPECT_THROW(world().all_or_none(uneven, Length::lengthy), Stopped);
   EXPECT_NO_THROW(world().poll());
   world().barrier();
-  EXPECT_NO_THROW(world().together([] { world().poll(); }, Length::lengthy));
+  EXPECT_NO_THROW(world().all_or_none([] { world().poll(); }, Length::lengthy));
   EXPECT_TRUE(world().any(true));
 }
 
@@ -201,7 +201,7 @@ TEST(LengthyWork, TheFailureIsInTheLogAtOnce) {
   const auto work = [] {
     if (world().rank() == 1) throw UserError("no space left");
   };
-  EXPECT_THROW(world().together(work, comm::Communicator::Length::lengthy), UserError);
+  EXPECT_THROW(world().all_or_none(work, comm::Communicator::Length::lengthy), UserError);
   const std::string text = ::testing::internal::GetCapturedStderr();
   EXPECT_EQ(text.find("no space left") != std::string::npos, world().rank() == 1) << text;
 }
@@ -211,7 +211,7 @@ TEST(Together, MessagesOfLibtorchComeWithoutTheirTrace) {
     if (world().rank() == 0) at::zeros({2, 3}).matmul(at::zeros({4}));
   };
   try {
-    world().together(work);
+    world().all_or_none(work);
     ADD_FAILURE() << "nothing was thrown";
   } catch (const std::exception& error) {
     const std::string text = message_of(error);
@@ -283,7 +283,7 @@ TEST(OneSidedMemory, ARankThatFailsWhileItHoldsOneStopsTheOthers) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
     };
-    expect_error<UserError>([&] { world().together(work, comm::Communicator::Length::lengthy); },
+    expect_error<UserError>([&] { world().all_or_none(work, comm::Communicator::Length::lengthy); },
                             {world().rank() == failing ? "no memory left" : cat("rank ", failing, " failed")});
     world().barrier();
   }

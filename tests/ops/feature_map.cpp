@@ -135,7 +135,7 @@ TEST(AttentionSpec, KeysWithoutEffectAreRefused) {
         "{kind: rehyat, rate: 2}", "{kind: linear, normalizer: lse}", "{tc: 5, kind: linear}"})
     testing::expect_error<UsageError>([&] { read(text); }, {"run.yaml:1:", "without effect", "expected it only with"});
   EXPECT_EQ(read("{kind: uniform_hybrid, rate: 4, normalizer: lse}").rate, 4);
-  for (const AttentionKind kind :
+  for (const AttentionKind* const kind :
        {AttentionKind::softmax, AttentionKind::rehyat, AttentionKind::uniform_hybrid, AttentionKind::linear}) {
     const AttentionSpec spec{.kind = kind};  // the resolved config holds no such key, and so can be read again
     EXPECT_EQ(config::from_json<AttentionSpec>(config::to_json(spec), "resolved"), spec);

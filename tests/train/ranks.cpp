@@ -180,7 +180,7 @@ class BrokenTask : public ToyTask {
     return ToyTask::parameters();
   }
   nlohmann::ordered_json validate() override {
-    world().together([&] {
+    world().all_or_none([&] {
       if (place_ == Place::validation && world().rank() == world().size() - 1) throw UserError("the clip is damaged");
     });
     return ToyTask::validate();

@@ -171,7 +171,7 @@ void write_shards(const Shards& shards, const std::vector<std::size_t>& to_do, T
       world.poll();
     }
   };
-  world.together(encode, comm::Communicator::Length::lengthy);
+  world.all_or_none(encode, comm::Communicator::Length::lengthy);
   throughput.clips_finished();
 }
 
@@ -179,7 +179,7 @@ void write_shards(const Shards& shards, const std::vector<std::size_t>& to_do, T
 
 json prepare(const DatasetInputs& inputs, const MarkedFolder& folder, const comm::Communicator& world) {
   const auto start = Clock::now();
-  world.together([] { require_video_library(); });
+  world.all_or_none([] { require_video_library(); });
   const std::int64_t wanted = inputs.config.clips_per_shard;
   const auto per_shard = comm::from_root<std::int64_t>(world, [&] { return shard_size(folder.path(), wanted); });
   if (per_shard != wanted)

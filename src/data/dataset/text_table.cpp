@@ -129,7 +129,7 @@ void encode_parts(const TextParts& parts, std::size_t captions, const TextTableJ
     }
     progress.finish();
   };
-  world.together(encode, comm::Communicator::Length::lengthy);
+  world.all_or_none(encode, comm::Communicator::Length::lengthy);
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ ProjectedAttention::ProjectedAttention(std::int64_t dim, std::int64_t heads, dou
   to_k_ = register_module("to_k", Dense(dim, dim));
   to_v_ = register_module("to_v", Dense(dim, dim));
   // The output projection is called to_out.0 in the published files.
-  Folder out;
+  ModuleGroup out;
   to_out_ = out->register_module("0", Dense(dim, dim));
   register_module("to_out", out);
   norm_q_ = register_module("norm_q", RmsNorm(dim, eps));

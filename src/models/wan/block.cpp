@@ -8,12 +8,12 @@ BlockImpl::BlockImpl(const WanConfig& config, std::int64_t index) : index_(index
   table_ = register_parameter("scale_shift_table", at::zeros({1, 6, config.dim}));
   attn1_ = register_module("attn1", SelfAttention(config.dim, config.heads, config.eps));
   attn2_ = register_module("attn2", CrossAttention(config.dim, config.heads, config.eps));
-  Folder norm2;
+  ModuleGroup norm2;
   norm2_weight_ = norm2->register_parameter("weight", at::ones({config.dim}));
   norm2_bias_ = norm2->register_parameter("bias", at::zeros({config.dim}));
   register_module("norm2", norm2);
   // The published names: ffn.net.0.proj and ffn.net.2.
-  Folder ffn, net, first;
+  ModuleGroup ffn, net, first;
   ffn_in_ = first->register_module("proj", Dense(config.dim, config.ffn_dim));
   net->register_module("0", first);
   ffn_out_ = net->register_module("2", Dense(config.ffn_dim, config.dim));

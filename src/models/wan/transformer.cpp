@@ -28,7 +28,7 @@ at::Tensor sinusoid(const at::Tensor& timestep, std::int64_t width, at::ScalarTy
 WanTransformerImpl::WanTransformerImpl(const WanConfig& config)
     : config_(config), architecture_(config.architecture()) {
   config.validate();
-  Folder patch, embedder, time, text, all;
+  ModuleGroup patch, embedder, time, text, all;
   patch_weight_ =
       patch->register_parameter("weight", at::empty({config.dim, config.in_channels, 1, config.patch, config.patch}));
   patch_bias_ = patch->register_parameter("bias", at::zeros({config.dim}));

@@ -11,13 +11,13 @@ VaeDecoderImpl::VaeDecoderImpl(const VaeConfig& config, const at::TensorOptions&
   register_module("conv_in", conv_in_);
   std::int64_t channels = config.decoder_base_dim * config.dim_mult.back();
   layers_.push_back(register_module("mid_block", std::make_shared<VaeMiddleImpl>(channels, options)));
-  const auto blocks = register_module("up_blocks", Folder());
+  const auto blocks = register_module("up_blocks", ModuleGroup());
   for (std::size_t i = 0; i < config.dim_mult.size(); ++i) {
     // The encoder's stages backwards.
     const std::size_t stage = config.dim_mult.size() - 1 - i;
     const std::int64_t narrower = config.decoder_base_dim * config.dim_mult[stage];
-    const auto block = blocks->register_module(std::to_string(i), Folder());
-    const auto resnets = block->register_module("resnets", Folder());
+    const auto block = blocks->register_module(std::to_string(i), ModuleGroup());
+    const auto resnets = block->register_module("resnets", ModuleGroup());
     for (std::int64_t j = 0; j <= config.num_res_blocks; ++j) {
       layers_.push_back(
           resnets->register_module(std::to_string(j), std::make_shared<VaeResidualImpl>(channels, narrower, options)));
@@ -25,7 +25,7 @@ VaeDecoderImpl::VaeDecoderImpl(const VaeConfig& config, const at::TensorOptions&
     }
     if (stage == 0) break;
     const auto upsample = std::make_shared<VaeUpsampleImpl>(channels, config.temporal_downsample[stage - 1], options);
-    layers_.push_back(block->register_module("upsamplers", Folder())->register_module("0", upsample));
+    layers_.push_back(block->register_module("upsamplers", ModuleGroup())->register_module("0", upsample));
     channels /= 2;
   }
 }

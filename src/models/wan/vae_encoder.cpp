@@ -37,7 +37,7 @@ VaeEncoderImpl::VaeEncoderImpl(const VaeConfig& config, const at::TensorOptions&
       layers_(down_blocks(config, options)),
       head_(*this, config.base_dim * config.dim_mult.back(), 2 * config.z_dim, options) {
   register_module("conv_in", conv_in_);
-  const auto folder = register_module("down_blocks", Folder());
+  const auto folder = register_module("down_blocks", ModuleGroup());
   for (std::size_t i = 0; i < layers_.size(); ++i) folder->register_module(std::to_string(i), layers_[i]);
   const auto middle = std::make_shared<VaeMiddleImpl>(config.base_dim * config.dim_mult.back(), options);
   layers_.push_back(register_module("mid_block", middle));

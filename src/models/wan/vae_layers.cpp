@@ -23,7 +23,7 @@ at::Tensor from_frames(const at::Tensor& x, std::int64_t batch) {
 
 /// A convolution under `child` of a folder `folder`, for names such as resample.1.weight.
 VaeConv in_folder(torch::nn::Module& owner, const char* folder, const char* child, VaeConv conv) {
-  return owner.register_module(folder, Folder())->register_module(child, std::move(conv));
+  return owner.register_module(folder, ModuleGroup())->register_module(child, std::move(conv));
 }
 
 }  // namespace
@@ -167,7 +167,8 @@ at::Tensor VaeUpsampleImpl::forward(at::Tensor x, FeatureCache& cache) {
 }
 
 VaeMiddleImpl::VaeMiddleImpl(std::int64_t channels, const at::TensorOptions& options) {
-  const auto attentions = register_module("attentions", Folder()), resnets = register_module("resnets", Folder());
+  const auto attentions = register_module("attentions", ModuleGroup()),
+             resnets = register_module("resnets", ModuleGroup());
   layers_.push_back(resnets->register_module("0", std::make_shared<VaeResidualImpl>(channels, channels, options)));
   layers_.push_back(attentions->register_module("0", std::make_shared<VaeAttentionImpl>(channels, options)));
   layers_.push_back(resnets->register_module("1", std::make_shared<VaeResidualImpl>(channels, channels, options)));

@@ -37,7 +37,7 @@ void pack(const std::filesystem::path& folder) {
 class PrepareOnRanks : public ::testing::Test {
  protected:
   PrepareOnRanks() {
-    world().together([&] {
+    world().all_or_none([&] {
       if (world().rank() == 0) {
         folder_.emplace();
         path_ = folder_->path();
@@ -60,7 +60,7 @@ class PrepareOnRanks : public ::testing::Test {
     const MarkedFolder folder =
         dataset_folder(path_ / out, dataset_identity({config_, clips, codec_, text_, 1}, memory));
     std::optional<FolderLock> lock;
-    ranks.together([&] {
+    ranks.all_or_none([&] {
       if (ranks.rank() == 0) lock.emplace(folder.open());
     });
     return prepare({config_, clips, codec_, text_, 1}, folder, ranks);
@@ -76,7 +76,7 @@ class PrepareOnRanks : public ::testing::Test {
 TEST_F(PrepareOnRanks, TheDatasetIsTheSameAsOnOne) {
   const comm::Communicator alone;
   json shared = prepared("shared", world());
-  world().together([&] {
+  world().all_or_none([&] {
     if (world().rank() != 0) return;
     json single = prepared("alone", alone);
     EXPECT_EQ(shared["throughput"]["ranks"], world().size());
@@ -132,7 +132,7 @@ TEST_F(PrepareOnRanks, EachClipIsReadByOneOfThem) {
 TEST_F(PrepareOnRanks, OnlyWhatIsMissingIsDoneAgain) {
   prepared("out", world());
   std::string before;
-  world().together([&] {
+  world().all_or_none([&] {
     if (world().rank() != 0) return;
     before = read_file(path_ / "out/shard-00004.h5") + read_file(path_ / "out/manifest.json");
     for (const char* name : {"manifest.json", "shard-00004.h5", "text.h5"})
@@ -145,7 +145,7 @@ TEST_F(PrepareOnRanks, OnlyWhatIsMissingIsDoneAgain) {
 }
 
 TEST_F(PrepareOnRanks, OneMistakeEndsAllRanks) {
-  world().together([&] {
+  world().all_or_none([&] {
     if (world().rank() == 0) make_folder(path_ / "out" / "shard-00003.h5" / "in the way");
   });
   EXPECT_THROW(prepared("out", world()), std::exception);

@@ -97,13 +97,13 @@ TEST_F(TextTableTest, OnlyWhatIsMissingIsEncodedAgain) {
   EXPECT_EQ(asked(), static_cast<double>(texts.size()));
   EXPECT_EQ(write(texts), entry);
   EXPECT_EQ(asked(), 0);
-  world().together([&] {
+  world().all_or_none([&] {
     if (world().rank() != 0) return;
     for (const char* name : {"text.h5", "text-part-00001.h5"}) std::filesystem::remove(path_ / name);
   });
   EXPECT_EQ(write(texts), entry);
   EXPECT_EQ(asked(), 32);
-  world().together([&] {
+  world().all_or_none([&] {
     if (world().rank() == 0) remove_text_parts(path_);
   });
   EXPECT_EQ(write(texts), entry);
