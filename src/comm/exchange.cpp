@@ -38,19 +38,20 @@ std::size_t group_end(const std::vector<Route>& routes, std::size_t begin, std::
 /// Messages of one tensor, in parts that MPI can count.
 class Messages {
  public:
-  explicit Messages(const Communicator& world) : comm_(MPI_Comm_f2c(world.mpi_handle())) {}
+  explicit Messages(const Communicator& world) : world_(world) {}
 
   void send(const at::Tensor& tensor, int to) {
     for_each_part(tensor, [&](char* data, int bytes, MPI_Request* request) {
-      check_mpi(MPI_Isend(data, bytes, MPI_BYTE, to, kExchangeTag, comm_, request), "send");
+      check_mpi(MPI_Isend(data, bytes, MPI_BYTE, to, kExchangeTag, comm(), request), "send");
     });
   }
   void receive(const at::Tensor& tensor, int from) {
     for_each_part(tensor, [&](char* data, int bytes, MPI_Request* request) {
-      check_mpi(MPI_Irecv(data, bytes, MPI_BYTE, from, kExchangeTag, comm_, request), "receive");
+      check_mpi(MPI_Irecv(data, bytes, MPI_BYTE, from, kExchangeTag, comm(), request), "receive");
     });
   }
   void wait() {
+    if (open_.empty()) return;
     check_mpi(MPI_Waitall(static_cast<int>(open_.size()), open_.data(), MPI_STATUSES_IGNORE), "wait");
     open_.clear();
   }
@@ -67,7 +68,10 @@ class Messages {
     }
   }
 
-  MPI_Comm comm_;
+  /// Asked for a message alone: a group of one sends none and may live without MPI.
+  MPI_Comm comm() const { return MPI_Comm_f2c(world_.mpi_handle()); }
+
+  const Communicator& world_;
   std::vector<MPI_Request> open_;
 };
 
