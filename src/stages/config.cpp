@@ -90,7 +90,7 @@ models::AttentionForm SampleConfig::resolved_form(const models::BlockMap& blocks
 }
 
 void ExportConfig::fields(config::Fields& f) {
-  f.add("formats", formats, "diffusers, original, comfyui").not_empty();
+  f.add("formats", formats, "of the model's family, Wan's are diffusers, original, comfyui; none: its first");
   f.add("dtype", dtype, "f32, bf16 or f16").one_of({"f32", "bf16", "f16"});
   f.choice("model", model, model_names(), "which model of the run");
   f.bytes("max_shard", max_shard, "larger weights are split behind an index; a comfyui file never is").at_least(1);

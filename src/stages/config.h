@@ -67,7 +67,7 @@ struct SampleConfig {
 };
 
 struct ExportConfig {
-  std::vector<std::string> formats = {"diffusers"};
+  std::vector<std::string> formats;  ///< of the model's family; its first where none is named
   std::string dtype = "f32";
   TrainedModel model = TrainedModel::finetuned;
   std::int64_t max_shard = 10'000'000'000;

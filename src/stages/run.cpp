@@ -46,7 +46,9 @@ Run::Run(ExperimentConfig config, const comm::Communicator& world, const Registr
       dataset_(config_, encoders_, world) {
   if (config_.model.architecture) config_.model.architecture.show(models_.new_model());
   config_.data.check_sizes({encoders_.codec->geometry(), models_.architecture().patch});
-  for (const std::string& format : config_.export_.formats) exporter::place_of(models_.family(), format, "");
+  std::vector<std::string>& formats = config_.export_.formats;
+  if (formats.empty()) formats = {exporter::format_names(models_.family()).front()};
+  for (const std::string& format : formats) exporter::place_of(models_.family(), format, "");
 }
 
 StageFolder Run::folder(std::string_view stage) {

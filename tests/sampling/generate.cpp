@@ -88,7 +88,7 @@ TEST(Generate, GuidanceCountsAndOneNeedsNoSecondBranch) {
   const at::Tensor guided = sample(model, asked);
   int conditional = 0, unconditional = 0;
   asked.on_evaluation = [&](const Evaluation& now) {
-    EXPECT_EQ(now.step, now.conditional ? conditional % 6 : unconditional);
+    EXPECT_EQ(now.step, (now.conditional ? conditional : unconditional) % 6);
     ++(now.conditional ? conditional : unconditional);
   };
   sample(model, asked);
