@@ -9,6 +9,7 @@
 #include <set>
 
 #include "comm/idle_ranks.h"
+#include "comm/root.h"
 #include "comm/work_queue.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -211,6 +212,41 @@ void report_failures(const Worker& worker, const comm::Communicator& world) {
   });
 }
 
+/// How far an earlier start of this distillation came.
+struct Begun {
+  std::vector<std::int64_t> open;  ///< blocks without a result
+  std::int64_t steps_of_each = 0;  ///< that every one of them has done
+  std::int64_t steps_of_all = 0;   ///< that they have done between them
+
+  void fields(config::Fields& f) {
+    f.add("open", open, "blocks without a result");
+    f.add("steps_of_each", steps_of_each, "that every one of them has done");
+    f.add("steps_of_all", steps_of_all, "that they have done between them");
+  }
+};
+
+/// Throws UserError on a block of which the source has no activations.
+Begun begun_before(const Work& work) {
+  Begun out;
+  out.steps_of_each = work.config.train.iterations;
+  for (const auto& item : work.blocks) {
+    const std::int64_t block = item.first;
+    require(
+        std::find(work.source.blocks().begin(), work.source.blocks().end(), block) != work.source.blocks().end(), [&] {
+          return cat("[distill] block ", block,
+                     ": found no activations of it in the cache, expected some; run `rehyat cache` for these blocks");
+        });
+    if (std::filesystem::exists(work.folder / (block_name(block) + ".json"))) continue;
+    out.open.push_back(block);
+    const auto checkpoint =
+        train::CheckpointFolder(work.folder_of(block) / "checkpoints", work.fingerprint_of(block)).newest();
+    const std::int64_t step = checkpoint ? checkpoint->step : 0;
+    out.steps_of_each = std::min(out.steps_of_each, step);
+    out.steps_of_all += step;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string block_name(std::int64_t block) {
@@ -224,48 +260,24 @@ std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const 
                                  const std::string& fingerprint, const std::filesystem::path& folder,
                                  const comm::Communicator& world) {
   const Work work{teacher, blocks, source, config, seed, fingerprint, folder};
-  std::vector<std::int64_t> open, all;
-  std::int64_t done = config.train.iterations, done_by_all = 0;
-  world.all_or_none([&] {
-    for (const auto& item : blocks) {
-      all.push_back(item.first);
-      require(std::find(source.blocks().begin(), source.blocks().end(), item.first) != source.blocks().end(), [&] {
-        return cat("[distill] block ", item.first,
-                   ": found no activations of it in the cache, expected some; run `rehyat cache` for these blocks");
-      });
-      if (std::filesystem::exists(folder / (block_name(item.first) + ".json"))) continue;
-      open.push_back(item.first);
-      const auto checkpoint =
-          train::CheckpointFolder(work.folder_of(item.first) / "checkpoints", work.fingerprint_of(item.first)).newest();
-      const std::int64_t step = checkpoint ? checkpoint->step : 0;
-      done = std::min(done, step);
-      done_by_all += step;
-    }
-  });
-  // Rank 0's view of the folder counts: all ranks must share the same list.
-  const json seen =
-      parse_json(world.broadcast(json{{"open", open}, {"done", done}, {"all", done_by_all}}.dump(), 0), "distill");
-  open = seen.at("open").get<std::vector<std::int64_t>>();
-  done = seen.at("done");
-  done_by_all = seen.at("all");
+  const Begun begun = comm::from_root<Begun>(world, [&] { return begun_before(work); });
   if (teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
-  comm::warn_of_idle_ranks({"[distill]", static_cast<std::int64_t>(open.size()), "blocks to distil", ""}, world);
-  source.share_out(open);
+  comm::warn_of_idle_ranks({"[distill]", std::ssize(begun.open), "blocks to distil", ""}, world);
+  source.share_out(begun.open);
   {
     // Rank 0 cannot see the others' steps; its bar counts its own part of the work.
-    Progress progress(
-        cat("distill (", open.size(), " blocks on ", world.size(), " ranks)"),
-        (static_cast<std::int64_t>(open.size()) + world.size() - 1) / world.size() * config.train.iterations, "steps",
-        done_by_all / world.size());
+    Progress progress(cat("distill (", begun.open.size(), " blocks on ", world.size(), " ranks)"),
+                      (std::ssize(begun.open) + world.size() - 1) / world.size() * config.train.iterations, "steps",
+                      begun.steps_of_all / world.size());
     Worker worker(work, progress, world);
-    source.readable_everywhere() ? run_whole_blocks(work, open, worker, world)
-                                 : run_in_rounds(work, open, done, worker, world);
+    source.readable_everywhere() ? run_whole_blocks(work, begun.open, worker, world)
+                                 : run_in_rounds(work, begun.open, begun.steps_of_each, worker, world);
     progress.finish();
     report_failures(worker, world);
   }
   std::vector<BlockResult> results;
   world.all_or_none([&] {
-    for (const std::int64_t block : all) results.push_back(read_result(folder, block, fingerprint));
+    for (const auto& item : blocks) results.push_back(read_result(folder, item.first, fingerprint));
   });
   return results;
 }
