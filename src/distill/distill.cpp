@@ -19,6 +19,7 @@
 #include "files/atomic_file.h"
 #include "files/elapsed.h"
 #include "files/json.h"
+#include "files/marked_folder.h"
 #include "tensor/error_text.h"
 #include "tensor/tensor_source.h"
 #include "train/checkpoint.h"
@@ -65,6 +66,19 @@ struct Work {
   std::string fingerprint_of(std::int64_t block) const { return fingerprint + block_name(block); }
 };
 
+/// A block's checkpoints and errors; marked once its maps, which lie beside the folder, are whole.
+MarkedFolder block_folder(const std::filesystem::path& folder, std::int64_t block, const std::string& fingerprint) {
+  const std::string name = block_name(block);
+  return {folder / name,
+          nullptr,
+          {.marker = kBlockMarker,
+           .what = cat("the distillation of block ", block),
+           .first = "run `rehyat distill` with this config first",
+           .again = cat("remove ", (folder / name).string(), " and run `rehyat distill` again"),
+           .names = {}},
+          fingerprint + name};
+}
+
 /// Held-out errors with the maps as they start: measured once and kept, since a training that goes on has them no more.
 json errors_before(BlockTask& task, const std::filesystem::path& work) {
   const std::filesystem::path path = work / "before.json";
@@ -100,32 +114,17 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
   const std::string prefix = work.teacher->attention_name(block) + ".";
   for (const auto& [name, tensor] : models::tensors_of(*student, models::Weights::feature_maps))
     named.emplace_back(prefix + name, tensor.detach());
-  write_tensors(work.folder / (block_name(block) + ".safetensors"), named,
-                {{"attention", config::to_json(work.blocks.at(block)).dump()}});
-  const json result = {{"fingerprint", work.fingerprint},
-                       {"window_only", before.at("window_only")},
-                       {"untrained", before.at("untrained")},
-                       {"distilled", after.at("error")},
-                       {"seconds", time->seconds()}};
-  time.reset();  // before the result, after which nobody cleans up here
-  write_file_atomic(work.folder / (block_name(block) + ".json"), result.dump() + "\n");
+  const std::string file = block_name(block) + ".safetensors";
+  write_tensors(work.folder / file, named, {{"attention", config::to_json(work.blocks.at(block)).dump()}});
+  BlockResult result{block, before.at("window_only"), before.at("untrained"), after.at("error"), time->seconds()};
+  time.reset();  // nothing is written in the folder once it is marked
+  block_folder(work.folder, block, work.fingerprint)
+      .finish(config::to_json(result), {std::filesystem::path("..") / file});
 }
 
 BlockResult read_result(const std::filesystem::path& folder, std::int64_t block, const std::string& fingerprint) {
-  const auto path = folder / (block_name(block) + ".json");
-  JsonLimits limits;
-  limits.hint = "remove the file to distil the block again";
-  const json r = read_json_object(path, limits);
-  const json found = r.value("fingerprint", json());
-  require(found == fingerprint, [&] {
-    return cat(path.string(), ": found a result of another distillation (", excerpt(found.dump()), "), expected ",
-               fingerprint, "; remove the file to distil the block again");
-  });
-  try {
-    return {block, r.at("window_only"), r.at("untrained"), r.at("distilled"), r.at("seconds")};
-  } catch (const json::exception&) {
-    throw UserError(path.string() + ": found a damaged result; remove the file to distil the block again");
-  }
+  const MarkedFolder marked = block_folder(folder, block, fingerprint);
+  return config::from_json<BlockResult>(marked.content(), (marked.path() / kBlockMarker).string());
 }
 
 /// This rank's part of the work, and what went wrong in it.
@@ -236,7 +235,7 @@ Begun begun_before(const Work& work) {
           return cat("[distill] block ", block,
                      ": found no activations of it in the cache, expected some; run `rehyat cache` for these blocks");
         });
-    if (std::filesystem::exists(work.folder / (block_name(block) + ".json"))) continue;
+    if (block_folder(work.folder, block, work.fingerprint).complete()) continue;
     out.open.push_back(block);
     const auto checkpoint =
         train::CheckpointFolder(work.folder_of(block) / "checkpoints", work.fingerprint_of(block)).newest();
@@ -248,6 +247,14 @@ Begun begun_before(const Work& work) {
 }
 
 }  // namespace
+
+void BlockResult::fields(config::Fields& f) {
+  f.add("block", block, "number");
+  f.add("window_only", window_only, "error with the linear branch off");
+  f.add("untrained", untrained, "error with phi as it starts");
+  f.add("distilled", distilled, "error after training");
+  f.add("seconds", seconds, "over all starts");
+}
 
 std::string block_name(std::int64_t block) {
   char name[24];
@@ -285,7 +292,7 @@ std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const 
 void load_feature_maps(const models::VideoTransformer& model, const models::BlockMap& blocks,
                        const std::filesystem::path& folder, const std::string& fingerprint) {
   for (const auto& item : blocks) {
-    read_result(folder, item.first, fingerprint);  // of this distillation
+    block_folder(folder, item.first, fingerprint).require_intact();
     const std::filesystem::path path = folder / (block_name(item.first) + ".safetensors");
     assign_exactly(feature_maps(model, item.first), *open_safetensors({path}, path.string()));
   }

@@ -19,6 +19,8 @@ struct BlockResult {
   double untrained = 0;    ///< phi as it starts
   double distilled = 0;
   double seconds = 0;  ///< over all starts
+
+  void fields(config::Fields& f);
 };
 
 /// Distils the feature maps of each block as a job of its own, shared out over the ranks. The files
@@ -30,8 +32,11 @@ std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const 
                                  const std::string& fingerprint, const std::filesystem::path& folder,
                                  const comm::Communicator& world);
 
-/// "phi-00012": the name of a block's maps (.safetensors) and of its errors (.json) in the folder of a distillation.
+/// "phi-00012": the name of a block's maps (.safetensors) in the folder of a distillation, and of the folder beside
+/// them that is marked once they are whole.
 std::string block_name(std::int64_t block);
+/// The marker in that folder.
+constexpr const char* kBlockMarker = "block.json";
 
 /// Puts the distilled maps into a model whose blocks were converted alike.
 void load_feature_maps(const models::VideoTransformer& model, const models::BlockMap& blocks,

@@ -8,14 +8,6 @@
 
 namespace rehyat::stages {
 
-void DistilledBlock::fields(config::Fields& f) {
-  f.add("block", block, "number");
-  f.add("window_only", window_only, "relative error with the linear branch off");
-  f.add("untrained", untrained, "relative error with the feature maps as they start");
-  f.add("distilled", distilled, "relative error in the end");
-  f.add("seconds", seconds, "over all starts");
-}
-
 void DistillResult::fields(config::Fields& f) {
   f.add("window_only", window_only, "mean relative error with the linear branch off");
   f.add("untrained", untrained, "mean relative error with the feature maps as they start");
@@ -87,7 +79,8 @@ class DistillStage : public StageOf<DistillResult> {
   std::vector<std::filesystem::path> results(Run& run) const override {
     std::vector<std::filesystem::path> out;
     for (const std::int64_t block : run.models().converted()) {
-      for (const char* end : {".safetensors", ".json"}) out.emplace_back(distill::block_name(block) + end);
+      out.emplace_back(distill::block_name(block) + ".safetensors");
+      out.emplace_back(std::filesystem::path(distill::block_name(block)) / distill::kBlockMarker);
     }
     return out;
   }
@@ -138,7 +131,7 @@ class DistillStage : public StageOf<DistillResult> {
     DistillResult out;
     const auto count = static_cast<double>(results.size());
     for (const distill::BlockResult& block : results) {
-      out.blocks.push_back({block});
+      out.blocks.push_back(block);
       out.window_only += block.window_only / count;
       out.untrained += block.untrained / count;
       out.distilled += block.distilled / count;

@@ -7,14 +7,10 @@
 
 namespace rehyat::stages {
 
-struct DistilledBlock : distill::BlockResult {
-  void fields(config::Fields& f);
-};
-
 /// The held-out errors of distillation, means over the blocks and of each.
 struct DistillResult {
   double window_only = 0, untrained = 0, distilled = 0;
-  std::vector<DistilledBlock> blocks;
+  std::vector<distill::BlockResult> blocks;
 
   void fields(config::Fields& f);
 };

@@ -167,7 +167,7 @@ void add_losses(report::ReportData& data, const Losses& l, const std::string& ho
 void add_distillation(report::ReportData& data, Run& run) {
   const DistillResult found = read_result<DistillResult>(run.folder("distill")).result;
   const models::BlockMap& blocks = run.models().blocks();
-  for (const DistilledBlock& r : found.blocks)
+  for (const distill::BlockResult& r : found.blocks)
     data.errors.push_back({r.block, ops::to_string(blocks.at(r.block).spec), r.window_only, r.untrained, r.distilled});
   const double window = found.window_only, before = found.untrained, after = found.distilled;
   data.checks.push_back({"Distillation lowers the mean relative error of the attention outputs",

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <sstream>
 
 #include "core/expect_error.h"
@@ -91,6 +92,28 @@ TEST(Blocks, AMapWithoutWeightsIsMeasuredAndKeptAsItIs) {
   const auto blocks = all_blocks(model, every_attention()[4]);
   models::convert(model, blocks, 5, testing::kLatent);
   load_feature_maps(model, blocks, folder.path(), "f");
+}
+
+TEST(Blocks, MapsThatWereChangedOrAreAnotherDistillationsAreRefused) {
+  FakePoints points;
+  const TempFolder folder;
+  run(points, every_attention()[1], distill_config(), folder.path());
+  models::WanTransformer model = small_wan();
+  const auto blocks = all_blocks(model, every_attention()[1]);
+  models::convert(model, blocks, 5, testing::kLatent);
+  load_feature_maps(model, blocks, folder.path(), "f");
+  testing::expect_error<UserError>([&] { load_feature_maps(model, blocks, folder.path(), "g"); },
+                                   {"phi-00000", "fingerprint f", "rehyat distill"});
+  // One byte of a weight: the file's own checks see nothing wrong with it.
+  const auto maps = folder / "phi-00001.safetensors";
+  std::string bytes = read_file(maps);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  std::ofstream(maps, std::ios::binary) << bytes;
+  testing::expect_error<UserError>([&] { load_feature_maps(model, blocks, folder.path(), "f"); },
+                                   {"phi-00001.safetensors", "remove", "rehyat distill"});
+  std::filesystem::remove(folder / "phi-00001/block.json");
+  testing::expect_error<UserError>([&] { load_feature_maps(model, blocks, folder.path(), "f"); },
+                                   {"phi-00001", "not complete", "rehyat distill"});
 }
 
 TEST(Blocks, TheWindowAloneIsTheAttentionWithoutFeatures) {

@@ -54,11 +54,13 @@ inline distill::TeacherWalk walk_of(const models::WanTransformer& teacher, std::
   return {teacher, cache_config(), {0, 1, 2}, kLatentSize, some_prompts(prompts), 8};
 }
 
+inline const std::vector<std::int64_t> kThreeBlocks = {0, 1, 2};
+
 /// Random inputs of three blocks, in memory; those of `bad` are not finite, or only the ones to train on.
 class FakePoints : public distill::PointSource {
  public:
   explicit FakePoints(std::int64_t bad = -1, bool only_train = false) : bad_(bad), only_train_(only_train) {}
-  const std::vector<std::int64_t>& blocks() const override { return blocks_; }
+  const std::vector<std::int64_t>& blocks() const override { return kThreeBlocks; }
   const std::vector<std::int64_t>& latent() const override { return kLatentSize; }
   bool readable_everywhere() const override { return true; }
   std::int64_t rounds() const override { return 1; }
@@ -77,7 +79,6 @@ class FakePoints : public distill::PointSource {
  private:
   std::int64_t bad_;
   bool only_train_;
-  std::vector<std::int64_t> blocks_ = {0, 1, 2};
 };
 
 inline std::string phi_name(std::int64_t block) {

@@ -62,9 +62,8 @@ TEST(OnlineResume, ABlockThatIsAheadWaitsForTheOthers) {
   ASSERT_EQ(wait_for(start(whole.path())), 0);
   ASSERT_EQ(wait_for(start(folder.path())), 0);
   std::filesystem::remove_all(folder / "phi-00002");
-  std::filesystem::remove(folder / "phi-00002.json");
   std::filesystem::remove_all(folder / "phi-00001/checkpoints/step-00000040");
-  std::filesystem::remove(folder / "phi-00001.json");
+  std::filesystem::remove(folder / "phi-00001/block.json");
   ASSERT_EQ(wait_for(start(folder.path())), 0);
   EXPECT_EQ(testing::phi_files(folder.path()), testing::phi_files(whole.path()));
 }
