@@ -1,8 +1,13 @@
-# utf8proc >= 2.8: Unicode normalization and grapheme clusters of prompts; installed, or its source tree as
-# REHYAT_HEADERS/utf8proc. Its pkg-config file names an older version on some distributions, so that the header is asked.
+# utf8proc >= 2.8: Unicode normalization and grapheme clusters of prompts; installed, or REHYAT_HEADERS/utf8proc with its
+# source tree, or with its header and static library. Its pkg-config file names an older version on some distributions, so
+# that the header is asked.
 set(_source ${REHYAT_HEADERS}/utf8proc)
 find_path(REHYAT_INCLUDE_utf8proc utf8proc.h)
 find_library(REHYAT_LIBRARY_utf8proc utf8proc)
+if(REHYAT_HEADERS AND NOT (REHYAT_INCLUDE_utf8proc AND REHYAT_LIBRARY_utf8proc) AND EXISTS ${_source}/libutf8proc.a)
+  set(REHYAT_INCLUDE_utf8proc ${_source})
+  set(REHYAT_LIBRARY_utf8proc ${_source}/libutf8proc.a)
+endif()
 set(_include ${REHYAT_INCLUDE_utf8proc})
 set(_build OFF)
 if(REHYAT_HEADERS AND NOT (REHYAT_INCLUDE_utf8proc AND REHYAT_LIBRARY_utf8proc) AND EXISTS ${_source}/utf8proc.c)
@@ -17,7 +22,7 @@ if(_include AND (_build OR REHYAT_LIBRARY_utf8proc))
 endif()
 if(_version VERSION_LESS 2.8)
   message(FATAL_ERROR "utf8proc 2.8 or newer was not found (found: ${_version}): install libutf8proc-dev, or put its "
-                      "source tree into REHYAT_HEADERS as utf8proc/")
+                      "source tree, or its header and libutf8proc.a, into REHYAT_HEADERS as utf8proc/")
 endif()
 if(_build)
   add_library(rehyat_tp_utf8proc STATIC ${_source}/utf8proc.c)  # includes its tables, utf8proc_data.c
@@ -29,6 +34,9 @@ else()
   add_library(rehyat_tp_utf8proc INTERFACE)
   target_include_directories(rehyat_tp_utf8proc SYSTEM INTERFACE ${_include})
   target_link_libraries(rehyat_tp_utf8proc INTERFACE ${REHYAT_LIBRARY_utf8proc})
+  if(REHYAT_LIBRARY_utf8proc MATCHES "[.]a$")
+    target_compile_definitions(rehyat_tp_utf8proc INTERFACE UTF8PROC_STATIC)
+  endif()
   rehyat_status(utf8proc ${_version})
 endif()
 add_library(rehyat::utf8proc ALIAS rehyat_tp_utf8proc)
