@@ -36,8 +36,10 @@ function(rehyat_apply_options target)
     target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess>)
   endif()
   if(REHYAT_SANITIZER)
+    # What the sanitizers insert hides from gcc that a value was set; 13 then warns inside of <regex>.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${REHYAT_SANITIZER}
-                                             -fno-omit-frame-pointer -fno-sanitize-recover=all>)
+                                             -fno-omit-frame-pointer -fno-sanitize-recover=all
+                                             -Wno-maybe-uninitialized>)
     target_link_options(${target} PRIVATE -fsanitize=${REHYAT_SANITIZER})
   endif()
 endfunction()

@@ -85,7 +85,7 @@ capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/nul
 [ -z "$capability" ] || options+=("-DCMAKE_CUDA_ARCHITECTURES=$capability")
 
 step configure cmake -S . -B "$build" "${options[@]}" || table
-step build cmake --build "$build" -- -j"$jobs" || table
+step build cmake --build "$build" -- -j"$jobs" -k 20 || table
 
 selection=(-E '^app_')
 [ -z "$filter" ] || selection=(-R "$filter")
