@@ -33,7 +33,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> phi_layers(std::int64_t head_
   return layers;
 }
 
-/// Multiply-accumulates of one block's attention, without its projections.
+/// Multiply-accumulates of one block's attention; its projections are counted with the block.
 struct AttentionMacs {
   double softmax = 0;          ///< scores and weighted values
   double phi = 0;              ///< both feature maps over all tokens
@@ -130,9 +130,9 @@ BlockCost block_cost(const models::Architecture& model, const VideoSize& video, 
     const std::int64_t head_width = model.head_width();
     cost.block_tflops_recurrent = 2 * (dense + attention.recurrent()) / kTera;
     cost.state_bytes = model.heads * phi.feature_width(head_width) * (head_width + 1) * kStateBytes;
-    const std::int64_t kept = std::min(recurrence->overlap, video.slices(model));
-    // K and V; where phi acts before RoPE, the keys that it acts on as well.
-    cost.ring_bytes = (phi.rope_first ? 2 : 3) * kept * video.tokens_per_slice(model) * model.dim * kRingBytes;
+    const std::int64_t overlap = std::min(recurrence->overlap, video.slices(model));
+    // The ring holds K and V, and where phi acts before RoPE also the keys that phi acts on.
+    cost.ring_bytes = (phi.rope_first ? 2 : 3) * overlap * video.tokens_per_slice(model) * model.dim * kRingBytes;
   }
   return cost;
 }
@@ -157,7 +157,7 @@ ModelCost model_cost(const models::Architecture& model, const VideoSize& video,
     total.phi_parameters += block.phi_parameters;
     total.state_bytes += block.state_bytes;
     total.ring_bytes += block.ring_bytes;
-    // Chunk by chunk, all blocks go at one pace.
+    // Sampling chunk by chunk needs one chunk size for all blocks.
     const auto own = choice.attention.recurrence(), first = blocks.front().attention.recurrence();
     total.constant_memory = total.constant_memory && own && first && own->chunk == first->chunk;
   }

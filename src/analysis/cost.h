@@ -29,8 +29,8 @@ struct VideoSize {
   void validate(const models::Architecture& model) const;
 };
 
-/// One transformer block at one video size and batch 1. Of the two conventions, the paper's recomputes the linear state
-/// for every chunk (K = sum of |L(t)|); the recurrent one folds every token in once (K = N).
+/// One transformer block at one video size and batch 1, counted twice: the paper's count recomputes the linear state
+/// for every chunk (K = sum of |L(t)|), the recurrent count folds every token in once (K = N).
 struct BlockCost {
   std::string kind;                          ///< by name
   std::optional<std::int64_t> tc, to, rate;  ///< where the kind has them
@@ -38,7 +38,7 @@ struct BlockCost {
   std::int64_t frames = 0, height = 0, width = 0;
   double block_tflops_paper = 0;
   std::optional<double> block_tflops_recurrent;  ///< of kinds that have a recurrent form
-  double attention_tflops = 0;                   ///< softmax rectangles, phi and linear branch; the paper's count
+  double attention_tflops = 0;                   ///< of softmax, phi and linear branch by the paper's count
   std::int64_t state_bytes = 0;                  ///< S and z, float32; 0 without a recurrent form
   std::int64_t ring_bytes = 0;                   ///< keys and values of the overlap's slices, 2 bytes a number
   std::int64_t parameters = 0;                   ///< of the block, phi included
@@ -72,10 +72,11 @@ struct ModelCost {
   double outside_tflops = 0;  ///< patch, time and text embeddings and the head
   double tflops_paper = 0;
   double tflops_recurrent = 0;  ///< blocks without a recurrent form at the paper's count
-  double tflops_softmax = 0;    ///< the same model with no block converted
+  double tflops_softmax = 0;    ///< of the same model with no block converted
   std::int64_t parameters = 0, phi_parameters = 0;
   std::int64_t state_bytes = 0, ring_bytes = 0;
-  bool constant_memory = false;  ///< every block is recurrent, with one chunk size: chunk by chunk sampling works
+  bool constant_memory = false;  ///< whether the model can be sampled chunk by chunk: all blocks are
+                                 ///< recurrent and have one chunk size
 };
 nlohmann::ordered_json to_json(const ModelCost& cost);
 

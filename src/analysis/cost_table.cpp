@@ -9,7 +9,7 @@
 namespace rehyat::analysis {
 namespace {
 
-/// What each kind has to show.
+/// The examples that the kinds give of themselves.
 std::vector<ops::AttentionSpec> specs_to_show() {
   std::vector<ops::AttentionSpec> specs;
   for (const ops::AttentionKind* kind : ops::built_in_kinds()) {
@@ -18,7 +18,7 @@ std::vector<ops::AttentionSpec> specs_to_show() {
   return specs;
 }
 
-/// What FLOPs are printed in: small models would show zeros only in 10^12. The JSON keeps to 10^12.
+/// The unit that FLOPs are printed in, so that those of a small model are not all zeros. JSON always has 10^12.
 struct Unit {
   double scale = 1;
   const char* name = "TFLOP";

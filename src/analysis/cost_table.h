@@ -8,7 +8,7 @@
 
 namespace rehyat::analysis {
 
-/// What is counted.
+/// The model and the video whose costs a table shows.
 struct CostSubject {
   models::Architecture model;
   VideoSize video;
@@ -16,7 +16,8 @@ struct CostSubject {
   std::vector<BlockChoice> blocks;  ///< of a hybrid model; empty where only the kinds are compared
 };
 
-/// One block's cost under each pattern of the paper and each other kind, and under those that the model itself has.
+/// The cost of one block with each pattern of the paper, with each other kind of attention, and with each attention
+/// that the model itself has.
 class CostTable {
  public:
   /// Throws UserError on sizes that do not fit.
@@ -31,7 +32,7 @@ class CostTable {
   struct Row {
     std::string name;
     BlockCost cost;
-    bool own = false;  ///< of the model itself
+    bool own = false;  ///< whether the model itself has this attention
   };
 
   std::string rows_text() const;

@@ -8,8 +8,9 @@
 namespace rehyat::analysis {
 namespace {
 
-constexpr std::int64_t kMaster = 4;  // bytes of float32: weights, gradients, moments, latents and embeddings
+constexpr std::int64_t kFloatBytes = 4;  // of weights, gradients, moments, latents and embeddings
 
+/// Numbers a token that the feature maps of q and k keep for their backward pass.
 std::int64_t phi_numbers(const models::Architecture& d, const ops::FeatureMapConfig& phi) {
   const std::int64_t features = phi.feature_width(d.head_width());
   const std::int64_t hidden =
@@ -31,9 +32,9 @@ MemoryEstimate distill_memory(const models::Architecture& d, const VideoSize& vi
     numbers = std::max(numbers, 4 * d.dim + phi_numbers(d, choice.phi));
   }
   MemoryEstimate estimate;
-  estimate.weights = model_parameters(d) * setup.compute_bytes + trained * kMaster;
-  estimate.gradients = trained * kMaster;
-  estimate.optimizer = 2 * trained * kMaster;
+  estimate.weights = model_parameters(d) * setup.compute_bytes + trained * kFloatBytes;
+  estimate.gradients = trained * kFloatBytes;
+  estimate.optimizer = 2 * trained * kFloatBytes;
   estimate.activations = setup.batch * video.tokens(d) * numbers * setup.compute_bytes;
   return estimate;
 }
@@ -42,7 +43,6 @@ MemoryEstimate distill_memory(const models::Architecture& d, const VideoSize& vi
 
 void TrainingSetup::validate() const {
   if (batch < 1) throw UserError(Mistake{"batch", cat(batch), "at least 1", ""});
-  if (shards < 1) throw UserError(Mistake{"shards", cat(shards), "at least 1", ""});
   if (compute_bytes != 2 && compute_bytes != 4)
     throw UserError(Mistake{"bytes of the compute type", cat(compute_bytes), "2 or 4", ""});
 }
@@ -54,40 +54,21 @@ MemoryEstimate training_memory(const models::Architecture& model, const VideoSiz
   if (setup.distill) return distill_memory(model, video, blocks, setup);
 
   MemoryEstimate estimate;
-  const std::int64_t copies = kMaster + (setup.compute_bytes < kMaster ? setup.compute_bytes : 0);
-  estimate.weights = cost.parameters * (copies + (setup.ema ? kMaster : 0));
-  estimate.gradients = cost.parameters * kMaster;
-  estimate.optimizer = (2 * cost.parameters * kMaster + setup.shards - 1) / setup.shards;
-  std::int64_t numbers = model.layers * model.dim, widest = 0, all = 0;
-  for (const BlockChoice& choice : blocks) {
-    widest = std::max(widest, block_numbers(model, choice));
-    all += block_numbers(model, choice);
-  }
-  numbers += setup.checkpointing ? widest : all;
+  const std::int64_t copies = kFloatBytes + (setup.compute_bytes < kFloatBytes ? setup.compute_bytes : 0);
+  estimate.weights = cost.parameters * (copies + (setup.ema ? kFloatBytes : 0));
+  estimate.gradients = cost.parameters * kFloatBytes;
+  estimate.optimizer = 2 * cost.parameters * kFloatBytes;
+  std::int64_t numbers = model.layers * model.dim;
+  for (const BlockChoice& choice : blocks) numbers += block_numbers(model, choice);
   estimate.activations = setup.batch * video.tokens(model) * numbers * setup.compute_bytes;
   return estimate;
-}
-
-nlohmann::ordered_json to_json(const MemoryEstimate& estimate) {
-  return {{"weights", estimate.weights},
-          {"gradients", estimate.gradients},
-          {"optimizer", estimate.optimizer},
-          {"activations", estimate.activations},
-          {"total", estimate.total()}};
-}
-
-std::int64_t cache_bytes(const models::Architecture& model, const VideoSize& video, const CacheSetup& setup) {
-  model.validate();
-  video.validate(model);
-  const std::int64_t tensor = video.tokens(model) * model.dim * setup.bytes;
-  return tensor * (setup.store_targets ? 2 : 1) * setup.blocks * setup.steps * setup.branches * setup.prompts;
 }
 
 std::int64_t dataset_bytes(const models::Architecture& model, const VideoSize& video, std::int64_t clips) {
   model.validate();
   video.validate(model);
   const auto [slices, rows, columns] = video.latent();
-  return clips * kMaster * (model.channels * slices * rows * columns + model.text_tokens * model.text_width);
+  return clips * kFloatBytes * (model.channels * slices * rows * columns + model.text_tokens * model.text_width);
 }
 
 }  // namespace rehyat::analysis

@@ -8,7 +8,7 @@
 /// One self-contained HTML page that shows what a run did: no scripts, no external resources, readable from file://.
 namespace rehyat::report {
 
-/// A statement that the run put to the test. `info` is for numbers that nothing was asked of.
+/// A statement that the run put to the test. `info` marks a number that has no expected value.
 struct Check {
   enum class State { passed, missed, info };
   std::string statement, measured, expected;
@@ -21,7 +21,7 @@ struct LossRow {
   std::string note;
 };
 
-/// Relative errors of one block's attention output against softmax attention; NaN where not measured.
+/// Relative errors of one block's attention output against softmax attention; NaN marks what was not measured.
 struct BlockError {
   std::int64_t block = 0;
   std::string attention;
@@ -55,22 +55,22 @@ struct Comparison {
   std::vector<Clip> clips;
 };
 
-/// A clip that was mixed with noise, and what each model takes it for.
+/// A clip that was mixed with noise, and what each model predicts as the clip without noise.
 struct Denoised {
   std::string caption;
   double sigma = 0;  ///< share of noise
   std::vector<Clip> clips;
 };
 
-/// 10^12 FLOP of one pass by the paper's count, by the recurrent form's count, and the part of the paper's count that
-/// is attention; then the bytes that the recurrent form keeps. NaN = not defined.
+/// The cost of one pass: 10^12 FLOP by the paper's count and by the recurrent form's, the part of the paper's count
+/// that is attention, and the bytes that the recurrent form holds. NaN marks what is not defined.
 struct CostRow {
   std::string label;
   double paper_tflops = 0, recurrent_tflops = 0, attention_tflops = 0;
   std::int64_t state_bytes = 0, ring_bytes = 0;
 };
 
-/// A part of the run; a budget that is not finite or not positive means that none was set.
+/// A part of the run. A budget that is not finite or not positive means that none was set.
 struct Stage {
   std::string name;
   double budget_seconds = 0, seconds = 0;
@@ -91,8 +91,7 @@ struct ReportData {
   std::vector<std::pair<std::string, std::string>> environment;
 };
 
-/// The page. A pure function of its argument: the same data give the same bytes. Every string is escaped; a section
-/// whose data are empty is left out.
+/// The page. The same data give the same bytes. Every string is escaped; a section whose data are empty is left out.
 std::string render_html(const ReportData& data);
 
 }  // namespace rehyat::report

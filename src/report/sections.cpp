@@ -81,7 +81,8 @@ void errors_chart(Markup& page, const std::vector<BlockError>& errors) {
     }
   }
   if (high <= 30 * low) return bar_chart(page, chart);
-  // Bars have to begin at zero, where the small errors could not be told from none: points on a logarithmic axis.
+  // Bars begin at zero, which would make the small errors look like none, so that points on a logarithmic axis show
+  // them.
   Chart lines{chart.title, chart.x_label, chart.y_label, true, {}};
   for (const BarChart::Bars& bars : chart.bars) {
     Series& series = lines.series.emplace_back(Series{bars.name, {}});
@@ -116,7 +117,7 @@ void clip_figure(Markup& page, const Clip& clip) {
   page.close();
 }
 
-/// A row of clips below the text that they belong to.
+/// A text with its clips in a row below it.
 void clips_article(Markup& page, const std::string& text, const std::string& detail, const std::vector<Clip>& clips) {
   page.open("article", {{"class", "comparison"}}).element("h3", {}, "“" + text + "”");
   page.element("small", {}, detail);

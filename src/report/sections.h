@@ -3,7 +3,7 @@
 #include "report/markup.h"
 #include "report/report.h"
 
-/// One function a section of the page; each writes the body below the headline and expects data that are not empty.
+/// Each function writes the body of one section, below its headline, and expects that the section's data are not empty.
 namespace rehyat::report {
 
 void checks_section(Markup& page, const ReportData& data);

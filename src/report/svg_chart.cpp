@@ -10,8 +10,8 @@ namespace rehyat::report {
 namespace {
 
 constexpr int kColours = 7;                // --s0 to --s6 of the style sheet
-constexpr std::size_t kMostMarkers = 60;   // above this a line has no markers, only a few places to hover
-constexpr std::size_t kMostColumns = 400;  // above twice this a line is thinned to its extremes, column by column
+constexpr std::size_t kMostMarkers = 60;   // a line of more points has no markers, and a few places to hover over
+constexpr std::size_t kMostColumns = 400;  // a line of more than twice as many points is thinned
 constexpr double kLimit = 1e100;           // beyond it the arithmetic of the axes could overflow
 
 using Points = std::vector<std::pair<double, double>>;
@@ -92,7 +92,7 @@ void x_label(Markup& page, const Frame& frame, const std::string& label) {
   svg_text(page, frame.width - frame.right, frame.height - 6, "end", label);
 }
 
-/// Shapes as well as colours tell the series apart.
+/// Draws a point. The series differ in shape as well as in colour.
 void marker(Markup& page, std::size_t series, double x, double y, const std::string& tooltip) {
   constexpr double r = 3.6;
   const std::string style = "dot " + colour(series);
@@ -144,7 +144,7 @@ void legend(Markup& page, const std::string& title, const std::vector<LegendEntr
   page.close();
 }
 
-/// Lowest and highest of each column of neighbours, in their order, so that no spike is lost.
+/// Keeps the lowest and the highest point of each column of neighbours, in their order, so that no spike is lost.
 Points thinned(const Points& points) {
   if (points.size() <= 2 * kMostColumns) return points;
   Points out;

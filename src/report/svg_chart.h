@@ -8,11 +8,11 @@
 
 namespace rehyat::report {
 
-/// Round values (1, 2 or 5 times a power of ten apart), about `count` of them, the first at or below `low` and the
-/// last at or above `high`. Both must be finite; equal ones are given room.
+/// About `count` round values that are 1, 2 or 5 times a power of ten apart: the first is at most `low`, the last at
+/// least `high`. Both must be finite; where they are equal, the ticks span a range around them.
 std::vector<double> nice_ticks(double low, double high, int count = 5);
 
-/// The same on a logarithmic axis, for 0 < low <= high: powers of ten, with 2 and 5 between them where few fit.
+/// Ticks of a logarithmic axis, for 0 < low <= high: powers of ten, and also 2 and 5 times them where few powers fit.
 std::vector<double> log_ticks(double low, double high);
 
 /// Short labels that tell neighbouring ticks apart: "0.25", "20k", "1e-05".

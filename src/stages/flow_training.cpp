@@ -55,7 +55,6 @@ Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::F
   analysis::TrainingSetup setup;
   setup.batch = config.micro_batch;
   setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
-  setup.checkpointing = false;
   setup.ema = config.train.ema_decay.has_value();
   // A checkpoint holds weights and both moments, the result the weights once more.
   const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
