@@ -65,7 +65,7 @@ std::string RunDataset::nearest() {
   return nearest_dataset(config_.run.dir, identity(), marks_);
 }
 
-nlohmann::ordered_json RunDataset::prepare(const StageFolder& folder) {
+data::PrepareResult RunDataset::prepare(const StageFolder& folder) {
   // Where the videos are gone, this says so.
   if (!clips_) clips_ = data::list_clips(config_.data, world_);
   if (!checksums_) world_.all_or_none([&] { list(); });
@@ -76,7 +76,7 @@ nlohmann::ordered_json RunDataset::prepare(const StageFolder& folder) {
     if (!other.empty()) log::info("prepare: a new dataset, for ", other);
   });
   dataset_.reset();
-  return data::prepare(inputs(), data::dataset_folder(folder.folder(), folder.identity()), world_);
+  return data::prepare_dataset(inputs(), data::dataset_folder(folder.folder(), folder.identity()), world_);
 }
 
 void RunDataset::remember() {

@@ -28,7 +28,7 @@ class RunDataset {
   /// How the dataset in the run's folder that is most like this one differs from it; "" where there is none.
   std::string nearest();
   /// Makes the dataset. Collective.
-  nlohmann::ordered_json prepare(const StageFolder& folder);
+  data::PrepareResult prepare(const StageFolder& folder);
   /// Notes that this dataset is complete. On rank 0.
   void remember();
   /// The finished dataset of that folder; throws UserError where it is damaged.

@@ -4,6 +4,7 @@
 #include <iomanip>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "core/strings.h"
 
@@ -15,19 +16,19 @@ using json = nlohmann::ordered_json;
 constexpr std::size_t kMaxReasons = 20;  // in the table; the lists beside it name every clip
 
 /// Counts of reasons, the most frequent first.
-json counted(const std::map<std::string, std::int64_t>& reasons) {
+std::vector<ReasonCount> counted(const std::map<std::string, std::int64_t>& reasons) {
   std::vector<std::pair<std::string, std::int64_t>> sorted(reasons.begin(), reasons.end());
   std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second > b.second; });
-  json out = json::array();
+  std::vector<ReasonCount> out;
   std::int64_t others = 0;
   for (const auto& [why, clips] : sorted) {
     if (out.size() < kMaxReasons) {
-      out.push_back({{"why", why}, {"clips", clips}});
+      out.push_back({why, clips});
     } else {
       others += clips;
     }
   }
-  if (others > 0) out.push_back({{"why", "other reasons"}, {"clips", others}});
+  if (others > 0) out.push_back({"other reasons", others});
   return out;
 }
 
@@ -46,45 +47,39 @@ std::string row(const std::vector<std::string>& cells) {
 
 }  // namespace
 
-json dataset_table(const DataConfig& config, const ClipList& clips, const ClipOutcomes& outcomes,
-                   const std::set<std::size_t>& validation) {
-  struct Count {
-    std::set<std::size_t> clips;
-    std::int64_t windows = 0, validation = 0;
-  };
-  std::vector<Count> counts(config.bucket_count());
-  for (const ClipOutcomes::Sample& sample : outcomes.samples) {
-    Count& count = counts[sample.bucket];
-    count.clips.insert(sample.clip);
-    ++count.windows;
-    if (validation.contains(sample.clip)) ++count.validation;
-  }
-  json buckets = json::array();
-  for (std::size_t i = 0; i < counts.size(); ++i) {
+DatasetTable dataset_table(const DataConfig& config, const ClipList& clips, const ClipOutcomes& outcomes,
+                           const std::set<std::size_t>& validation) {
+  DatasetTable out;
+  for (std::size_t i = 0; i < config.bucket_count(); ++i) {
     const DataConfig bucket = config.of_bucket(i);
-    buckets.push_back({{"size", bucket.size},
-                       {"frames", bucket.frames},
-                       {"clips", counts[i].clips.size()},
-                       {"windows", counts[i].windows},
-                       {"validation_windows", counts[i].validation}});
+    out.buckets.push_back({bucket.size, bucket.frames, 0, 0, 0});
+  }
+  std::set<std::pair<std::size_t, std::size_t>> counted_clips;  // bucket, clip
+  for (const ClipOutcomes::Sample& sample : outcomes.samples) {
+    BucketCount& bucket = out.buckets[sample.bucket];
+    if (counted_clips.emplace(sample.bucket, sample.clip).second) ++bucket.clips;
+    ++bucket.windows;
+    if (validation.contains(sample.clip)) ++bucket.validation_windows;
   }
   std::map<std::string, std::int64_t> dropped, quarantined;
   for (const json& clip : outcomes.dropped) ++dropped[clip.at("why")];
   for (const json& clip : outcomes.quarantine) ++quarantined[bare(clip.at("reason"), clips.find(clip.at("file")))];
-  return {{"buckets", buckets}, {"dropped", counted(dropped)}, {"quarantined", counted(quarantined)}};
+  out.dropped = counted(dropped);
+  out.quarantined = counted(quarantined);
+  return out;
 }
 
-std::vector<std::string> table_lines(const json& table) {
+std::vector<std::string> table_lines(const DatasetTable& table) {
   std::vector<std::string> lines = {row({"bucket", "clips", "windows", "held out"})};
-  for (const json& bucket : table.at("buckets")) {
-    const std::string name = cat(bucket.at("size")[0], "x", bucket.at("size")[1], ", ", bucket.at("frames"), " frames");
-    lines.push_back(
-        row({name, bucket.at("clips").dump(), bucket.at("windows").dump(), bucket.at("validation_windows").dump()}));
+  for (const BucketCount& bucket : table.buckets) {
+    lines.push_back(row({cat(bucket.size[0], "x", bucket.size[1], ", ", bucket.frames, " frames"), cat(bucket.clips),
+                         cat(bucket.windows), cat(bucket.validation_windows)}));
   }
-  for (const char* kind : {"dropped", "quarantined"}) {
-    for (const json& reason : table.at(kind))
-      lines.push_back(cat(row({kind, reason.at("clips").dump()}), "   ", reason.at("why").get<std::string>()));
-  }
+  const auto add = [&](const char* kind, const std::vector<ReasonCount>& reasons) {
+    for (const ReasonCount& reason : reasons) lines.push_back(cat(row({kind, cat(reason.clips)}), "   ", reason.why));
+  };
+  add("dropped", table.dropped);
+  add("quarantined", table.quarantined);
   return lines;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/config.h"
+#include "data/dataset/prepare_result.h"
 #include "data/sources/clip_list.h"
 
 namespace rehyat::data {
@@ -23,12 +24,11 @@ struct ClipOutcomes {
   nlohmann::ordered_json quarantine = nlohmann::ordered_json::array();  ///< {"file", "reason"}
 };
 
-/// {"buckets": [{"size", "frames", "clips", "windows", "validation_windows"}], "dropped": [{"why", "clips"}],
-/// "quarantined": [{"why", "clips"}]}; reasons that many clips share come first. A single size is one bucket.
-nlohmann::ordered_json dataset_table(const DataConfig& config, const ClipList& clips, const ClipOutcomes& outcomes,
-                                     const std::set<std::size_t>& validation);
+/// Counts the outcomes; `validation` holds the numbers of the clips that are held out.
+DatasetTable dataset_table(const DataConfig& config, const ClipList& clips, const ClipOutcomes& outcomes,
+                           const std::set<std::size_t>& validation);
 
-/// The same as aligned lines for the log.
-std::vector<std::string> table_lines(const nlohmann::ordered_json& table);
+/// The table as aligned lines for the log.
+std::vector<std::string> table_lines(const DatasetTable& table);
 
 }  // namespace rehyat::data

@@ -15,13 +15,12 @@
 namespace rehyat::data {
 
 /// Checksum of a clip: of its size and its content, the whole up to 3 MiB, beyond that 1 MiB each from its head, middle
-/// and tail. "unreadable" for a file that cannot be read, so that it counts as another one once it can.
+/// and tail. "unreadable" for a file that cannot be read: once it can be read, it counts as a changed clip.
 std::string clip_checksum(const ClipFile& clip);
 /// The same, read only where the memory does not know it.
 std::string clip_checksum(const ClipFile& clip, ChecksumMemory& memory);
 
-/// Fills the memory with the checksums of all clips, each of which one rank computes: many videos are many bytes to
-/// read. Collective.
+/// Fills the memory with the checksums of all clips. Each rank reads a share of the files. Collective.
 void share_checksums(const ClipList& clips, ChecksumMemory& memory, const comm::Communicator& world);
 
 /// What decides a clip's part of a dataset, by its name: checksums of its content, and of its caption and group.

@@ -1,6 +1,5 @@
 #include "data/dataset/prepare.h"
 
-#include <chrono>
 #include <map>
 #include <set>
 
@@ -22,10 +21,9 @@ namespace rehyat::data {
 namespace {
 
 using json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
-/// What all shards say, in the order of the clips.
-ClipOutcomes gather(const Shards& shards, const DatasetInputs& inputs) {
+/// What the lists in all shards say of their clips, in the order of the clips.
+ClipOutcomes read_outcomes(const Shards& shards, const DatasetInputs& inputs) {
   ClipOutcomes out;
   const std::size_t clips = inputs.clips.videos.size(), buckets = inputs.config.bucket_count();
   const bool with_buckets = !inputs.config.buckets.empty();
@@ -60,20 +58,20 @@ ClipOutcomes gather(const Shards& shards, const DatasetInputs& inputs) {
   return out;
 }
 
-LeftOutClips with_reasons(const json& clips) {
+LeftOutClips left_out(const json& clips) {
   LeftOutClips out;
   for (const json& clip : clips) out.add(clip.at("file"), clip.at("reason"));
   return out;
 }
 
-/// Lists the clips that are left out; throws where there are too many of them.
-void list_left_out(const ClipOutcomes& outcomes, const DatasetInputs& inputs, const std::filesystem::path& folder) {
-  const std::filesystem::path dropped = folder / "dropped.jsonl", damaged = folder / "quarantine.jsonl";
+/// Writes dropped.jsonl and quarantine.jsonl. Throws UserError where too many clips are in them.
+void save_left_out(const ClipOutcomes& outcomes, const DatasetInputs& inputs, const std::filesystem::path& folder) {
+  const std::filesystem::path dropped = folder / "dropped.jsonl", quarantine = folder / "quarantine.jsonl";
   const std::size_t clips = inputs.clips.videos.size();
-  if (!inputs.config.buckets.empty()) with_reasons(outcomes.dropped).save(dropped);
-  const LeftOutClips quarantine = with_reasons(outcomes.quarantine);
-  quarantine.save(damaged);
-  quarantine.require_at_most(inputs.config.max_bad_share, clips, damaged);
+  if (!inputs.config.buckets.empty()) left_out(outcomes.dropped).save(dropped);
+  const LeftOutClips unusable = left_out(outcomes.quarantine);
+  unusable.save(quarantine);
+  unusable.require_at_most(inputs.config.max_bad_share, clips, quarantine);
   require(!outcomes.samples.empty() || outcomes.dropped.empty(), [&] {
     const json& first = outcomes.dropped.front();
     return cat(dropped.string(), ": found ", outcomes.dropped.size(), " of ", clips,
@@ -82,19 +80,20 @@ void list_left_out(const ClipOutcomes& outcomes, const DatasetInputs& inputs, co
   });
 }
 
-/// What a dataset holds, but for its embeddings.
-struct Content {
+/// What a dataset holds, without its embeddings.
+struct DatasetContent {
   ClipOutcomes outcomes;
   std::set<std::size_t> validation;
   json captions = json::array({""});  ///< caption 0 is the empty prompt
-  json samples = json::array(), table;
+  json samples = json::array();
+  DatasetTable table;
 };
 
-Content content_of(const Shards& shards, const DatasetInputs& inputs, const std::filesystem::path& folder) {
+DatasetContent content_of(const Shards& shards, const DatasetInputs& inputs, const std::filesystem::path& folder) {
   const ClipList& clips = inputs.clips;
-  Content out;
-  out.outcomes = gather(shards, inputs);
-  list_left_out(out.outcomes, inputs, folder);
+  DatasetContent out;
+  out.outcomes = read_outcomes(shards, inputs);
+  save_left_out(out.outcomes, inputs, folder);
   std::vector<GroupedClip> usable;
   for (const std::size_t clip : out.outcomes.usable) usable.push_back({clip, clips.captions.group(clips.videos[clip])});
   out.validation = held_out(usable, inputs.config.validation_share, inputs.seed);
@@ -115,21 +114,25 @@ Content content_of(const Shards& shards, const DatasetInputs& inputs, const std:
   return out;
 }
 
-json summary_of(const Content& content, const DatasetInputs& inputs) {
-  return {{"clips", inputs.clips.videos.size()},
-          {"usable_clips", content.outcomes.usable.size()},
-          {"validation_clips", content.validation.size()},
-          {"samples", content.samples.size()},
-          {"captions", content.captions.size() - 1},
-          {"dropped", content.outcomes.dropped.size()},
-          {"quarantined", content.outcomes.quarantine.size()},
-          {"table", content.table}};
+PrepareResult result_of(const DatasetContent& content, const DatasetInputs& inputs, const Throughput& throughput) {
+  const auto count = [](const auto& list) { return static_cast<std::int64_t>(list.size()); };
+  PrepareResult out;
+  out.clips = count(inputs.clips.videos);
+  out.usable_clips = count(content.outcomes.usable);
+  out.validation_clips = count(content.validation);
+  out.samples = count(content.samples);
+  out.captions = count(content.captions) - 1;  // without the empty prompt
+  out.dropped = count(content.outcomes.dropped);
+  out.quarantined = count(content.outcomes.quarantine);
+  out.table = content.table;
+  out.throughput = throughput.speed();
+  return out;
 }
 
-/// Gathers what the shards say, splits, encodes the captions on all ranks and marks the folder. Returns the summary.
-json finish(const Shards& shards, const DatasetInputs& inputs, const MarkedFolder& folder, Throughput& throughput,
-            const comm::Communicator& world) {
-  Content content;  // on rank 0
+/// Splits the clips that the shards hold, encodes the captions on all ranks and marks the folder.
+PrepareResult finish(const Shards& shards, const DatasetInputs& inputs, const MarkedFolder& folder,
+                     Throughput& throughput, const comm::Communicator& world) {
+  DatasetContent content;  // on rank 0
   const auto captions = comm::from_root<std::vector<std::string>>(world, [&] {
     content = content_of(shards, inputs, folder.path());
     return content.captions.get<std::vector<std::string>>();
@@ -137,17 +140,15 @@ json finish(const Shards& shards, const DatasetInputs& inputs, const MarkedFolde
   const json text = write_text_table(
       captions, {inputs.text, folder.path(), "prepare", [&](double seconds) { throughput.text_encoded(seconds); }},
       world);
-  return comm::from_root<json>(world, [&] {
+  return comm::from_root<PrepareResult>(world, [&] {
     json marked = {
         {"shards", content.outcomes.shards}, {"text", text}, {"captions", captions}, {"samples", content.samples}};
-    if (!inputs.config.buckets.empty()) marked["table"] = content.table;
+    if (!inputs.config.buckets.empty()) marked["table"] = config::to_json(content.table);
     folder.finish(marked);
     remove_clip_files(folder.path());
     remove_text_parts(folder.path());
     for (const std::string& line : table_lines(content.table)) log::info(line);
-    json summary = summary_of(content, inputs);
-    summary["throughput"] = throughput.summary();
-    return summary;
+    return result_of(content, inputs, throughput);
   });
 }
 
@@ -177,8 +178,8 @@ void write_shards(const Shards& shards, const std::vector<std::size_t>& to_do, T
 
 }  // namespace
 
-json prepare(const DatasetInputs& inputs, const MarkedFolder& folder, const comm::Communicator& world) {
-  const auto start = Clock::now();
+PrepareResult prepare_dataset(const DatasetInputs& inputs, const MarkedFolder& folder,
+                              const comm::Communicator& world) {
   world.all_or_none([] { require_video_library(); });
   const std::int64_t wanted = inputs.config.clips_per_shard;
   const auto per_shard = comm::from_root<std::int64_t>(world, [&] { return shard_size(folder.path(), wanted); });
@@ -194,10 +195,9 @@ json prepare(const DatasetInputs& inputs, const MarkedFolder& folder, const comm
   for (const std::size_t shard : to_do) left += shards.clips_in(shard) - shards.clips_encoded(shard);
   Throughput throughput(world, clips, clips - left);
   write_shards(shards, to_do, throughput, world);
-  json summary = finish(shards, inputs, folder, throughput, world);
-  summary["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+  PrepareResult result = finish(shards, inputs, folder, throughput, world);
   log::info(throughput.line());
-  return summary;
+  return result;
 }
 
 }  // namespace rehyat::data

@@ -26,23 +26,23 @@ using json = nlohmann::ordered_json;
 
 constexpr const char* kClipFile = "clip-part-";
 
-/// What decoding and encoding of one clip may throw without ending the run.
+/// Runs the work on one clip and returns what it throws that does not end the run.
 template <typename Work>
-std::optional<Verdict> attempt(const ClipFile& clip, Work&& work) {
+std::optional<ClipFault> attempt(const ClipFile& clip, Work&& work) {
   try {
     work();
     return {};
   } catch (const PassingFailure& error) {
-    return Verdict{error.what(), true, {}};
+    return ClipFault{error.what(), true, {}};
   } catch (const ShortClip& error) {
-    return Verdict{error.what(), false, error.pictures};
+    return ClipFault{error.what(), false, error.pictures};
   } catch (const UserError& error) {
-    return Verdict{error.what(), false, {}};
+    return ClipFault{error.what(), false, {}};
   } catch (const std::bad_alloc&) {
-    return Verdict{cat(clip.shown(), ": found too little memory for a window, expected enough"), true, {}};
+    return ClipFault{cat(clip.shown(), ": found too little memory for a window, expected enough"), true, {}};
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    return Verdict{cat(clip.shown(), ": ", text.substr(0, text.find('\n'))), true, {}};
+    return ClipFault{cat(clip.shown(), ": ", text.substr(0, text.find('\n'))), true, {}};
   }
 }
 
@@ -112,7 +112,8 @@ bool Shards::done(std::size_t shard) const {
 
 /// What a shard says of clips that are not in it.
 struct Shards::LeftOut {
-  json dropped = json::array(), bad = json::array(), states = json::array();
+  json dropped = json::array(), quarantine = json::array();
+  json tried = json::array();  ///< the state in which each file in quarantine was
 };
 
 void Shards::write(std::size_t shard, Throughput& throughput, const comm::Communicator& world) const {
@@ -143,13 +144,13 @@ void Shards::join(std::size_t shard, const LeftOut& left_out) const {
   }
   constexpr auto replace = json::error_handler_t::replace;
   file.attribute("entries", entries.dump());
-  file.attribute("quarantine", left_out.bad.dump(-1, ' ', false, replace));
+  file.attribute("quarantine", left_out.quarantine.dump(-1, ' ', false, replace));
   if (!config_.buckets.empty()) file.attribute("dropped", left_out.dropped.dump(-1, ' ', false, replace));
-  if (left_out.bad.empty()) {
+  if (left_out.quarantine.empty()) {
     std::filesystem::remove(tried(shard));
   } else {
     write_file_atomic(tried(shard),
-                      json{{"library", video_library_version()}, {"clips", left_out.states}}.dump(1) + "\n");
+                      json{{"library", video_library_version()}, {"clips", left_out.tried}}.dump(1) + "\n");
   }
   file.commit();
 }
@@ -157,54 +158,54 @@ void Shards::join(std::size_t shard, const LeftOut& left_out) const {
 void Shards::one_clip(std::size_t clip, LeftOut& left_out, Throughput& throughput,
                       const comm::Communicator& world) const {
   const std::string state = file_state(clips_.files[clip].path);
-  const std::optional<Verdict> verdict =
+  const std::optional<ClipFault> fault =
       config_.buckets.empty() ? windows(clip, 0, throughput, world) : in_a_bucket(clip, left_out, throughput, world);
-  if (!verdict) return;
-  left_out.bad.push_back({{"file", clips_.videos[clip]}, {"reason", verdict->reason}});
-  left_out.states.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", verdict->again}});
-  log::warn("clip set aside: ", verdict->reason);
+  if (!fault) return;
+  left_out.quarantine.push_back({{"file", clips_.videos[clip]}, {"reason", fault->reason}});
+  left_out.tried.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", fault->retry}});
+  log::warn("clip set aside: ", fault->reason);
 }
 
 /// Looks for the clip's bucket, and again where it turns out to be shorter than its container says.
-std::optional<Verdict> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
-                                           const comm::Communicator& world) const {
+std::optional<ClipFault> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
+                                             const comm::Communicator& world) const {
   ClipShape shape;
-  std::optional<Verdict> verdict =
+  std::optional<ClipFault> fault =
       attempt(clips_.files[clip], [&] { shape = shape_of(probe_video(clips_.files[clip]), config_.fps); });
-  while (!verdict) {
+  while (!fault) {
     const BucketChoice choice = choose_bucket(config_, shape);
     if (!choice.bucket) {
       left_out.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.kind}, {"reason", choice.reason}});
       log::debug("clip dropped: ", clips_.videos[clip], ": ", choice.reason);
       return {};
     }
-    verdict = windows(clip, *choice.bucket, throughput, world);
+    fault = windows(clip, *choice.bucket, throughput, world);
     // Each turn the clip gets shorter.
-    if (!verdict || !verdict->count || *verdict->count >= shape.pictures) return verdict;
-    shape.pictures = *verdict->count;
-    verdict.reset();
+    if (!fault || !fault->pictures || *fault->pictures >= shape.pictures) return fault;
+    shape.pictures = *fault->pictures;
+    fault.reset();
   }
-  return verdict;
+  return fault;
 }
 
 /// Writes the windows of a clip into its own file. Returns why the clip cannot be used; damage may show after some
 /// windows.
-std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
-                                       const comm::Communicator& world) const {
+std::optional<ClipFault> Shards::windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
+                                         const comm::Communicator& world) const {
   Hdf5Writer file(clip_file(clip));
   json entries = json::array();
   std::optional<ClipWindows> windows;
   std::vector<at::Tensor> latents;
-  std::optional<Verdict> verdict;
+  std::optional<ClipFault> fault;
   do {
     world.poll();
     if (stop_requested())
       throw Stopped("prepare stopped; start the same command again to go on with the clips that are left");
-    verdict = attempt(clips_.files[clip], [&] {
+    fault = attempt(clips_.files[clip], [&] {
       if (!windows) windows.emplace(of_bucket_[bucket], codec_, seed_, clips_.files[clip], clip);
       latents = windows->next();
     });
-    if (verdict) break;
+    if (fault) break;
     // Outside of the attempt: a full disk is no fault of the clip.
     for (const at::Tensor& window : latents) {
       file.write(cat("latents/", entries.size()), window);
@@ -213,7 +214,7 @@ std::optional<Verdict> Shards::windows(std::size_t clip, std::size_t bucket, Thr
     }
   } while (!latents.empty());
   if (windows) throughput.spent(windows->decode_seconds(), windows->codec_seconds());
-  if (verdict) return verdict;
+  if (fault) return fault;
   file.attribute("entries", entries.dump());
   file.commit();
   return {};

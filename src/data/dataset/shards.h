@@ -13,19 +13,19 @@
 
 namespace rehyat::data {
 
-/// Why a clip was set aside.
-struct Verdict {
+/// Why a clip cannot be used.
+struct ClipFault {
   std::string reason;
-  bool again = false;                 ///< the clip may not be at fault: the next start tries it again
-  std::optional<std::int64_t> count;  ///< of a clip that is too short: the number of its pictures
+  bool retry = false;                    ///< the system may be at fault: the next start tries the clip again
+  std::optional<std::int64_t> pictures;  ///< how many a clip has that is too short
 };
 
 /// The shards of a dataset: groups of clips in their order, each an HDF5 file of latents that one rank writes whole.
 /// Until its shard is whole each finished clip has a file of its own, so that a killed run encodes none of them again.
 ///
 /// A shard notes each clip that cannot be used with the reason. Beside the shard, NAME.tried.json notes the state that
-/// the clip's file was in. The next start makes the shard again where that state or the library that decodes has
-/// changed, and where memory or libtorch failed. With buckets the shard also notes the bucket of each window and the
+/// the clip's file was in. The next start makes the shard again where that state or the version of FFmpeg has changed,
+/// and where memory or libtorch failed. With buckets the shard also notes the bucket of each window and the
 /// clips that fit none.
 class Shards {
  public:
@@ -36,7 +36,7 @@ class Shards {
   /// How many clips of a shard that is not done an earlier run has encoded already.
   std::int64_t clips_encoded(std::size_t shard) const;
   std::filesystem::path path(std::size_t shard) const;
-  /// Whether the shard is there and no verdict of it needs to be looked at again.
+  /// Whether the shard is there and none of its unusable clips deserves another try.
   bool done(std::size_t shard) const;
   /// Throws UserError when the file cannot be written, Stopped when the run shall stop; what is wrong with a clip is
   /// only noted.
@@ -45,10 +45,10 @@ class Shards {
  private:
   struct LeftOut;
   void one_clip(std::size_t clip, LeftOut& left_out, Throughput& throughput, const comm::Communicator& world) const;
-  std::optional<Verdict> in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
-                                     const comm::Communicator& world) const;
-  std::optional<Verdict> windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
-                                 const comm::Communicator& world) const;
+  std::optional<ClipFault> in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
+                                       const comm::Communicator& world) const;
+  std::optional<ClipFault> windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
+                                   const comm::Communicator& world) const;
   void join(std::size_t shard, const LeftOut& left_out) const;
   std::filesystem::path clip_file(std::size_t clip) const;
   std::size_t first(std::size_t shard) const;

@@ -40,7 +40,7 @@ at::Tensor padded(const at::Tensor& rows, std::int64_t length) {
   return out;
 }
 
-/// Whether there is such a file of these captions: they change when a clip that was set aside is mended.
+/// Whether the file is there and was made of these captions, which change when an unusable clip is mended.
 bool is_of(const std::filesystem::path& path, const std::string& captions) {
   if (!std::filesystem::exists(path)) return false;
   try {

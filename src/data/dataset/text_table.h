@@ -27,7 +27,7 @@ struct TextTableJob {
 
 /// Writes text.h5, the embeddings [L,D] of the captions as text/0, text/1 … in their order. Zero rows at the end, the
 /// encoder's padding, are left out: of 512 rows of UMT5 a caption fills a few dozen. Batches of captions go to
-/// whichever rank is free, each into a file of its own, which a run that is started again finds; rank 0 joins them. The
+/// whichever rank is free, each into a file of its own, which a later start takes over; rank 0 joins them. The
 /// result does not depend on the ranks. A table of the same captions that is there already is taken as it is, so the
 /// folder must be of one encoder. Collective. Returns the table's entry for a manifest. Throws UserError when a file
 /// cannot be written, Stopped when the run shall stop.

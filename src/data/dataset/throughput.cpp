@@ -10,13 +10,11 @@
 namespace rehyat::data {
 namespace {
 
-using json = nlohmann::ordered_json;
-
 enum Sum : std::size_t { kClips, kDecode, kCodec, kText, kSums };
 constexpr std::chrono::seconds kBetweenLines{60};
 
-std::string percent(const json& share) {
-  return cat(std::lround(100 * share.get<double>()), " %");
+std::string percent(double share) {
+  return cat(std::lround(100 * share), " %");
 }
 
 }  // namespace
@@ -50,23 +48,23 @@ void Throughput::text_encoded(double seconds) {
   tally_.add({0, 0, 0, seconds});
 }
 
-json Throughput::summary() const {
+PrepareSpeed Throughput::speed() const {
   const std::vector<double> sums = tally_.read();
   const double wall = std::max(seconds(), 1e-9), all = wall * ranks_;
-  return {{"clips", static_cast<std::int64_t>(sums[kClips])},
-          {"ranks", ranks_},
-          {"clips_per_second", sums[kClips] / wall},
-          {"decode_share", sums[kDecode] / all},
-          {"vae_share", sums[kCodec] / all},
-          {"text_share", sums[kText] / all}};
+  return {static_cast<std::int64_t>(sums[kClips]),
+          ranks_,
+          sums[kClips] / wall,
+          sums[kDecode] / all,
+          sums[kCodec] / all,
+          sums[kText] / all};
 }
 
 std::string Throughput::line() const {
-  const json s = summary();
+  const PrepareSpeed s = speed();
   char rate[32];
-  std::snprintf(rate, sizeof rate, "%.3g", s["clips_per_second"].get<double>());
+  std::snprintf(rate, sizeof rate, "%.3g", s.clips_per_second);
   return cat("prepare: ", rate, " clips/s over ", ranks_, ranks_ == 1 ? " rank" : " ranks", ", of their time ",
-             percent(s["decode_share"]), " decode, ", percent(s["vae_share"]), " VAE, ", percent(s["text_share"]),
+             percent(s.decode_share), " decode, ", percent(s.vae_share), " VAE, ", percent(s.text_share),
              " text encoder");
 }
 

@@ -2,12 +2,12 @@
 
 #include <chrono>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "comm/communicator.h"
 #include "comm/tally.h"
 #include "core/progress.h"
+#include "data/dataset/prepare_result.h"
 
 namespace rehyat::data {
 
@@ -26,9 +26,8 @@ class Throughput {
   void clips_finished();
   void text_encoded(double seconds);
 
-  /// {"clips", "ranks", "clips_per_second", "decode_share", "vae_share", "text_share"} of this start, once all ranks
-  /// are done. Shares are of the time of all ranks.
-  nlohmann::ordered_json summary() const;
+  /// What all ranks have done and spent in this start.
+  PrepareSpeed speed() const;
   std::string line() const;
 
  private:

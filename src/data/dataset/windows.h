@@ -24,8 +24,8 @@ class ShortClip : public UserError {
 /// Encodes the windows of a clip one after the other and holds the pictures of one window at a time.
 class ClipWindows {
  public:
-  /// Windows have the config's size and frames; its buckets are not looked at. `clip` is the clip's number, which
-  /// random parts depend on. Throws UserError when the clip cannot be used.
+  /// Windows have the config's size and frames; its buckets are ignored. Random parts depend on `clip`, the clip's
+  /// number. Throws UserError when the clip cannot be used.
   ClipWindows(const DataConfig& config, models::VideoCodec& codec, std::uint64_t seed, const ClipFile& video,
               std::size_t clip);
 

@@ -14,7 +14,7 @@ extern "C" {
 
 #include "core/error.h"
 
-/// Owners and errors for FFmpeg's C interface; internal to video_ffmpeg*.cpp.
+/// Owners and errors for FFmpeg's C interface; internal to data/video/ffmpeg*.cpp.
 namespace rehyat::data::av {
 
 struct Delete {

@@ -97,14 +97,14 @@ Input::Input(const ClipFile& clip) : path_(clip.shown()) {
 
 AVIOContext* Input::open_bytes(const ClipFile& clip) {
   if (!clip.whole()) {
-    member_ = std::make_unique<MemberIo>(clip);
-    return member_->context();
+    member_io_ = std::make_unique<MemberIo>(clip);
+    return member_io_->context();
   }
   AVIOContext* io = nullptr;
   // The protocol is named: a path may hold a colon.
   const int code = avio_open(&io, cat("file:", path_).c_str(), AVIO_FLAG_READ);
   if (code < 0) failed(code, reason(code));
-  io_.reset(io);
+  file_io_.reset(io);
   return io;
 }
 

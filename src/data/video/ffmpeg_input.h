@@ -41,7 +41,7 @@ class Input {
     fail(path_, why, expected);
   }
 
-  /// The same for an error code of FFmpeg's: PassingFailure where the system is at fault.
+  /// As broken(), for an error code of FFmpeg; throws PassingFailure where the system is at fault.
   [[noreturn]] void failed(int code, const std::string& why) const;
 
   const AVFormatContext& format() const { return *format_; }
@@ -64,8 +64,8 @@ class Input {
   void open_stream();
 
   std::string path_;
-  Owner<AVIOContext> io_;             // of a whole file
-  std::unique_ptr<MemberIo> member_;  // else
+  Owner<AVIOContext> file_io_;           // where the clip is a whole file
+  std::unique_ptr<MemberIo> member_io_;  // where it is a member of an archive
   AVFormatContext* format_ = nullptr;
   AVStream* stream_ = nullptr;
   Owner<AVCodecContext> decoder_;

@@ -11,7 +11,7 @@ class Prepare : public PrepareTest {};
 
 TEST_F(Prepare, WindowsFollowEachOther) {
   clip("a", 11);
-  EXPECT_EQ(prepared()["samples"], 2);
+  EXPECT_EQ(prepared().samples, 2);
   EXPECT_EQ(samples(), (Samples{"a 0 4", "a 5 9"}));
   config_.stride = 3;
   prepared("overlapping");
@@ -41,10 +41,10 @@ TEST_F(Prepare, ABadClipIsListedAndTheOthersAreKept) {
   clip("a", 5);
   broken("b");
   clip("c", 5, 2);
-  const auto summary = prepared();
-  EXPECT_EQ(summary["clips"], 3);
-  EXPECT_EQ(summary["usable_clips"], 2);
-  EXPECT_EQ(summary["quarantined"], 1);
+  const PrepareResult summary = prepared();
+  EXPECT_EQ(summary.clips, 3);
+  EXPECT_EQ(summary.usable_clips, 2);
+  EXPECT_EQ(summary.quarantined, 1);
   EXPECT_EQ(samples(), (Samples{"a 0 4", "c 2 6"}));
   const std::string list = read("out/quarantine.jsonl");
   EXPECT_NE(list.find("\"file\":\"b.mkv\""), std::string::npos) << list;
@@ -70,7 +70,7 @@ TEST_F(Prepare, TooManyBadClipsNameTheWayOut) {
   config_.max_bad_share = 0.1;
   expect_refused([&] { prepared(); }, {"quarantine.jsonl", "1 of 2", "data.max_bad_share", "b.mkv", "raise"});
   config_.max_bad_share = 0.5;  // not part of the identity: the same folder is finished
-  EXPECT_EQ(prepared()["usable_clips"], 1);
+  EXPECT_EQ(prepared().usable_clips, 1);
 }
 
 TEST_F(Prepare, LibtorchFailingOnOneClipIsItsReason) {
@@ -90,7 +90,7 @@ TEST_F(Prepare, MirrorsAndParts) {
   file("clips/a.txt", "caption");
   config_.flip = true;
   config_.crops = 2;
-  EXPECT_EQ(prepared()["samples"], 6);  // whole and two parts, each with its mirror image
+  EXPECT_EQ(prepared().samples, 6);  // whole and two parts, each with its mirror image
   const LatentDataset data = dataset();
   const at::Tensor whole = data.get(Split::train, 0).latents;
   EXPECT_GT(whole[0][0][0][0].item<float>(), 0.9F);

@@ -62,9 +62,9 @@ TEST_F(PrepareAgain, WhatWasEncodedBeforeAKillIsKept) {
   });
   EXPECT_EQ(testing::wait_for(child), -SIGKILL);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.h5"));
-  const auto summary = prepared();
-  EXPECT_EQ(codec_.encoded, 2);                  // c and d
-  EXPECT_EQ(summary["throughput"]["clips"], 3);  // and e, which cannot be decoded
+  const PrepareResult summary = prepared();
+  EXPECT_EQ(codec_.encoded, 2);            // c and d
+  EXPECT_EQ(summary.throughput.clips, 3);  // and e, which cannot be decoded
   prepared("undisturbed");
   for (const char* name : {"shard-00000.h5", "manifest.json", "quarantine.jsonl"})
     EXPECT_EQ(read(std::string("out/") + name), read(std::string("undisturbed/") + name)) << name;
@@ -85,7 +85,7 @@ TEST_F(PrepareAgain, ADamagedClipOfAnUnfinishedShardIsASentence) {
   file("out/clip-part-000000.h5", "no HDF5 at all");
   expect_refused([&] { prepared(); }, {"clip-part-000000.h5", "remove the file"});
   std::filesystem::remove(folder_ / "out" / "clip-part-000000.h5");
-  EXPECT_EQ(prepared()["samples"], 2);
+  EXPECT_EQ(prepared().samples, 2);
 }
 
 TEST_F(PrepareAgain, ABadClipWhoseFileChangedIsTriedAgain) {
@@ -113,7 +113,7 @@ TEST_F(PrepareAgain, AFailureOfLibtorchIsTriedAgain) {
   codec_.fails_on_bright = true;
   expect_refused([&] { prepared(); }, {"1 of 2"});
   codec_.fails_on_bright = false;
-  EXPECT_EQ(prepared()["quarantined"], 0);
+  EXPECT_EQ(prepared().quarantined, 0);
   EXPECT_EQ(samples(), (Samples{"a 0 4", "bright 8 12"}));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.tried.json"));
 }
@@ -143,12 +143,12 @@ TEST_F(PrepareAgain, AFullDiskIsNoFaultOfTheClip) {
   const rlimit small{6000, before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
   const ClipList clips = list_clips(config_);
-  expect_refused([&] { prepare(inputs(clips), dataset_folder(folder_ / "out", made_from), alone_); },
+  expect_refused([&] { prepare_dataset(inputs(clips), dataset_folder(folder_ / "out", made_from), alone_); },
                  {"clip-part-000000.h5", "space"});
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "shard-00000.h5"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "quarantine.jsonl"));
-  EXPECT_EQ(prepared()["samples"], 8);
+  EXPECT_EQ(prepared().samples, 8);
 }
 
 TEST_F(PrepareAgain, AFolderMadeFromSomethingElseIsRefused) {

@@ -14,7 +14,6 @@ namespace {
 
 using testing::TarMaker;
 
-using json = nlohmann::ordered_json;
 using testing::world;
 
 /// Seventeen clips of two sizes in two tars, one of them noise and one too small, with 40 captions beyond those.
@@ -54,7 +53,7 @@ class PrepareOnRanks : public ::testing::Test {
   /// No rank takes the folder away while another still reads.
   void TearDown() override { world().barrier(); }
 
-  json prepared(const std::string& out, const comm::Communicator& ranks) {
+  PrepareResult prepared(const std::string& out, const comm::Communicator& ranks) {
     ChecksumMemory memory;
     const ClipList clips = list_clips(config_, ranks);
     const MarkedFolder folder =
@@ -63,7 +62,7 @@ class PrepareOnRanks : public ::testing::Test {
     ranks.all_or_none([&] {
       if (ranks.rank() == 0) lock.emplace(folder.open());
     });
-    return prepare({config_, clips, codec_, text_, 1}, folder, ranks);
+    return prepare_dataset({config_, clips, codec_, text_, 1}, folder, ranks);
   }
 
   std::optional<testing::TempFolder> folder_;
@@ -75,24 +74,25 @@ class PrepareOnRanks : public ::testing::Test {
 
 TEST_F(PrepareOnRanks, TheDatasetIsTheSameAsOnOne) {
   const comm::Communicator alone;
-  json shared = prepared("shared", world());
+  const PrepareResult shared = prepared("shared", world());
   world().all_or_none([&] {
     if (world().rank() != 0) return;
-    json single = prepared("alone", alone);
-    EXPECT_EQ(shared["throughput"]["ranks"], world().size());
-    EXPECT_EQ(shared["throughput"]["clips"], 17);
-    EXPECT_GT(shared["throughput"]["clips_per_second"].get<double>(), 0);
-    for (const char* share : {"decode_share", "vae_share", "text_share"}) {
-      EXPECT_GE(shared["throughput"][share].get<double>(), 0);
-      EXPECT_LE(shared["throughput"][share].get<double>(), 1);
+    const PrepareResult single = prepared("alone", alone);
+    EXPECT_EQ(shared.throughput.ranks, world().size());
+    EXPECT_EQ(shared.throughput.clips, 17);
+    EXPECT_GT(shared.throughput.clips_per_second, 0);
+    for (const double share :
+         {shared.throughput.decode_share, shared.throughput.vae_share, shared.throughput.text_share}) {
+      EXPECT_GE(share, 0);
+      EXPECT_LE(share, 1);
     }
-    for (json* summary : {&shared, &single}) {
-      summary->erase("throughput");
-      summary->erase("seconds");
-    }
-    EXPECT_EQ(shared, single);
-    EXPECT_EQ(shared["dropped"], 1);
-    EXPECT_EQ(shared["quarantined"], 1);
+    const auto without_speed = [](PrepareResult result) {
+      result.throughput = {};
+      return config::to_json(result);
+    };
+    EXPECT_EQ(without_speed(shared), without_speed(single));
+    EXPECT_EQ(shared.dropped, 1);
+    EXPECT_EQ(shared.quarantined, 1);
     std::size_t files = 0;
     for (const auto& entry : std::filesystem::directory_iterator(path_ / "alone")) {
       const auto name = entry.path().filename();
@@ -138,7 +138,7 @@ TEST_F(PrepareOnRanks, OnlyWhatIsMissingIsDoneAgain) {
     for (const char* name : {"manifest.json", "shard-00004.h5", "text.h5"})
       std::filesystem::remove(path_ / "out" / name);
   });
-  EXPECT_EQ(prepared("out", world())["throughput"]["clips"], 2);
+  EXPECT_EQ(prepared("out", world()).throughput.clips, 2);
   if (world().rank() == 0) {
     EXPECT_EQ(read_file(path_ / "out/shard-00004.h5") + read_file(path_ / "out/manifest.json"), before);
   }

@@ -7,7 +7,6 @@ namespace {
 
 using testing::TarMaker;
 
-using json = nlohmann::ordered_json;
 using Samples = std::vector<std::string>;
 
 class PrepareTars : public PrepareTest {
@@ -77,12 +76,12 @@ TEST_F(PrepareTars, ABadMemberIsSetAside) {
   broken("b");
   clip("c", 5, 2);
   pack();
-  const json summary = prepared();
+  const PrepareResult summary = prepared();
   EXPECT_EQ(samples(), (Samples{"clips 0 4", "clips 2 6"}));
-  EXPECT_EQ(summary["quarantined"], 1);
+  EXPECT_EQ(summary.quarantined, 1);
   EXPECT_NE(read("out/quarantine.jsonl").find("\"file\":\"clips.tar/b.mkv\""), std::string::npos);
-  EXPECT_EQ(summary["table"]["quarantined"][0]["clips"], 1);
-  const std::string why = summary["table"]["quarantined"][0]["why"];
+  EXPECT_EQ(summary.table.quarantined[0].clips, 1);
+  const std::string why = summary.table.quarantined[0].why;
   EXPECT_EQ(why.find("clips.tar"), std::string::npos) << why;
   // Nothing of it is done again: its archive is the same.
   const auto before = std::filesystem::last_write_time(folder_ / "out/shard-00000.h5");
@@ -125,19 +124,17 @@ class PrepareBuckets : public PrepareTest {
 
 TEST_F(PrepareBuckets, EachClipGoesWhereItFits) {
   mixed();
-  const json summary = prepared();
-  EXPECT_EQ(summary["dropped"], 2);
-  EXPECT_EQ(summary["quarantined"], 1);
-  EXPECT_EQ(summary["usable_clips"], 3);
-  const json& table = summary["table"];
-  const auto counts = [&](std::size_t b) {
-    return cat(table["buckets"][b]["clips"].dump(), " ", table["buckets"][b]["windows"].dump());
-  };
+  const PrepareResult summary = prepared();
+  EXPECT_EQ(summary.dropped, 2);
+  EXPECT_EQ(summary.quarantined, 1);
+  EXPECT_EQ(summary.usable_clips, 3);
+  const DatasetTable& table = summary.table;
+  const auto counts = [&](std::size_t b) { return cat(table.buckets[b].clips, " ", table.buckets[b].windows); };
   EXPECT_EQ(counts(0), "1 2");
   EXPECT_EQ(counts(1), "1 1");
   EXPECT_EQ(counts(2), "1 1");
-  EXPECT_EQ(table["dropped"].size(), 2U);
-  EXPECT_EQ(dataset_folder(folder_ / "out", identity()).content()["table"], table);
+  EXPECT_EQ(table.dropped.size(), 2U);
+  EXPECT_EQ(dataset_folder(folder_ / "out", identity()).content()["table"], config::to_json(table));
   EXPECT_NE(read("out/dropped.jsonl").find("\"file\":\"small.mkv\",\"reason\":\"64x16 pixels"), std::string::npos)
       << read("out/dropped.jsonl");
   EXPECT_NE(read("out/dropped.jsonl").find("4 pictures at 10 fps"), std::string::npos) << read("out/dropped.jsonl");
@@ -165,11 +162,11 @@ TEST_F(PrepareBuckets, AClipThatIsShorterThanItsContainerSaysGetsAnotherOne) {
     file(name, bytes);
     EXPECT_EQ(shape_of(probe_video(folder_ / name), 10).pictures, 10);
   }
-  const json summary = prepared();
-  EXPECT_EQ(summary["table"]["buckets"][0]["windows"], 0);
-  EXPECT_EQ(summary["table"]["buckets"][1]["windows"], 1);
-  EXPECT_EQ(summary["dropped"], 1);
-  EXPECT_EQ(summary["quarantined"], 0);
+  const PrepareResult summary = prepared();
+  EXPECT_EQ(summary.table.buckets[0].windows, 0);
+  EXPECT_EQ(summary.table.buckets[1].windows, 1);
+  EXPECT_EQ(summary.dropped, 1);
+  EXPECT_EQ(summary.quarantined, 0);
   EXPECT_EQ(samples(), (Samples{"a 0 4"}));
 }
 
@@ -178,7 +175,7 @@ TEST_F(PrepareBuckets, NothingThatFitsIsAnError) {
   expect_refused([&] { prepared(); },
                  {"dropped.jsonl", "1 of 1", "fit no bucket", "small.mkv", "16x16", "data.buckets"});
   config_.upscale = true;
-  EXPECT_EQ(prepared("enlarged")["table"]["buckets"][2]["clips"], 1);
+  EXPECT_EQ(prepared("enlarged").table.buckets[2].clips, 1);
 }
 
 TEST_F(PrepareBuckets, AnotherBucketIsAnotherDatasetAndSaidSo) {
@@ -194,7 +191,7 @@ TEST_F(PrepareBuckets, FinishedShardsAreKept) {
   prepared();
   for (const char* name : {"manifest.json", "shard-00001.h5"}) std::filesystem::remove(folder_ / "out" / name);
   const auto before = std::filesystem::last_write_time(folder_ / "out/shard-00000.h5");
-  EXPECT_EQ(prepared()["throughput"]["clips"], 2);
+  EXPECT_EQ(prepared().throughput.clips, 2);
   EXPECT_EQ(std::filesystem::last_write_time(folder_ / "out/shard-00000.h5"), before);
   for (const char* name : {"manifest.json", "shard-00001.h5", "shard-00002.h5", "text.h5", "dropped.jsonl"})
     EXPECT_EQ(read(std::string("out/") + name), read(std::string("whole/") + name)) << name;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -44,11 +43,11 @@ class PrepareTest : public VideoTest {
     const ClipList clips = list_clips(config_);
     return dataset_identity(inputs(clips), memory);
   }
-  nlohmann::ordered_json prepared(const std::string& out = "out") {
+  PrepareResult prepared(const std::string& out = "out") {
     const MarkedFolder folder = dataset_folder(folder_ / out, identity());
     const FolderLock lock = folder.open();
     const ClipList clips = list_clips(config_);
-    return prepare(inputs(clips), folder, alone_);
+    return prepare_dataset(inputs(clips), folder, alone_);
   }
   LatentDataset dataset(const std::string& out = "out") { return LatentDataset(folder_ / out, identity()); }
   /// The grey steps of the two slices of every training sample, by clip: "a 0 4".

@@ -147,14 +147,15 @@ TEST(DatasetTable, CountsWhatWentWhere) {
   outcomes.quarantine = {{{"file", "d"}, {"reason", "clips/d: found nothing, expected a video"}},
                          {{"file", "e"}, {"reason", "clips/e: found noise"}},
                          {{"file", "f"}, {"reason", "clips/f: found nothing, expected a video"}}};
-  const json table = dataset_table(config, clips, outcomes, {1});
+  const DatasetTable counted = dataset_table(config, clips, outcomes, {1});
+  const json table = config::to_json(counted);
   EXPECT_EQ(table["buckets"][0],
             (json{{"size", {64, 64}}, {"frames", 5}, {"clips", 1}, {"windows", 2}, {"validation_windows", 0}}));
   EXPECT_EQ(table["buckets"][1]["validation_windows"], 1);
   EXPECT_EQ(table["dropped"], (json::array({{{"why", "smaller than every bucket"}, {"clips", 1}}})));
   EXPECT_EQ(table["quarantined"], (json::array({{{"why", "found nothing, expected a video"}, {"clips", 2}},
                                                 {{"why", "found noise"}, {"clips", 1}}})));
-  const auto lines = table_lines(table);
+  const auto lines = table_lines(counted);
   ASSERT_EQ(lines.size(), 6U);
   EXPECT_NE(lines[1].find("64x64, 5 frames"), std::string::npos);
   EXPECT_NE(lines[3].find("smaller than every bucket"), std::string::npos);
@@ -164,10 +165,10 @@ TEST(DatasetTable, ManyReasonsAreCutShort) {
   ClipOutcomes outcomes;
   for (int i = 0; i < 30; ++i)
     outcomes.quarantine.push_back({{"file", "x"}, {"reason", "reason " + std::to_string(i)}});
-  const json table = dataset_table(DataConfig(), {}, outcomes, {});
-  EXPECT_EQ(table["buckets"].size(), 1U);
-  EXPECT_EQ(table["quarantined"].size(), 21U);
-  EXPECT_EQ(table["quarantined"].back()["clips"], 10);
+  const DatasetTable table = dataset_table(DataConfig(), {}, outcomes, {});
+  EXPECT_EQ(table.buckets.size(), 1U);
+  EXPECT_EQ(table.quarantined.size(), 21U);
+  EXPECT_EQ(table.quarantined.back().clips, 10);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ TEST_F(NoFfmpeg, PrepareEndsAtOnceAndSetsNoClipAside) {
   expect_refused(
       [&] {
         const ClipList clips = list_clips(config);
-        prepare({config, clips, codec, text, 1}, dataset_folder(folder_ / "out", {{"format", 2}}), alone);
+        prepare_dataset({config, clips, codec, text, 1}, dataset_folder(folder_ / "out", {{"format", 2}}), alone);
       },
       {"without FFmpeg", "REHYAT_FFMPEG=ON"});
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
