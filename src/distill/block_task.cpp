@@ -5,37 +5,26 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "core/strings.h"
-#include "ops/softmax_rectangle.h"
 
 namespace rehyat::distill {
-namespace {
 
-at::Tensor split_heads(const at::Tensor& y, std::int64_t heads) {
-  return y.unflatten(-1, {heads, -1}).transpose(1, 2);
-}
-
-}  // namespace
-
-BlockTask::BlockTask(std::int64_t block, models::SelfAttention student, ops::RopeTables rope, const PointSource& source,
-                     const DistillConfig& config, std::uint64_t seed)
-    : block_(block),
-      slices_(source.latent()[0]),
-      student_(std::move(student)),
-      rope_(std::move(rope)),
+BlockTask::BlockTask(Student student, const PointSource& source, const DistillConfig& config, std::uint64_t seed)
+    : student_(std::move(student)),
       source_(source),
       config_(config),
       seed_(seed),
-      compute_(compute_type(config.precision, rope_.cos.device())) {
+      compute_(compute_type(config.precision, student_.rope.cos.device())) {
   require(source.size(data::Split::train) > 0, [] {
     return "[distill] found a cache without training points, expected at least one; keep more of each trajectory";
   });
-  for (auto& p : student_->parameters()) p.requires_grad_(false);
+  for (auto& p : student_.attention->parameters()) p.requires_grad_(false);
   for (const auto& p : parameters()) p.tensor.requires_grad_(true);
 }
 
 std::vector<train::NamedParameter> BlockTask::parameters() {
   std::vector<train::NamedParameter> out;
-  for (const auto& [map, name] : {std::pair(student_->phi_q(), "phi_q."), std::pair(student_->phi_k(), "phi_k.")}) {
+  const models::SelfAttention& attention = student_.attention;
+  for (const auto& [map, name] : {std::pair(attention->phi_q(), "phi_q."), std::pair(attention->phi_k(), "phi_k.")}) {
     if (!map) continue;
     for (const auto& item : map->named_parameters()) out.push_back({name + item.key(), item.value()});
   }
@@ -44,19 +33,17 @@ std::vector<train::NamedParameter> BlockTask::parameters() {
 
 BlockTask::Constants BlockTask::constants(data::Split split, std::int64_t index, const models::Heads& heads) const {
   Constants out;
-  out.target =
-      source_.has_targets()
-          ? split_heads(source_.target(split, index, block_).to(heads.q.device()).unsqueeze(0), student_->head_count())
-          : ops::softmax_attention(heads.q, heads.k, heads.v);  // as the teacher does it
-  out.softmax = ops::softmax_branch(heads.q, heads.k, heads.v, slices_, student_->attention().spec);
+  out.target = source_.has_targets() ? source_.target(split, index, student_.block).to(heads.q.device()).unsqueeze(0)
+                                     : models::softmax_attention(heads);  // as the teacher does it
+  out.softmax = ops::softmax_branch(heads.q, heads.k, heads.v, student_.slices, student_.attention->attention().spec);
   return out;
 }
 
 BlockTask::Point BlockTask::point(data::Split split, std::int64_t index) {
   const at::NoGradGuard no_grad;
   Point out;
-  const at::Tensor input = source_.input(split, index, block_).to(rope_.cos.device()).unsqueeze(0);
-  out.heads = student_->heads(input.to(compute_), rope_);
+  const at::Tensor input = source_.input(split, index, student_.block).to(student_.rope.cos.device()).unsqueeze(0);
+  out.heads = student_.attention->heads(input.to(compute_), student_.rope);
   const auto found = split == data::Split::train ? constants_.find(index) : constants_.end();
   if (found != constants_.end()) {
     out.constants = found->second;
@@ -71,16 +58,15 @@ BlockTask::Point BlockTask::point(data::Split split, std::int64_t index) {
   return out;
 }
 
-at::Tensor BlockTask::student(const Point& p) {
-  return split_heads(student_->attend(p.heads, slices_, models::AttentionForm::parallel, p.constants.softmax),
-                     student_->head_count());
+at::Tensor BlockTask::answer(const Point& p) {
+  return student_.attention->attend(p.heads, student_.slices, models::AttentionForm::parallel, p.constants.softmax);
 }
 
 at::Tensor BlockTask::loss(std::int64_t step, std::int64_t) {
-  Rng rng(seed_, "distill.order", {static_cast<std::uint64_t>(block_), static_cast<std::uint64_t>(step)});
+  Rng rng(seed_, "distill.order", {static_cast<std::uint64_t>(student_.block), static_cast<std::uint64_t>(step)});
   const auto count = static_cast<std::uint64_t>(source_.size(data::Split::train));
   const Point p = point(data::Split::train, static_cast<std::int64_t>(rng.below(count)));
-  return loss_of(config_.loss, student(p), p.constants.target);
+  return loss_of(config_.loss, answer(p), p.constants.target);
 }
 
 double BlockTask::mean_error(bool window_only) {
@@ -95,7 +81,7 @@ double BlockTask::mean_error(bool window_only) {
     // Spread over the split: neighbouring points are of the same trajectory.
     const Point p = point(data::Split::validation, i * available / count);
     // Without the linear branch every row is its softmax branch.
-    total += relative_l1(window_only ? p.constants.softmax.o : student(p), p.constants.target);
+    total += relative_l1(window_only ? models::merge_heads(p.constants.softmax.o) : answer(p), p.constants.target);
   }
   return total / static_cast<double>(count);
 }
@@ -106,7 +92,7 @@ double BlockTask::error() {
 
 double BlockTask::window_only_error() {
   // Without a softmax branch there is no window: nothing is left. Without a linear one the window is all there is.
-  const ops::AttentionKind& kind = *student_->attention().spec.kind;
+  const ops::AttentionKind& kind = *student_.attention->attention().spec.kind;
   return kind.has_softmax() ? mean_error(kind.has_linear()) : 1.0;
 }
 

@@ -10,14 +10,21 @@
 
 namespace rehyat::distill {
 
+/// The attention that is distilled: the teacher's projections and new feature maps.
+struct Student {
+  std::int64_t block = 0;  ///< its number in the teacher
+  models::SelfAttention attention{nullptr};
+  ops::RopeTables rope;     ///< of the video's tokens
+  std::int64_t slices = 0;  ///< of tokens: a model with a temporal patch has fewer than the latent
+};
+
 /// Distils phi_q and phi_k of one block: input = the teacher's own input to that attention, target = the teacher's
 /// attention output before the output projection (paper, Eq. 19). Every other weight is frozen.
 class BlockTask : public train::Task {
  public:
-  /// `student` holds the teacher's projections and new feature maps; its teacher is the same with softmax attention.
-  /// A step's point depends on (seed, block, step) and the number of training points alone.
-  BlockTask(std::int64_t block, models::SelfAttention student, ops::RopeTables rope, const PointSource& source,
-            const DistillConfig& config, std::uint64_t seed);
+  /// The teacher of `student` is the same attention by softmax. A step's point depends on (seed, block, step) and the
+  /// number of training points alone.
+  BlockTask(Student student, const PointSource& source, const DistillConfig& config, std::uint64_t seed);
 
   std::vector<train::NamedParameter> parameters() override;
   at::Tensor loss(std::int64_t step, std::int64_t micro_batch) override;
@@ -32,7 +39,7 @@ class BlockTask : public train::Task {
  private:
   /// What stays the same at each visit of a point.
   struct Constants {
-    at::Tensor target;  ///< [B,A,N,D]
+    at::Tensor target;  ///< [B,N,dim]
     ops::SoftmaxBranch softmax;
   };
   struct Point {
@@ -41,12 +48,11 @@ class BlockTask : public train::Task {
   };
   Point point(data::Split split, std::int64_t index);
   Constants constants(data::Split split, std::int64_t index, const models::Heads& heads) const;
-  at::Tensor student(const Point& point);
+  /// What the student makes of a point, [B,N,dim].
+  at::Tensor answer(const Point& point);
   double mean_error(bool window_only);
 
-  std::int64_t block_, slices_;
-  models::SelfAttention student_;
-  ops::RopeTables rope_;
+  Student student_;
   const PointSource& source_;
   DistillConfig config_;
   std::uint64_t seed_;

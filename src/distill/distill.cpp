@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -35,36 +36,30 @@ NamedTensors feature_maps(const models::VideoTransformer& model, std::int64_t bl
   NamedTensors out;
   const std::string prefix = model->attention_name(block) + ".";
   for (const auto& item : model->tensors(models::Weights::feature_maps)) {
-    if (item.first.rfind(prefix, 0) == 0) out.push_back(item);
+    if (item.first.starts_with(prefix)) out.push_back(item);
   }
   return out;
 }
 
-/// One block's student: the teacher's projections, new feature maps. The teacher itself stays as it is.
-models::SelfAttention student_of(const models::VideoTransformer& teacher, const models::BlockMap& blocks,
-                                 std::int64_t block, std::uint64_t seed, const std::vector<std::int64_t>& latent) {
-  models::SelfAttention student = models::softmax_copy(teacher->attention(block));
-  const models::Architecture& sizes = teacher->architecture();
-  const std::int64_t slices = sizes.grid({latent[0], latent[1], latent[2]})[0];
-  const models::BlockAttention& attention = blocks.at(block);
-  student->convert(attention, seed, block,
-                   attention.spec.window_tokens({slices, sizes.tokens_per_slice(latent[1], latent[2])}));
-  return student;
-}
-
 /// What all blocks share.
-struct Work {
-  const models::VideoTransformer& teacher;
-  const models::BlockMap& blocks;
+struct Work : Distillation {
   PointSource& source;
-  const DistillConfig& config;
-  std::uint64_t seed;
-  const std::string& fingerprint;
-  const std::filesystem::path& folder;
 
   std::filesystem::path folder_of(std::int64_t block) const { return folder / block_name(block); }
   std::string fingerprint_of(std::int64_t block) const { return fingerprint + block_name(block); }
 };
+
+/// One block's student. The teacher itself stays as it is.
+Student student_of(const Work& work, std::int64_t block) {
+  const auto& size = work.source.latent();
+  const std::array<std::int64_t, 3> latent = {size[0], size[1], size[2]};
+  const models::Architecture& sizes = work.teacher->architecture();
+  const models::BlockAttention& attention = work.blocks.at(block);
+  Student student{block, models::softmax_copy(work.teacher->attention(block)), work.teacher->rope(latent),
+                  sizes.grid(latent)[0]};
+  student.attention->convert(attention, work.seed, block, models::window_tokens(sizes, latent, attention.spec));
+  return student;
+}
 
 /// A block's checkpoints and errors; marked once its maps, which lie beside the folder, are whole.
 MarkedFolder block_folder(const std::filesystem::path& folder, std::int64_t block, const std::string& fingerprint) {
@@ -79,9 +74,10 @@ MarkedFolder block_folder(const std::filesystem::path& folder, std::int64_t bloc
           fingerprint + name};
 }
 
-/// Held-out errors with the maps as they start: measured once and kept, since a training that goes on has them no more.
-json errors_before(BlockTask& task, const std::filesystem::path& work) {
-  const std::filesystem::path path = work / "before.json";
+/// Held-out errors with the maps as they start: measured once and written, since a training that goes on has them no
+/// more.
+json errors_before(BlockTask& task, const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "before.json";
   if (!std::filesystem::exists(path)) {
     const double window = task.window_only_error(), untrained = task.error();
     require(std::isfinite(window) && std::isfinite(untrained), [&] {
@@ -98,10 +94,8 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
   const std::filesystem::path folder = work.folder_of(block);
   make_folder(folder);
   auto time = std::make_unique<ElapsedTime>(folder / "elapsed.json");
-  const auto& latent = work.source.latent();
-  models::SelfAttention student = student_of(work.teacher, work.blocks, block, work.seed, latent);
-  BlockTask task(block, student, work.teacher->rope({latent[0], latent[1], latent[2]}), work.source, work.config,
-                 work.seed);
+  const Student student = student_of(work, block);
+  BlockTask task(student, work.source, work.config, work.seed);
   const json before = errors_before(task, folder);
   train::Training training{cat("distill block ", block), folder, work.fingerprint_of(block), true,
                            [&](std::int64_t) { on_step(); }};
@@ -112,7 +106,7 @@ void run_block(const Work& work, std::int64_t block, std::int64_t until, const s
   if (until < work.config.train.iterations) return;
   NamedTensors named;
   const std::string prefix = work.teacher->attention_name(block) + ".";
-  for (const auto& [name, tensor] : models::tensors_of(*student, models::Weights::feature_maps))
+  for (const auto& [name, tensor] : models::tensors_of(*student.attention, models::Weights::feature_maps))
     named.emplace_back(prefix + name, tensor.detach());
   const std::string file = block_name(block) + ".safetensors";
   write_tensors(work.folder / file, named, {{"attention", config::to_json(work.blocks.at(block)).dump()}});
@@ -198,7 +192,7 @@ void run_in_rounds(const Work& work, const std::vector<std::int64_t>& open, std:
   }
 }
 
-/// Raises together what any rank met.
+/// Raises on all ranks what any of them met.
 void report_failures(const Worker& worker, const comm::Communicator& world) {
   if (world.any(worker.stopped)) throw Stopped("distill stopped; start the same command again to go on");
   std::string every;
@@ -262,13 +256,12 @@ std::string block_name(std::int64_t block) {
   return name;
 }
 
-std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const models::BlockMap& blocks,
-                                 PointSource& source, const DistillConfig& config, std::uint64_t seed,
-                                 const std::string& fingerprint, const std::filesystem::path& folder,
+std::vector<BlockResult> distill(const Distillation& distillation, PointSource& source,
                                  const comm::Communicator& world) {
-  const Work work{teacher, blocks, source, config, seed, fingerprint, folder};
+  const Work work{distillation, source};
+  const DistillConfig& config = work.config;
   const Begun begun = comm::from_root<Begun>(world, [&] { return begun_before(work); });
-  if (teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
+  if (work.teacher->parameters().front().is_cpu()) at::set_num_threads(static_cast<int>(config.threads));
   comm::warn_of_idle_ranks({"[distill]", std::ssize(begun.open), "blocks to distil", ""}, world);
   source.share_out(begun.open);
   {
@@ -284,7 +277,7 @@ std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const 
   }
   std::vector<BlockResult> results;
   world.all_or_none([&] {
-    for (const auto& item : blocks) results.push_back(read_result(folder, item.first, fingerprint));
+    for (const auto& item : work.blocks) results.push_back(read_result(work.folder, item.first, work.fingerprint));
   });
   return results;
 }

@@ -23,13 +23,21 @@ struct BlockResult {
   void fields(config::Fields& f);
 };
 
+/// What is distilled, and where its files lie.
+struct Distillation {
+  models::VideoTransformer teacher{nullptr};
+  models::BlockMap blocks;  ///< each with the attention that it is converted to
+  DistillConfig config;
+  std::uint64_t seed = 0;
+  std::string fingerprint;  ///< of all that decides the result: an earlier start goes on where this is the same
+  std::filesystem::path folder;
+};
+
 /// Distils the feature maps of each block as a job of its own, shared out over the ranks. The files
-/// phi-00012.safetensors in `folder` depend on (teacher, source, settings, seed, block) alone, not on the number of
-/// ranks. Finished blocks are kept by a run that is started again, others go on from their last checkpoint; a block
-/// that fails is reported at the end, and the others are kept. Collective.
-std::vector<BlockResult> distill(const models::VideoTransformer& teacher, const models::BlockMap& blocks,
-                                 PointSource& source, const DistillConfig& config, std::uint64_t seed,
-                                 const std::string& fingerprint, const std::filesystem::path& folder,
+/// phi-00012.safetensors in the folder depend on (teacher, source, settings, seed, block) alone, not on the number of
+/// ranks. A run that is started again takes finished blocks as they are and goes on with the others from their last
+/// checkpoint. It tells which blocks failed once all have had their turn. Collective.
+std::vector<BlockResult> distill(const Distillation& distillation, PointSource& source,
                                  const comm::Communicator& world);
 
 /// "phi-00012": the name of a block's maps (.safetensors) in the folder of a distillation, and of the folder beside

@@ -117,14 +117,18 @@ std::vector<std::pair<BlockAttention, std::int64_t>> attentions_of(const BlockMa
   return out;
 }
 
+std::int64_t window_tokens(const Architecture& sizes, const std::array<std::int64_t, 3>& latent,
+                           const ops::AttentionSpec& spec) {
+  return spec.window_tokens({sizes.grid(latent)[0], sizes.tokens_per_slice(latent[1], latent[2])});
+}
+
 void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_t seed,
              const std::array<std::int64_t, 3>& latent) {
-  const Architecture& sizes = model->architecture();
-  const std::int64_t slices = sizes.grid(latent)[0], per_slice = sizes.tokens_per_slice(latent[1], latent[2]);
   for (const auto& [block, attention] : blocks) {
     require(block >= 0 && block < model->block_count(),
             [&] { return cat("[convert] found block ", block, ", expected 0 to ", model->block_count() - 1); });
-    model->attention(block)->convert(attention, seed, block, attention.spec.window_tokens({slices, per_slice}));
+    model->attention(block)->convert(attention, seed, block,
+                                     window_tokens(model->architecture(), latent, attention.spec));
   }
 }
 

@@ -61,6 +61,10 @@ BlockMap resolve(const HybridConfig& config, std::int64_t layers);
 /// Each attention of the blocks once, with the number of its blocks; by the first block that has it.
 std::vector<std::pair<BlockAttention, std::int64_t>> attentions_of(const BlockMap& blocks);
 
+/// Softmax keys of a query in the middle of a video with a latent of T x H x W.
+std::int64_t window_tokens(const Architecture& sizes, const std::array<std::int64_t, 3>& latent,
+                           const ops::AttentionSpec& spec);
+
 /// Converts the named blocks, keeping the teacher's weights; the feature maps of a block depend on (seed, block) alone.
 /// The latent's size sets the start of the normalizers that need a window's size.
 void convert(const VideoTransformer& model, const BlockMap& blocks, std::uint64_t seed,

@@ -125,8 +125,9 @@ class DistillStage : public StageOf<DistillResult> {
     distill::Prompts prompts = from_cache(run) ? distill::Prompts() : teacher_prompts(run, folder, name());
     const models::VideoTransformer teacher = run.models().load(TrainedModel::teacher);
     const std::unique_ptr<distill::PointSource> source = point_source(run, teacher, std::move(prompts));
-    const auto results = distill::distill(teacher, run.models().blocks(), *source, run.config().distill,
-                                          run.config().run.seed, folder.fingerprint(), folder.folder(), run.world());
+    const auto results = distill::distill({teacher, run.models().blocks(), run.config().distill, run.config().run.seed,
+                                           folder.fingerprint(), folder.folder()},
+                                          *source, run.world());
     run.device().set_threads();
     DistillResult out;
     const auto count = static_cast<double>(results.size());

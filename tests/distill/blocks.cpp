@@ -26,7 +26,7 @@ using testing::TempFolder;
 std::vector<BlockResult> run(FakePoints& points, const models::BlockAttention& attention, const DistillConfig& config,
                              const std::filesystem::path& folder) {
   const models::WanTransformer teacher = small_wan();
-  return distill(teacher, all_blocks(teacher, attention), points, config, 5, "f", folder, comm::Communicator());
+  return distill({teacher, all_blocks(teacher, attention), config, 5, "f", folder}, points, comm::Communicator());
 }
 
 /// The losses of block 0, as they were written.
@@ -122,7 +122,7 @@ TEST(Blocks, TheWindowAloneIsTheAttentionWithoutFeatures) {
   testing::convert_all(student, every_attention()[1]);
   const FakePoints points;
   const auto rope = student->rope(testing::kLatent);
-  BlockTask task(1, student->attention(1), rope, points, distill_config(), 5);
+  BlockTask task({1, student->attention(1), rope, testing::kLatent[0]}, points, distill_config(), 5);
   double expected = 0;
   for (std::int64_t i = 0; i < 2; ++i) {
     const at::NoGradGuard no_grad;
@@ -168,8 +168,8 @@ TEST(Blocks, TheTargetIsTheTeachersOwnAttentionBitForBit) {
   testing::convert_all(student, every_attention()[1]);
   const auto rope = student->rope(testing::kLatent);
   const TappedPoints stored(true), computed(false);
-  BlockTask by_teacher(1, student->attention(1), rope, stored, distill_config(), 5),
-      again(1, student->attention(1), rope, computed, distill_config(), 5);
+  const Student shared{1, student->attention(1), rope, testing::kLatent[0]};
+  BlockTask by_teacher(shared, stored, distill_config(), 5), again(shared, computed, distill_config(), 5);
   EXPECT_EQ(by_teacher.error(), again.error());
   EXPECT_EQ(by_teacher.window_only_error(), again.window_only_error());
   for (std::int64_t step = 0; step < 4; ++step)

@@ -32,7 +32,7 @@ std::vector<BlockResult> run(const DistillConfig& config, const std::filesystem:
   TeacherWalk walk = walk_of(teacher);
   walk.config.store_targets = targets;
   OnlinePoints points(walk, config, ranks);
-  return distill(teacher, all_blocks(teacher, every_attention()[1]), points, config, 5, "f", folder, ranks);
+  return distill({teacher, all_blocks(teacher, every_attention()[1]), config, 5, "f", folder}, points, ranks);
 }
 
 class Online : public ::testing::Test {

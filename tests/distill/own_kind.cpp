@@ -136,8 +136,8 @@ TEST(OwnKind, ConvertsDistilsSavesAndLoadsAModel) {
   const models::BlockMap blocks = testing::all_blocks(model, {sliding(2), {}});
   const testing::TempFolder folder;
   testing::FakePoints points;
-  const auto results =
-      distill::distill(model, blocks, points, testing::distill_config(), 5, "f", folder / "phi", comm::Communicator());
+  const auto results = distill::distill({model, blocks, testing::distill_config(), 5, "f", folder / "phi"}, points,
+                                        comm::Communicator());
   for (const auto& result : results) EXPECT_LT(result.distilled, result.untrained);
   models::convert(model, blocks, 5, testing::kLatent);
   distill::load_feature_maps(model, blocks, folder / "phi", "f");

@@ -23,7 +23,7 @@ pid_t start(const std::filesystem::path& folder) {
     const models::WanTransformer teacher = testing::small_wan();
     const comm::Communicator alone;
     OnlinePoints points(testing::walk_of(teacher), config, alone);
-    distill(teacher, testing::all_blocks(teacher, testing::every_attention()[1]), points, config, 5, "f", folder,
+    distill({teacher, testing::all_blocks(teacher, testing::every_attention()[1]), config, 5, "f", folder}, points,
             alone);
   });
 }

@@ -34,9 +34,9 @@ models::ModelRegistry registry() {
                                models::EncoderRegistry({std::make_shared<testing::ToyEncoders>()}));
 }
 
-models::VideoTransformer toy(std::uint64_t seed = 1) {
-  models::VideoTransformer model = ToyFamily().make(json::object());
-  model->initialize(seed);
+models::VideoTransformer toy(std::int64_t patch_slices = 1) {
+  models::VideoTransformer model = ToyFamily().make({{"patch_slices", patch_slices}});
+  model->initialize(1);
   return model;
 }
 
@@ -62,7 +62,11 @@ void expect_equal(const models::VideoTransformer& a, const models::VideoTransfor
   }
 }
 
-TEST(SecondModel, ItsCodecHasAGeometryOfItsOwn) {
+/// With models of so many latent slices a token.
+class SecondModel : public ::testing::TestWithParam<std::int64_t> {};
+INSTANTIATE_TEST_SUITE_P(PatchSlices, SecondModel, ::testing::Values(1, 2));
+
+TEST(SecondCodec, HasAGeometryOfItsOwn) {
   ToyCodec codec;
   Rng rng(1, "test.toy.video");
   const at::Tensor video = rand(rng, {3, 11, 12, 48}) * 2 - 1, latents = codec.encode(video);
@@ -73,10 +77,10 @@ TEST(SecondModel, ItsCodecHasAGeometryOfItsOwn) {
   EXPECT_LT(testing::relative_difference(codec.encode(codec.decode(latents)), latents), 1e-5);
 }
 
-TEST(SecondModel, IsOpenedByWhatItsFilesAre) {
+TEST_P(SecondModel, IsOpenedByWhatItsFilesAre) {
   const TempFolder folder;
   const models::ModelRegistry known = registry();
-  models::VideoTransformer model = toy();
+  models::VideoTransformer model = toy(GetParam());
   models::convert(model, every_block(model), 3, latent());
   known.save(folder / "toy", model);
   const models::WanTransformer wan = testing::small_wan();
@@ -92,16 +96,16 @@ TEST(SecondModel, IsOpenedByWhatItsFilesAre) {
   testing::expect_error<UserError>([&] { known.encoders().named("wan"); }, {"model.encoders", "wan", "auto, toy"});
 }
 
-TEST(SecondModel, SaysItsSizesTruly) {
-  for (const models::VideoTransformer& model : {toy(), models::VideoTransformer(testing::small_wan())}) {
+TEST_P(SecondModel, SaysItsSizesTruly) {
+  for (const models::VideoTransformer& model : {toy(GetParam()), models::VideoTransformer(testing::small_wan())}) {
     std::int64_t numbers = 0;
     for (const auto& item : model->tensors(Weights::teacher)) numbers += item.second.numel();
     EXPECT_EQ(analysis::model_parameters(model->architecture()), numbers) << model->architecture().family;
   }
 }
 
-TEST(SecondModel, ParallelRecurrentAndChunkByChunkSamplingAgree) {
-  models::VideoTransformer model = toy();
+TEST_P(SecondModel, ParallelRecurrentAndChunkByChunkSamplingAgree) {
+  models::VideoTransformer model = toy(GetParam());
   models::convert(model, every_block(model), 3, latent());
   sampling::Request request;
   request.sampler = {.kind = diffusion::SamplerKind::unipc, .steps = 4, .shift = 3};
@@ -118,9 +122,26 @@ TEST(SecondModel, ParallelRecurrentAndChunkByChunkSamplingAgree) {
   EXPECT_LT(testing::relative_difference(sampling::generate(model, request, text, empty), parallel), 1e-4);
 }
 
-TEST(SecondModel, IsCachedAndDistilled) {
+/// The mean error of a block's maps as seed 5 draws them, over both held-out points.
+double error_of_new_maps(const models::VideoTransformer& teacher, const distill::PointSource& points,
+                         std::int64_t block) {
+  const at::NoGradGuard no_grad;
+  const models::SelfAttention student = models::softmax_copy(teacher->attention(block));
+  student->convert(kAttention, 5, block, models::window_tokens(teacher->architecture(), latent(), kAttention.spec));
+  const std::int64_t slices = teacher->architecture().grid(latent())[0];
+  double total = 0;
+  for (const std::int64_t i : {0, 1}) {
+    const models::Heads heads =
+        student->heads(points.input(data::Split::validation, i, block).unsqueeze(0), teacher->rope(latent()));
+    total += distill::relative_l1(student->attend(heads, slices, models::AttentionForm::parallel),
+                                  models::softmax_attention(heads));
+  }
+  return total / 2;
+}
+
+TEST_P(SecondModel, IsCachedAndDistilled) {
   const TempFolder folder;
-  const models::VideoTransformer teacher = toy();
+  const models::VideoTransformer teacher = toy(GetParam());
   const auto size = latent();
   distill::CacheConfig cache;
   cache.sampler.steps = 3;
@@ -148,12 +169,14 @@ TEST(SecondModel, IsCachedAndDistilled) {
   config.train.warmup = 10;
   config.validation_samples = 3;
   const models::BlockMap blocks = {{0, kAttention}, {2, kAttention}};
-  const auto results = distill::distill(teacher, blocks, points, config, 5, "f", folder.path(), world);
+  const auto results = distill::distill({teacher, blocks, config, 5, "f", folder.path()}, points, world);
   ASSERT_EQ(results.size(), 2U);
-  // A random teacher's second block hardly leaves room for a better map; both together have to get nearer.
+  // A random teacher's second block hardly leaves room for a better map: the sum of the two has to fall.
   EXPECT_LT(results[0].distilled + results[1].distilled, results[0].untrained + results[1].untrained);
+  for (const distill::BlockResult& result : results)
+    EXPECT_NEAR(result.untrained, error_of_new_maps(teacher, points, result.block), 1e-5) << result.block;
 
-  models::VideoTransformer student = toy();
+  models::VideoTransformer student = toy(GetParam());
   models::convert(student, blocks, 7, latent());
   distill::load_feature_maps(student, blocks, folder.path(), "f");
   const auto maps = student->tensors(Weights::feature_maps);
@@ -181,10 +204,10 @@ data::LatentDataset dataset_in(const TempFolder& folder) {
   return data::LatentDataset(folder.path(), data::Identity{{"test", 1}});
 }
 
-TEST(SecondModel, IsFinetuned) {
+TEST_P(SecondModel, IsFinetuned) {
   const TempFolder data_folder, work;
   const data::LatentDataset dataset = dataset_in(data_folder);
-  models::VideoTransformer model = toy();
+  models::VideoTransformer model = toy(GetParam());
   models::convert(model, every_block(model), 3, latent());
   finetune::FlowTrainingConfig config;
   config.global_batch = 2;
@@ -203,8 +226,8 @@ TEST(SecondModel, IsFinetuned) {
     EXPECT_FALSE(at::equal(before[i].tensor, kept[i])) << before[i].name << " was not trained";
 }
 
-TEST(SecondModel, VerifiesItself) {
-  models::VideoTransformer model = toy();
+TEST_P(SecondModel, VerifiesItself) {
+  models::VideoTransformer model = toy(GetParam());
   models::convert(model, every_block(model), 3, latent());
   VerifyResult result = verify_model(model, registry(), {latent()[1], latent()[2]}, 1);
   result.tolerance = kTolerance;

@@ -23,8 +23,11 @@ constexpr double kEps = 1e-5;
 constexpr const char* kSettings = "toy.json";
 constexpr const char* kWeights = "toy.safetensors";
 constexpr models::VideoGeometry kGeometry{.frames = 2, .height = 4, .width = 8, .channels = 6};
-constexpr std::array<std::int64_t, 3> kPatch = {1, 1, 3};
-constexpr std::int64_t kPatchNumbers = kPatch[0] * kPatch[1] * kPatch[2] * kGeometry.channels;
+constexpr std::int64_t kPatchColumns = 3;
+
+std::int64_t patch_numbers(const ToyConfig& c) {
+  return c.patch_slices * kPatchColumns * kGeometry.channels;
+}
 
 /// x + gate * (attention(n) + mlp(n)), where n is x normalised and modulated by the condition.
 class ToyBlockImpl : public torch::nn::Module {
@@ -57,10 +60,10 @@ class ToyTransformerImpl : public models::VideoTransformerImpl {
  public:
   explicit ToyTransformerImpl(const ToyConfig& config) : config_(config), architecture_(config.architecture()) {
     config.validate();
-    in_ = register_module("in", models::Dense(kPatchNumbers, config.width));
+    in_ = register_module("in", models::Dense(patch_numbers(config), config.width));
     time_ = register_module("time", models::Dense(2, config.width));
     text_ = register_module("text", models::Dense(config.word_width, config.width));
-    out_ = register_module("out", models::Dense(config.width, kPatchNumbers));
+    out_ = register_module("out", models::Dense(config.width, patch_numbers(config)));
     for (std::int64_t i = 0; i < config.depth; ++i)
       blocks_.push_back(register_module(cat("layer_", i), ToyBlock(config)));
   }
@@ -77,15 +80,20 @@ class ToyTransformerImpl : public models::VideoTransformerImpl {
 
   at::Tensor forward(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text,
                      const models::ForwardOptions& asked) override {
-    require(latents.dim() == 5 && latents.size(1) == kGeometry.channels && latents.size(4) % kPatch[2] == 0,
+    const std::int64_t thickness = config_.patch_slices;
+    require(latents.dim() == 5 && latents.size(1) == kGeometry.channels && latents.size(2) % thickness == 0 &&
+                latents.size(4) % kPatchColumns == 0,
             [&] { return cat("[toy] latents: found ", shape_string(latents.sizes().vec())); });
     models::ForwardOptions options = asked;
     if (type() == at::kDouble) options.compute = at::kDouble;
     const std::array<std::int64_t, 3> size = {latents.size(2), latents.size(3), latents.size(4)};
     const auto grid = architecture_.grid(size);
-    // [B,C,T,H,w,3] -> [B,T,H,w,C,3] -> [B,N,3C]
-    const at::Tensor patches =
-        latents.unflatten(4, {-1, kPatch[2]}).permute({0, 2, 3, 4, 1, 5}).flatten(4).flatten(1, 3);
+    // [B,C,t,p,H,w,3] -> [B,t,H,w,C,p,3] -> [B,N,3pC]
+    const at::Tensor patches = latents.unflatten(4, {-1, kPatchColumns})
+                                   .unflatten(2, {-1, thickness})
+                                   .permute({0, 2, 4, 5, 1, 3, 6})
+                                   .flatten(4)
+                                   .flatten(1, 3);
     at::Tensor x = in_->forward(patches.to(options.compute)).to(type());
     const at::Tensor angle = timestep.to(type()).unsqueeze(1) * (M_PI / 1000);
     const at::Tensor condition =
@@ -94,8 +102,9 @@ class ToyTransformerImpl : public models::VideoTransformerImpl {
     std::int64_t index = 0;
     for (ToyBlock& block : blocks_) x = block->forward(x, condition, tables, index++, grid[0], options);
     x = out_->forward(at::layer_norm(x, {config_.width}, {}, {}, kEps));
-    return x.view({x.size(0), grid[0], grid[1], grid[2], kGeometry.channels, kPatch[2]})
-        .permute({0, 4, 1, 2, 3, 5})
+    return x.view({x.size(0), grid[0], grid[1], grid[2], kGeometry.channels, thickness, kPatchColumns})
+        .permute({0, 4, 1, 5, 2, 3, 6})
+        .flatten(2, 3)
         .flatten(4);
   }
 
@@ -158,6 +167,7 @@ void ToyConfig::fields(config::Fields& f) {
   f.add("heads", heads, "of the attention").at_least(1);
   f.add("words", words, "of a prompt").at_least(1);
   f.add("word_width", word_width, "numbers a word").at_least(1);
+  f.add("patch_slices", patch_slices, "latent slices of a token").at_least(1);
 }
 
 void ToyConfig::validate() const {
@@ -168,19 +178,19 @@ void ToyConfig::validate() const {
 models::Architecture ToyConfig::architecture() const {
   const auto dense = [](std::int64_t in, std::int64_t out) { return in * out + out; };
   const double w = static_cast<double>(width);
+  const std::int64_t patch = patch_numbers(*this);
   models::Architecture a;
   a.family = "toy";
   a.dim = width, a.layers = depth, a.heads = heads;
   a.text_width = word_width, a.text_tokens = words;
   a.channels = a.out_channels = kGeometry.channels;
-  a.patch = kPatch;
+  a.patch = {patch_slices, 1, kPatchColumns};
   a.block.parameters =
       4 * dense(width, width) + 2 * width + dense(width, 2 * width) + dense(2 * width, width) + dense(width, 3 * width);
   a.block.macs_per_token = 4 * w * w + 4 * w * w;
   a.block.macs_per_video = 3 * w * w;
-  a.outside.parameters =
-      dense(kPatchNumbers, width) + dense(2, width) + dense(word_width, width) + dense(width, kPatchNumbers);
-  a.outside.macs_per_token = 2 * w * kPatchNumbers;
+  a.outside.parameters = dense(patch, width) + dense(2, width) + dense(word_width, width) + dense(width, patch);
+  a.outside.macs_per_token = 2 * w * static_cast<double>(patch);
   a.outside.macs_per_video = w * static_cast<double>(2 + word_width);
   a.saved_by_block = 14 * width;
   return a;

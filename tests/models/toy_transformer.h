@@ -11,11 +11,13 @@
 
 /// A second family of video transformers, as unlike Wan as the interfaces allow: what the program does has to work for
 /// it without knowing it. Its blocks run attention and feed-forward side by side and see the text only through their
-/// modulation; tokens are 1 x 1 x 3 latent values; its codec has a stride of 2 x 4 x 8 and 6 channels.
+/// modulation; tokens are 1 x 1 x 3 latent values, or have more slices; its codec has a stride of 2 x 4 x 8 and 6
+/// channels.
 namespace rehyat::testing {
 
 struct ToyConfig {
   std::int64_t width = 24, depth = 3, heads = 2, words = 6, word_width = 10;
+  std::int64_t patch_slices = 1;  ///< latent slices of a token
 
   void fields(config::Fields& f);
   void validate() const;

@@ -67,9 +67,14 @@ class SecondModelStages : public ::testing::Test {
 };
 
 constexpr const char* kNew = "family: toy, architecture: { width: 24, depth: 3 }";
+constexpr const char* kThickTokens = "family: toy, architecture: { width: 24, depth: 3, patch_slices: 2 }";
 
-TEST_F(SecondModelStages, EveryStageRuns) {
-  const auto whole = run(kNew);
+/// With a new model of either patch.
+class SecondModelRuns : public SecondModelStages, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Patches, SecondModelRuns, ::testing::Values(kNew, kThickTokens));
+
+TEST_P(SecondModelRuns, EveryStage) {
+  const auto whole = run(GetParam());
   json result;
   for (const char* stage : {"prepare", "pretrain", "cache", "distill", "finetune", "sample"})
     result = run_stage(*whole, stages_.at(stage));

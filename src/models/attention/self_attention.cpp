@@ -12,11 +12,16 @@ namespace {
 at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {
   return x.unflatten(-1, {heads, -1}).transpose(1, 2).contiguous();
 }
+
+}  // namespace
+
 at::Tensor merge_heads(const at::Tensor& y) {
   return y.transpose(1, 2).flatten(2);
 }
 
-}  // namespace
+at::Tensor softmax_attention(const Heads& heads) {
+  return merge_heads(ops::softmax_attention(heads.q, heads.k, heads.v));
+}
 
 void BlockAttention::fields(config::Fields& f, const ops::AttentionKinds& kinds) {
   spec.fields(f, kinds);

@@ -34,6 +34,12 @@ struct Heads {
   at::Tensor q, k, v, phi_q_input, phi_k_input;
 };
 
+/// [B,A,N,D] -> [B,N,dim]: what the heads attend to, side by side.
+at::Tensor merge_heads(const at::Tensor& y);
+/// The teacher's attention of these heads, by the kernels that a forward pass takes: [B,N,dim], before the output
+/// projection. Differentiable.
+at::Tensor softmax_attention(const Heads& heads);
+
 /// What both attentions of a block hold: projections and the RMSNorm over all heads of q and k.
 class ProjectedAttention : public torch::nn::Module {
  protected:
@@ -60,7 +66,7 @@ struct AttentionPass {
 /// Is shown the input of a self-attention [B,N,dim] and its output before the projection [B,N,dim].
 using AttentionTap = std::function<void(const at::Tensor& input, const at::Tensor& output)>;
 
-/// Self-attention of a Wan block: projections, RMSNorm over all heads, RoPE, and exactly one attention.
+/// The self-attention of a block: projections, RMSNorm over all heads, RoPE, and exactly one attention.
 /// Shapes: B batch, N tokens, A heads, D head width, dim = A*D.
 class SelfAttentionImpl : public ProjectedAttention {
  public:
@@ -82,7 +88,7 @@ class SelfAttentionImpl : public ProjectedAttention {
   /// Draws the feature maps from (seed, block). `window_tokens` of softmax keys set the start of the normalizers that
   /// need it.
   void initialize(std::uint64_t seed, std::int64_t block, std::int64_t window_tokens);
-  /// Both.
+  /// Installs the attention and draws its feature maps.
   void convert(const BlockAttention& attention, std::uint64_t seed, std::int64_t block, std::int64_t window_tokens);
   /// Another pattern for the same feature maps (chunk size, overlap, normalizer). Refused where either side has no
   /// feature maps, and where the normalizer does not go with them.
