@@ -1,13 +1,17 @@
 #include "core/hash.h"
 
 #define XXH_INLINE_ALL
+#include <fcntl.h>
+#include <unistd.h>
 #include <xxhash.h>
 
+#include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <vector>
 
 #include "core/error.h"
+#include "core/strings.h"
+#include "core/system_reason.h"
 
 namespace rehyat {
 
@@ -43,15 +47,22 @@ std::string hash_text(std::string_view text) {
 }
 
 std::string hash_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  require(in.good(), [&] { return path.string() + ": cannot be read; check that the file exists and may be read"; });
+  const auto fail = [&](int error) {
+    throw UserError(cat(path.string(), ": cannot be read: ", system_reason(error, Access::read)));
+  };
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail(errno);
   Hasher hasher;
   std::vector<char> buffer(1 << 20);
-  while (in) {
-    in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    hasher.update(buffer.data(), static_cast<std::size_t>(in.gcount()));
-  }
-  require(in.eof(), [&] { return path.string() + ": reading stopped in the middle; the disk may be failing"; });
+  ssize_t count = 0;
+  int error = 0;
+  do {
+    count = ::read(fd, buffer.data(), buffer.size());
+    if (count > 0) hasher.update(buffer.data(), static_cast<std::size_t>(count));
+    if (count < 0 && errno != EINTR) error = errno;
+  } while (count != 0 && error == 0);
+  ::close(fd);
+  if (error != 0) fail(error);
   return hasher.digest();
 }
 

@@ -12,9 +12,10 @@ namespace rehyat {
 /// XXH3 128-bit checksum, 32 hexadecimal digits. Guards against accidents, not against an adversary.
 std::string hash_bytes(const void* data, std::size_t bytes);
 std::string hash_text(std::string_view text);
+/// Throws UserError with the system's reason where the file cannot be read.
 std::string hash_file(const std::filesystem::path& path);
 
-/// The same over data that comes in parts.
+/// The same checksum over data that comes in parts.
 class Hasher {
  public:
   Hasher();

@@ -6,42 +6,37 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/system_reason.h"
 
 namespace rehyat {
 namespace {
 
-constexpr std::string_view kMark = ".rehyat-part-";
+/// Part of the name of a file that is not whole yet.
+constexpr std::string_view kUnfinished = ".rehyat-part-";
 
-std::string hint_for(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-      return "free some space or choose another folder";
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return "choose a folder that may be written to";
-    case ENOENT:
-      return "check the path";
-    default:
-      return "";
-  }
+[[noreturn]] void fail(const std::filesystem::path& path, std::string_view action, int error,
+                       Access access = Access::write) {
+  throw UserError(cat(path.string(), ": cannot ", action, ": ", system_reason(error, access)));
 }
 
-[[noreturn]] void fail(const std::filesystem::path& path, std::string_view action, int error) {
-  const std::string hint = hint_for(error);
-  throw UserError(cat(path.string(), ": cannot ", action, ": ", std::strerror(error), hint.empty() ? "" : "; ", hint));
+bool holds(const std::filesystem::path& path, std::string_view content) {
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) != content.size() || error) return false;
+  try {
+    return read_file(path, content.size()) == content;
+  } catch (const UserError&) {
+    return false;  // writing it anew tells what is wrong
+  }
 }
 
 std::filesystem::path temporary_name(const std::filesystem::path& path) {
   static std::atomic<unsigned> counter{0};
-  return path.parent_path() / cat('.', path.filename().string(), kMark, ::getpid(), '-', counter++);
+  return path.parent_path() / cat('.', path.filename().string(), kUnfinished, ::getpid(), '-', counter++);
 }
 
 }  // namespace
@@ -109,15 +104,14 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
   file.commit();
 }
 
+void keep_file(const std::filesystem::path& path, std::string_view content) {
+  if (!holds(path, content)) write_file_atomic(path, content);
+}
+
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail(path, "be read", errno);
+  if (fd < 0) fail(path, "be read", errno, Access::read);
   const auto close = [fd] { ::close(fd); };
-  struct stat info = {};
-  if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
-    close();
-    throw UserError(cat(path.string(), ": found a folder, expected a file"));
-  }
   std::string content;
   std::string buffer(1 << 16, '\0');
   while (true) {
@@ -126,7 +120,8 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
     if (count < 0) {
       const int error = errno;
       close();
-      fail(path, "be read", error);
+      if (error == EISDIR) throw UserError(cat(path.string(), ": found a folder, expected a file"));
+      fail(path, "be read", error, Access::read);
     }
     if (count == 0) break;
     content.append(buffer, 0, static_cast<std::size_t>(count));
@@ -144,7 +139,7 @@ void make_folder(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error)
-    throw UserError(cat(path.string(), ": the folder cannot be made: ", error.message(), "; choose another path"));
+    throw UserError(cat(path.string(), ": the folder cannot be made: ", system_reason(error.value(), Access::write)));
   require(std::filesystem::is_directory(path),
           [&] { return cat(path.string(), ": found a file, expected a folder; choose another path"); });
 }
@@ -157,7 +152,7 @@ void remove_leftovers(const std::filesystem::path& folder) {
       folder, std::filesystem::directory_options::skip_permission_denied, error),
       end;
   for (; !error && entry != end; entry.increment(error)) {
-    if (entry->path().filename().string().find(kMark) == std::string::npos) continue;
+    if (entry->path().filename().string().find(kUnfinished) == std::string::npos) continue;
     entry.disable_recursion_pending();
     found.push_back(entry->path());
   }
@@ -168,10 +163,17 @@ void remove_leftovers(const std::filesystem::path& folder) {
 }
 
 void remove_files(const std::filesystem::path& folder, std::string_view start) {
+  // Listed first: what is removed under a running iterator ends it.
   std::vector<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with(start)) found.push_back(entry.path());
-  for (const auto& path : found) std::filesystem::remove(path);
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (entry->path().filename().string().starts_with(start)) found.push_back(entry->path());
+  if (error) fail(folder, "be listed", error.value(), Access::read);
+  for (const auto& path : found) remove_file(path);
+}
+
+void remove_file(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail(path, "be removed", errno);
 }
 
 void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what) {

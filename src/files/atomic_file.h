@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
+#include <string>
 #include <string_view>
 
 namespace rehyat {
@@ -29,7 +29,10 @@ class AtomicFile {
 };
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);
-/// Throws UserError when the file is missing, unreadable or larger than `limit` bytes.
+/// The same for notes beside results: a file that holds these bytes already is not touched, so that what is complete
+/// is also found where nothing may be written.
+void keep_file(const std::filesystem::path& path, std::string_view content);
+/// All bytes of a file. Throws UserError when it is missing, a folder, unreadable or larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
 /// Makes what was renamed in this folder durable; throws UserError when the folder cannot be flushed. Does nothing on a
 /// file system that flushes no folders.
@@ -39,7 +42,9 @@ void make_folder(const std::filesystem::path& path);
 /// Removes what AtomicFile of a killed process left in this folder and below. Only for a folder in which nobody else is
 /// at work (FolderLock): a live run's half-written files look the same.
 void remove_leftovers(const std::filesystem::path& folder);
-/// Removes the files of this folder whose names start so.
+/// Removes a file, if it is there. Throws UserError with the system's reason.
+void remove_file(const std::filesystem::path& path);
+/// Removes the files of this folder whose names begin with `start`. Throws UserError.
 void remove_files(const std::filesystem::path& folder, std::string_view start);
 /// Throws UserError unless `bytes` fit on the file system of `path`.
 void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what);

@@ -65,7 +65,7 @@ void ChecksumMemory::save() const {
   json list = json::object();
   for (const auto& [name, entry] : asked_)
     if (entry.checksum != kUnreadable) list[name] = {entry.state, entry.checksum};
-  write_file_atomic(path_, list.dump(0, ' ', false, json::error_handler_t::replace) + "\n");
+  keep_file(path_, list.dump(0, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace rehyat

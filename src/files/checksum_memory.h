@@ -20,8 +20,8 @@ class ChecksumMemory {
   /// Part of a file, such as a member of an archive; empty for the whole file.
   using Part = std::string;
 
-  /// `path` is the memory's own file. Without it, or where it is not ours, the memory is empty; an empty path saves
-  /// nothing.
+  /// `path` is the memory's own file. Where it is missing or not ours, the memory begins empty; with an empty path
+  /// nothing is saved.
   explicit ChecksumMemory(std::filesystem::path path = {});
 
   /// The checksum of a file or of a part of it: the remembered one, else what `compute` returns.
@@ -30,7 +30,7 @@ class ChecksumMemory {
   std::string at(const std::filesystem::path& file);
   /// Takes over what another rank has computed, for as long as the file's state is the present one.
   void remember(const std::filesystem::path& file, const Part& part, const std::string& checksum);
-  /// Writes what was asked for since the memory was opened, whole or not at all.
+  /// Writes what was asked for since the memory was opened, whole or not at all, unless the file says the same already.
   void save() const;
 
  private:
@@ -38,8 +38,8 @@ class ChecksumMemory {
     std::string state, checksum;
   };
   std::filesystem::path path_;
-  std::map<std::string, Entry> earlier_;  ///< of earlier runs, by file and part
-  std::map<std::string, Entry> asked_;    ///< of this one
+  std::map<std::string, Entry> earlier_;  ///< what earlier runs saved, by file and part
+  std::map<std::string, Entry> asked_;    ///< what this run has asked for
 };
 
 }  // namespace rehyat

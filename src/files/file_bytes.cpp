@@ -6,17 +6,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/system_reason.h"
 
 namespace rehyat {
 
 FileBytes::FileBytes(std::filesystem::path path) : path_(std::move(path)) {
   file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file_ < 0) throw UserError(Mistake{path_.string(), std::strerror(errno), "a file that can be read", ""});
+  if (file_ < 0) throw UserError(cat(path_.string(), ": cannot be read: ", system_reason(errno, Access::read)));
   struct stat info = {};
   const bool regular = ::fstat(file_, &info) == 0 && S_ISREG(info.st_mode);
   if (!regular) {
@@ -49,7 +49,7 @@ void FileBytes::read_all(std::uint64_t at, void* to, std::size_t bytes) const {
   const std::ptrdiff_t have = read(at, to, bytes);
   if (have == static_cast<std::ptrdiff_t>(bytes)) return;
   throw UserError(Mistake{path_.string(),
-                          have < 0 ? std::string(std::strerror(static_cast<int>(-have)))
+                          have < 0 ? system_reason(static_cast<int>(-have), Access::read)
                                    : cat("the end of the file after ", at + static_cast<std::uint64_t>(have), " bytes"),
                           cat(bytes, " bytes from ", at, " on"), "was it cut short or changed meanwhile?"});
 }

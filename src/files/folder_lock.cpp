@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "core/system_reason.h"
 #include "files/atomic_file.h"
 
 namespace rehyat {
@@ -30,9 +31,7 @@ FolderLock::FolderLock(const std::filesystem::path& folder) {
   make_folder(folder);
   const std::filesystem::path path = folder / ".rehyat-lock";  // stays: removing it would race with the next run
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd_ < 0)
-    throw UserError(
-        cat(path.string(), ": cannot be written: ", std::strerror(errno), "; choose a folder that may be written to"));
+  if (fd_ < 0) throw UserError(cat(path.string(), ": cannot be written: ", system_reason(errno, Access::write)));
   int result = 0;
   do {
     result = ::flock(fd_, LOCK_EX | LOCK_NB);

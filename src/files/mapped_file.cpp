@@ -6,23 +6,27 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string>
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/system_reason.h"
 
 namespace rehyat {
 
 MappedFile::MappedFile(const std::filesystem::path& path, std::string_view kind, std::size_t least) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw UserError({path.string(), std::strerror(errno), cat(kind, " that can be read"), "check the path"});
+  if (fd < 0) throw UserError(cat(path.string(), ": cannot be read: ", system_reason(errno, Access::read)));
   struct stat info = {};
+  int error = 0;
   const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   if (regular && info.st_size >= static_cast<off_t>(least)) {
     size_ = static_cast<std::size_t>(info.st_size);
     void* address = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-    if (address != MAP_FAILED) data_ = static_cast<const std::byte*>(address);
+    if (address == MAP_FAILED)
+      error = errno;
+    else
+      data_ = static_cast<const std::byte*>(address);
   }
   ::close(fd);
   if (!regular) throw UserError({path.string(), "something that is not a regular file", std::string(kind), ""});
@@ -30,7 +34,7 @@ MappedFile::MappedFile(const std::filesystem::path& path, std::string_view kind,
     throw UserError({path.string(), cat(info.st_size, " bytes"), cat(kind, " of at least ", least, " bytes"),
                      "check that the download is complete"});
   if (data_ == nullptr)
-    throw UserError({path.string(), "a file that cannot be mapped into memory", "a readable file", ""});
+    throw UserError(cat(path.string(), ": cannot be mapped into memory: ", system_reason(error, Access::read)));
 }
 
 MappedFile::~MappedFile() {

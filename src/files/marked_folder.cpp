@@ -168,7 +168,7 @@ std::string MarkedFolder::differences() const {
 }
 
 void MarkedFolder::unmark() const {
-  std::filesystem::remove(folder_ / words_.marker);
+  remove_file(folder_ / words_.marker);
 }
 
 bool MarkedFolder::complete() const {

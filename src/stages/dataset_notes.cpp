@@ -20,7 +20,7 @@ std::filesystem::path note(const std::filesystem::path& run_folder, const std::s
 
 void remember_dataset(const std::filesystem::path& run_folder, const std::string& section,
                       const data::Identity& identity) {
-  write_file_atomic(note(run_folder, section), identity.dump(2) + "\n");
+  keep_file(note(run_folder, section), identity.dump(2) + "\n");
 }
 
 std::optional<data::Identity> recall_dataset(const std::filesystem::path& run_folder, const std::string& section) {

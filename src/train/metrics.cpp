@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/system_reason.h"
 #include "files/atomic_file.h"
 #include "files/json.h"
 #include "files/protobuf.h"
@@ -38,14 +39,15 @@ double now() {
 
 std::FILE* open_for(const std::filesystem::path& path, const char* mode) {
   std::FILE* file = std::fopen(path.c_str(), mode);
-  if (file == nullptr) throw UserError({path.string(), std::strerror(errno), "a file that can be written", ""});
+  if (file == nullptr)
+    throw UserError(cat(path.string(), ": cannot be written: ", system_reason(errno, Access::write)));
   return file;
 }
 
 void write_now(const std::string& data, std::FILE* file, const std::filesystem::path& path) {
   const bool written = std::fwrite(data.data(), 1, data.size(), file) == data.size() && std::fflush(file) == 0;
   require(written, [&] {
-    return cat(path.string(), ": cannot be written: ", std::strerror(errno),
+    return cat(path.string(), ": cannot be written: ", system_reason(errno, Access::write),
                "; start the same command again once it can");
   });
 }

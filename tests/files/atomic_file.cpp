@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,6 +163,32 @@ TEST(Leftovers, OnlyTheyAreRemoved) {
   remove_leftovers(folder.path());
   EXPECT_EQ(entries(folder), 2U);
   remove_leftovers(folder / "none");  // nothing to do
+}
+
+TEST(KeepFile, AFileThatSaysTheSameIsNotTouched) {
+  const TempFolder folder;
+  keep_file(folder / "note", "same");
+  const auto inode = [&] {
+    struct stat info = {};
+    EXPECT_EQ(::stat((folder / "note").c_str(), &info), 0);
+    return info.st_ino;
+  };
+  // A hard link keeps the number of the old file from being given to a new one.
+  std::filesystem::create_hard_link(folder / "note", folder / "link");
+  const auto first = inode();
+  keep_file(folder / "note", "same");
+  EXPECT_EQ(inode(), first);
+  keep_file(folder / "note", "more");  // as many bytes
+  EXPECT_NE(inode(), first);
+  EXPECT_EQ(read_file(folder / "note"), "more");
+}
+
+TEST(RemoveFile, SaysWhyItCannot) {
+  const TempFolder folder;
+  remove_file(folder / "none");  // nothing to do
+  make_folder(folder / "kept");
+  expect_error<UserError>([&] { remove_file(folder / "kept"); }, {"kept", "cannot be removed", "Is a directory"});
+  expect_error<UserError>([&] { remove_files(folder / "none", "a"); }, {"none", "cannot be listed", "No such file"});
 }
 
 TEST(ReadFile, RefusesWhatIsMissingAFolderOrTooLarge) {

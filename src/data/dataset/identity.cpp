@@ -90,7 +90,7 @@ ClipMarks clip_marks(const ClipList& clips, ChecksumMemory& memory) {
 void save_clip_marks(const std::filesystem::path& path, const ClipMarks& marks) {
   json list = json::object();
   for (const auto& [clip, mark] : marks) list[clip] = {mark.first, mark.second};
-  write_file_atomic(path, list.dump(0) + "\n");
+  keep_file(path, list.dump(0) + "\n");
 }
 
 std::string clip_changes(const std::filesystem::path& saved, const ClipMarks& now) {
