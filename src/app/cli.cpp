@@ -6,6 +6,7 @@
 #include "app/ending.h"
 #include "core/log.h"
 #include "core/signals.h"
+#include "core/standard_streams.h"
 #include "core/strings.h"
 #include "tensor/error_text.h"
 
@@ -43,6 +44,7 @@ int run_session(int argc, char** argv) {
 
 int run_program(int argc, char** argv) {
   try {
+    hold_standard_streams();
     ignore_file_size_signal();
     return run_session(argc, argv);
   } catch (const std::exception& error) {

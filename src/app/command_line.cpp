@@ -1,8 +1,10 @@
 #include "app/command_line.h"
 
 #include <iostream>
+#include <sstream>
 #include <stdexcept>
 
+#include "core/standard_streams.h"
 #include "core/strings.h"
 #include "core/version.h"
 
@@ -57,7 +59,12 @@ std::string CommandLine::unknown_command() const {
 
 int CommandLine::answer(const CLI::ParseError& error, int rank) const {
   const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);  // --help, --version
-  if (asked) return rank == 0 ? program_.exit(error, std::cout, std::cerr) : static_cast<int>(ExitCode::done);
+  if (asked) {
+    std::ostringstream text;
+    program_.exit(error, text, text);
+    if (rank == 0) print_result(text.str());
+    return static_cast<int>(ExitCode::done);
+  }
   const std::string unknown = unknown_command();
   if (rank == 0)
     std::cerr << "rehyat: "

@@ -1,6 +1,5 @@
-#include <iostream>
-
 #include "app/command.h"
+#include "core/standard_streams.h"
 
 namespace rehyat::app {
 
@@ -18,7 +17,7 @@ std::vector<Command> all_commands(const stages::Registry& registry) {
 
 void Context::result(const nlohmann::ordered_json& json, const std::string& text) const {
   if (world.rank() != 0) return;
-  std::cout << (arguments.json ? json.dump(2) : text) << std::endl;
+  print_result((arguments.json ? json.dump(2) : text) + "\n");
 }
 
 }  // namespace rehyat::app

@@ -24,6 +24,11 @@ run() { "$REHYAT" "$1" -c good.yaml "${@:2}"; }
 yaml() { sed "$1" good.yaml > bad.yaml; }
 
 expect "no config" 2 "missing.yaml: cannot be read|missing.yaml.*No such file" "$REHYAT" prepare -c missing.yaml
+to_full_disk() { "$REHYAT" "$@" > /dev/full; }
+for command in "analyze --json" "inspect good.yaml" "--help" "--version" "analyze --help"; do
+  # shellcheck disable=SC2086
+  expect "stdout on a full disk: $command" 1 "stdout: the result cannot be written: No space left" to_full_disk $command
+done
 expect "unknown command" 2 "found the command 'distil'.*did you mean 'distill'" "$REHYAT" distil
 expect "no command" 2 "see .rehyat --help" "$REHYAT"
 yaml 's/^distill: {/distill: { itertions: 3,/'
