@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/strings.h"
+#include "core/units.h"
 
 namespace rehyat::analysis {
 namespace {

@@ -4,6 +4,7 @@
 #include "app/command.h"
 #include "app/device_option.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "evaluate/forward_bench.h"
 
 namespace rehyat::app {

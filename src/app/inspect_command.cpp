@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "app/command.h"
+#include "core/readable.h"
 #include "inspect/files.h"
 
 namespace rehyat::app {
@@ -16,7 +17,7 @@ Command inspect_command() {
   command.run = [path](const Context& context) {
     if (context.world.rank() != 0) return;  // reading is for one
     const nlohmann::ordered_json result = inspect::inspect_path(*path);
-    context.result(result, inspect::readable(result));
+    context.result(result, readable(result));
   };
   return command;
 }

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "config/node.h"
 #include "core/strings.h"
+#include "core/units.h"
 
 namespace rehyat::config {
 namespace {

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/strings.h"
+#include "core/units.h"
 #include "core/utf8.h"
 
 namespace rehyat::config {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/log.h"
+#include "core/units.h"
 
 namespace rehyat {
 namespace {

@@ -1,13 +1,7 @@
 #include "core/strings.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
-#include <charconv>
-#include <cmath>
-#include <iomanip>
 
-#include "core/error.h"
 #include "core/utf8.h"
 
 namespace rehyat {
@@ -77,64 +71,6 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
     }
   }
   return best;
-}
-
-std::string human_bytes(std::int64_t bytes) {
-  constexpr std::array<const char*, 6> units = {"B", "kB", "MB", "GB", "TB", "PB"};
-  double value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (std::abs(value) >= 999.5 && unit + 1 < units.size()) {
-    value /= 1000;
-    ++unit;
-  }
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(unit == 0 || std::abs(value) >= 100 ? 0 : 1) << value << ' ' << units[unit];
-  return out.str();
-}
-
-std::string human_seconds(double seconds) {
-  std::ostringstream out;
-  if (!(seconds >= 0 && seconds < 1e15)) return "?";
-  if (seconds < 10) {
-    out << std::fixed << std::setprecision(1) << seconds << " s";
-    return out.str();
-  }
-  const auto whole = static_cast<std::int64_t>(std::llround(seconds));
-  if (whole < 60) return cat(whole, " s");
-  if (whole < 3600) return cat(whole / 60, " min ", whole % 60, " s");
-  if (whole < 86400) return cat(whole / 3600, " h ", whole % 3600 / 60, " min");
-  return cat(whole / 86400, " d ", whole % 86400 / 3600, " h");
-}
-
-std::string human_count(std::int64_t count) {
-  // The magnitude as unsigned: the smallest number has no positive counterpart.
-  const auto plain = static_cast<std::uint64_t>(count);
-  std::string digits = std::to_string(count < 0 ? 0 - plain : plain);
-  for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > 0; i -= 3)
-    digits.insert(static_cast<std::size_t>(i), 1, ',');
-  return cat(count < 0 ? "-" : "", digits);
-}
-
-std::int64_t parse_bytes(std::string_view text, std::string_view what) {
-  const std::string_view trimmed = trim(text);
-  const auto refuse = [&]() -> UserError {
-    return UserError({std::string(what), cat('"', text, '"'), "a size such as 500GB, 64MiB or 1000", ""});
-  };
-  double value = 0;
-  const auto [end, error] = std::from_chars(trimmed.data(), trimmed.data() + trimmed.size(), value);
-  if (error != std::errc() || !std::isfinite(value) || value < 0) throw refuse();
-  std::string unit(trim(trimmed.substr(static_cast<std::size_t>(end - trimmed.data()))));
-  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return std::tolower(c); });
-  constexpr std::string_view prefixes = "kmgtp";
-  double scale = 1;
-  if (!unit.empty() && unit != "b") {
-    const std::size_t power = prefixes.find(unit.front());
-    const std::string rest = unit.substr(1);
-    if (power == std::string_view::npos || (rest != "b" && rest != "ib" && !rest.empty())) throw refuse();
-    scale = std::pow(rest == "ib" ? 1024.0 : 1000.0, static_cast<double>(power + 1));
-  }
-  if (value * scale >= 9.2e18) throw refuse();
-  return static_cast<std::int64_t>(std::llround(value * scale));
 }
 
 std::string excerpt(std::string_view text, std::size_t longest) {

@@ -23,14 +23,6 @@ std::string_view trim(std::string_view text);
 /// The candidate with the least edit distance to `name`, or "" if none is near enough to be meant.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-/// "1.5 GB" (powers of 1000), "12 m 30 s", "1,234,567".
-std::string human_bytes(std::int64_t bytes);
-std::string human_seconds(double seconds);
-std::string human_count(std::int64_t count);
-
-/// "500GB", "64 MiB" or "1000" to bytes; throws UserError that names `what`.
-std::int64_t parse_bytes(std::string_view text, std::string_view what);
-
 /// Text of a stranger's for a message: cut, and without control characters and bytes that are not UTF-8.
 std::string excerpt(std::string_view text, std::size_t longest = 80);
 /// ":line:column" behind `before`, both from 1; columns count characters.

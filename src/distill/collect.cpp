@@ -7,6 +7,7 @@
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "files/atomic_file.h"
 
 namespace rehyat::distill {

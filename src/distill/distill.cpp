@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "distill/block_task.h"
 #include "files/atomic_file.h"
 #include "files/elapsed.h"

@@ -11,6 +11,7 @@
 #include "core/rng.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "core/units.h"
 
 namespace rehyat::distill {
 namespace {

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "core/system_reason.h"
+#include "core/units.h"
 
 namespace rehyat {
 namespace {

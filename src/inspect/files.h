@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <string>
 
 namespace rehyat::inspect {
 
@@ -10,9 +9,6 @@ namespace rehyat::inspect {
 /// resolved.yaml, metrics.jsonl, event files, videos, logs, and the folders of models, checkpoints, stages and runs.
 /// Throws UserError with the path on what is damaged or not ours.
 nlohmann::ordered_json inspect_path(const std::filesystem::path& path);
-
-/// The same for reading: keys and values aligned, lists of alike objects as tables.
-std::string readable(const nlohmann::ordered_json& value);
 
 /// Records of a TensorBoard event file, their CRCs verified: how many, the steps, and each tag with its last value.
 nlohmann::ordered_json inspect_events(const std::filesystem::path& path);

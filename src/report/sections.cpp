@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/strings.h"
+#include "core/units.h"
 #include "report/svg_chart.h"
 
 namespace rehyat::report {

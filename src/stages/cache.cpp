@@ -3,6 +3,7 @@
 #include "analysis/memory.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "distill/collect.h"
 #include "stages/builtin.h"
 #include "stages/costs.h"

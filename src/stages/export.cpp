@@ -3,6 +3,7 @@
 
 #include "comm/root.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "export/model_export.h"
 #include "files/atomic_file.h"
 #include "stages/builtin.h"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/strings.h"
+#include "core/units.h"
 #include "stages/config.h"
 #include "stages/device.h"
 

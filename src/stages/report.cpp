@@ -9,6 +9,7 @@
 
 #include "comm/root.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "files/atomic_file.h"
 #include "stages/builtin.h"
 #include "stages/costs.h"

@@ -6,6 +6,7 @@
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "data/video/video.h"
 #include "files/atomic_file.h"
 #include "files/json.h"

@@ -13,6 +13,7 @@
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "files/atomic_file.h"
 #include "tensor/error_text.h"
 #include "train/checkpoint.h"

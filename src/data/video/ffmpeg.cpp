@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/strings.h"
+#include "core/units.h"
 #include "data/video/ffmpeg_input.h"
 #include "data/video/video.h"
 
