@@ -148,7 +148,7 @@ ModelCost model_cost(const models::Architecture& model, const VideoSize& video,
   total.tflops_paper = total.tflops_recurrent = total.outside_tflops;
   total.tflops_softmax = total.outside_tflops + softmax * static_cast<double>(model.layers);
   total.parameters = model_parameters(model);
-  total.constant_memory = true;
+  std::vector<ops::AttentionSpec> specs;
   for (const BlockChoice& choice : blocks) {
     total.blocks.push_back(block_cost(model, video, choice.attention, choice.phi));
     const BlockCost& block = total.blocks.back();
@@ -157,10 +157,9 @@ ModelCost model_cost(const models::Architecture& model, const VideoSize& video,
     total.phi_parameters += block.phi_parameters;
     total.state_bytes += block.state_bytes;
     total.ring_bytes += block.ring_bytes;
-    // Sampling chunk by chunk needs one chunk size for all blocks.
-    const auto own = choice.attention.recurrence(), first = blocks.front().attention.recurrence();
-    total.constant_memory = total.constant_memory && own && first && own->chunk == first->chunk;
+    specs.push_back(choice.attention);
   }
+  total.constant_memory = ops::chunk_by_chunk(specs).possible();
   total.parameters += total.phi_parameters;
   return total;
 }

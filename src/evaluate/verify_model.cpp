@@ -66,27 +66,29 @@ bool same_after_reload(const models::VideoTransformer& model, const models::Mode
          });
 }
 
-/// What the model cannot show, with the reason.
-struct Limits {
-  std::string recurrent, chunk_by_chunk;  // empty: applies
+/// Why the model cannot show that its forms are equal; empty where it can.
+struct Obstacles {
+  std::string recurrent, chunk_by_chunk;
 };
 
-Limits limits_of(const models::VideoTransformer& model) {
-  Limits out;
+Obstacles obstacles_of(const models::VideoTransformer& model) {
+  Obstacles out;
+  const std::vector<ops::AttentionSpec> blocks = model->attention_specs();
+  const auto is = [&](std::size_t i) { return cat("block ", i, " is ", ops::to_string(blocks[i])); };
   bool converted = false;
-  std::set<std::int64_t> chunk_sizes;
-  for (std::int64_t i = 0; i < model->block_count(); ++i) {
-    const models::BlockAttention& attention = model->attention(i)->attention();
-    const std::string name = cat("block ", i, " is ", ops::to_string(attention.spec));
-    converted = converted || attention.spec.converted();
-    if (const auto form = attention.spec.recurrence()) chunk_sizes.insert(form->chunk);
-    if (!attention.supports(AttentionForm::recurrent) && out.recurrent.empty())
-      out.recurrent = name + ", which has no recurrent form";
-    if (!attention.spec.recurrent() && out.chunk_by_chunk.empty())
-      out.chunk_by_chunk = cat(name, "; chunk by chunk needs ", ops::recurrent_kinds(), " attention in every block");
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    converted = converted || blocks[i].converted();
+    if (blocks[i].converted() && !blocks[i].recurrent() && out.recurrent.empty())
+      out.recurrent = is(i) + ", which has no recurrent form";
   }
   if (!converted) out.recurrent = "no block is converted, so that every form is the same";
-  if (out.chunk_by_chunk.empty() && chunk_sizes.size() > 1) out.chunk_by_chunk = "the blocks differ in chunk size";
+  const ops::ChunkByChunk way = ops::chunk_by_chunk(blocks);
+  if (way.unable) {
+    out.chunk_by_chunk =
+        cat(is(*way.unable), "; chunk by chunk needs ", ops::recurrent_kinds(), " attention in every block");
+  } else if (!way.possible()) {
+    out.chunk_by_chunk = "the blocks differ in chunk size";
+  }
   return out;
 }
 
@@ -94,7 +96,7 @@ struct Inputs {
   at::Tensor x, time, text;
 };
 
-at::Tensor chunk_by_chunk(const models::VideoTransformer& model, const Inputs& in, std::int64_t tc) {
+at::Tensor run_by_chunks(const models::VideoTransformer& model, const Inputs& in, std::int64_t tc) {
   auto states = model->make_states(in.x.size(3), in.x.size(4));
   std::vector<at::Tensor> chunks;
   const std::int64_t thickness = model->architecture().patch[0];
@@ -111,7 +113,7 @@ at::Tensor chunk_by_chunk(const models::VideoTransformer& model, const Inputs& i
 /// All comparisons of the attention that the blocks have now, into `row`.
 void compare_forms(const models::VideoTransformer& model, const Inputs& in, FormErrors& row, VerifyResult& result,
                    Progress& progress) {
-  const Limits limits = limits_of(model);
+  const Obstacles obstacles = obstacles_of(model);
   const auto run = [&](AttentionForm form) {
     models::ForwardOptions options;
     options.form = form;
@@ -125,9 +127,9 @@ void compare_forms(const models::VideoTransformer& model, const Inputs& in, Form
     return out;
   };
   row.chunked_vs_reference = compared(true, [&] { return run(AttentionForm::reference); });
-  row.recurrent_vs_parallel = compared(limits.recurrent.empty(), [&] { return run(AttentionForm::recurrent); });
-  row.chunk_by_chunk_vs_parallel = compared(limits.chunk_by_chunk.empty(), [&] {
-    return chunk_by_chunk(model, in, model->attention(0)->attention().spec.recurrence()->chunk);
+  row.recurrent_vs_parallel = compared(obstacles.recurrent.empty(), [&] { return run(AttentionForm::recurrent); });
+  row.chunk_by_chunk_vs_parallel = compared(obstacles.chunk_by_chunk.empty(), [&] {
+    return run_by_chunks(model, in, model->attention(0)->attention().spec.recurrence()->chunk);
   });
 }
 
@@ -185,7 +187,7 @@ VerifyResult verify_model(const models::VideoTransformer& model, const models::M
   in.text = randn(rng, {1, std::min(sizes.text_tokens, kWords), sizes.text_width}).to(device, at::kDouble);
   in.time = at::full({1}, 500.0, in.x.options().dtype(at::kFloat));
 
-  const Limits limits = limits_of(model);
+  const Obstacles obstacles = obstacles_of(model);
   const models::BlockMap own = models::block_map_of(model);
   const std::vector<std::pair<std::int64_t, std::int64_t>> patterns = {{1, 0}, {2, 1}, {3, 1}, {5, 3}, {3, 4}};
   const bool has_patterns =
@@ -208,8 +210,8 @@ VerifyResult verify_model(const models::VideoTransformer& model, const models::M
   for (const auto& [block, attention] : own) model->attention(block)->set_spec(attention.spec);
 
   result.latent = {slices, height, width};
-  if (!limits.recurrent.empty()) result.not_applicable.recurrent_vs_parallel = limits.recurrent;
-  if (!limits.chunk_by_chunk.empty()) result.not_applicable.chunk_by_chunk_vs_parallel = limits.chunk_by_chunk;
+  if (!obstacles.recurrent.empty()) result.not_applicable.recurrent_vs_parallel = obstacles.recurrent;
+  if (!obstacles.chunk_by_chunk.empty()) result.not_applicable.chunk_by_chunk_vs_parallel = obstacles.chunk_by_chunk;
   if (!has_patterns) result.not_applicable.other_patterns = "no block has an attention with tc and to";
   return result;
 }

@@ -103,6 +103,12 @@ BlockMap resolve(const HybridConfig& config, std::int64_t layers) {
   return out;
 }
 
+std::vector<ops::AttentionSpec> attention_specs(const BlockMap& blocks, std::int64_t layers) {
+  std::vector<ops::AttentionSpec> out(static_cast<std::size_t>(layers), BlockAttention().spec);
+  for (const auto& [block, attention] : blocks) out.at(static_cast<std::size_t>(block)) = attention.spec;
+  return out;
+}
+
 std::vector<std::pair<BlockAttention, std::int64_t>> attentions_of(const BlockMap& blocks) {
   std::vector<std::pair<BlockAttention, std::int64_t>> out;
   for (const auto& [block, attention] : blocks) {

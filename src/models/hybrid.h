@@ -58,6 +58,9 @@ using BlockMap = std::map<std::int64_t, BlockAttention>;
 /// Throws UserError on blocks that the model lacks, and on a block in two groups.
 BlockMap resolve(const HybridConfig& config, std::int64_t layers);
 
+/// The attention of every block of a model of so many layers.
+std::vector<ops::AttentionSpec> attention_specs(const BlockMap& blocks, std::int64_t layers);
+
 /// Each attention of the blocks once, with the number of its blocks; by the first block that has it.
 std::vector<std::pair<BlockAttention, std::int64_t>> attentions_of(const BlockMap& blocks);
 

@@ -8,11 +8,10 @@
 
 namespace rehyat::models {
 
-bool VideoTransformerImpl::fully_recurrent() const {
-  for (std::int64_t i = 0; i < block_count(); ++i) {
-    if (!attention(i)->attention().spec.recurrent()) return false;
-  }
-  return true;
+std::vector<ops::AttentionSpec> VideoTransformerImpl::attention_specs() const {
+  std::vector<ops::AttentionSpec> out;
+  for (std::int64_t i = 0; i < block_count(); ++i) out.push_back(attention(i)->attention().spec);
+  return out;
 }
 
 std::vector<ops::RecurrentState> VideoTransformerImpl::make_states(std::int64_t height, std::int64_t width) const {

@@ -55,8 +55,10 @@ class VideoTransformerImpl : public torch::nn::Module {
   /// Draws every weight of the teacher from (seed, its name).
   virtual void initialize(std::uint64_t seed) = 0;
 
-  /// Whether every block has a recurrent form, so that chunk-by-chunk sampling works.
-  bool fully_recurrent() const;
+  /// The attention of every block.
+  std::vector<ops::AttentionSpec> attention_specs() const;
+  /// Whether every block has a recurrent form.
+  bool fully_recurrent() const { return !ops::chunk_by_chunk(attention_specs()).unable; }
   /// One state a block for a latent of H x W; throws UserError naming the first block without a recurrent form.
   std::vector<ops::RecurrentState> make_states(std::int64_t height, std::int64_t width) const;
   NamedTensors tensors(Weights which) const { return tensors_of(*this, which); }

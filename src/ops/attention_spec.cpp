@@ -117,6 +117,18 @@ std::string to_string(const AttentionSpec& spec) {
   return values.empty() ? spec.kind->name() : cat(spec.kind->name(), '(', join(values, ","), ')');
 }
 
+ChunkByChunk chunk_by_chunk(const std::vector<AttentionSpec>& blocks) {
+  ChunkByChunk out;
+  std::vector<std::int64_t> sizes;
+  for (const AttentionSpec& spec : blocks) sizes.push_back(spec.recurrence().value_or(Recurrence{.chunk = 0}).chunk);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 0 && !out.unable) out.unable = i;
+    if (sizes[i] != sizes[0] && !out.other_size) out.other_size = i;
+  }
+  if (!sizes.empty() && !out.unable && !out.other_size) out.chunk = sizes[0];
+  return out;
+}
+
 std::vector<Chunk> chunks_of(std::int64_t slices, std::int64_t size, std::int64_t overlap) {
   require(slices >= 1 && size >= 1 && overlap >= 0, [&] {
     return cat("[attention] chunks: found ", slices, " slices, tc = ", size, ", to = ", overlap,

@@ -50,6 +50,16 @@ std::string to_string(Normalizer normalizer);
 /// "rehyat(tc=3,to=1,causal,joint)".
 std::string to_string(const AttentionSpec& spec);
 
+/// Whether a video can go through the blocks of a model chunk by chunk: every block needs a recurrent form, and all of
+/// them the same chunk size.
+struct ChunkByChunk {
+  std::int64_t chunk = 0;                 ///< slices of a chunk; 0 where it cannot
+  std::optional<std::size_t> unable;      ///< the first block without a recurrent form
+  std::optional<std::size_t> other_size;  ///< the first block whose chunk size is not that of block 0
+  bool possible() const { return chunk > 0; }
+};
+ChunkByChunk chunk_by_chunk(const std::vector<AttentionSpec>& blocks);
+
 /// Slices [begin, end).
 struct SliceRange {
   std::int64_t begin = 0, end = 0;

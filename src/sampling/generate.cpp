@@ -1,7 +1,5 @@
 #include "sampling/generate.h"
 
-#include <vector>
-
 #include "core/error.h"
 #include "core/strings.h"
 #include "diffusion/flow_matching.h"
@@ -31,25 +29,15 @@ at::Tensor velocity(const models::VideoTransformer& model, const Request& reques
   return branches.guided() ? diffusion::guided(with, run(false, unconditional), request.guidance) : with;
 }
 
-/// Slices of a chunk; 0 where the block has no recurrent form.
-std::int64_t chunk_of(const models::VideoTransformer& model, std::int64_t block) {
-  return model->attention(block)->attention().spec.recurrence().value_or(ops::Recurrence{.chunk = 0}).chunk;
-}
-
-/// The first block whose chunk size is not that of block 0; block_count() when all agree.
-std::int64_t first_other_chunk_size(const models::VideoTransformer& model) {
-  std::int64_t i = 1;
-  while (i < model->block_count() && chunk_of(model, i) == chunk_of(model, 0)) ++i;
-  return i;
-}
-
+/// Slices of a chunk of a model whose blocks are all recurrent.
 std::int64_t chunk_size(const models::VideoTransformer& model) {
-  const std::int64_t other = first_other_chunk_size(model);
-  require(other >= model->block_count(), [&] {
-    return cat("[sample] block ", other, ": found tc ", chunk_of(model, other), ", expected ", chunk_of(model, 0),
-               " as in block 0 for chunk-by-chunk sampling");
+  const std::vector<ops::AttentionSpec> blocks = model->attention_specs();
+  const ops::ChunkByChunk way = ops::chunk_by_chunk(blocks);
+  require(!way.other_size, [&] {
+    return cat("[sample] block ", *way.other_size, ": found ", ops::to_string(blocks[*way.other_size]),
+               ", expected the chunk size of block 0, ", ops::to_string(blocks[0]), ", for chunk-by-chunk sampling");
   });
-  return chunk_of(model, 0);
+  return way.chunk;
 }
 
 void check_form(const models::VideoTransformer& model, models::AttentionForm form) {
@@ -109,21 +97,21 @@ at::Tensor chunk_major(const models::VideoTransformer& model, const Request& req
 
 }  // namespace
 
+std::string why_not_chunk_major(const std::vector<ops::AttentionSpec>& blocks,
+                                const diffusion::SamplerConfig& sampler) {
+  const ops::ChunkByChunk way = ops::chunk_by_chunk(blocks);
+  if (way.unable) return "not every block is converted; the converted blocks run recurrently inside each step";
+  if (sampler.kind == diffusion::SamplerKind::euler_ancestral)
+    return "the sampler draws fresh noise for the whole video at each step";
+  return way.possible() ? "" : "the blocks differ in chunk size";
+}
+
 Order best_order(const models::VideoTransformer& model, const Request& request, std::string& reason) {
   check_form(model, request.form);
-  if (request.form != models::AttentionForm::recurrent) {
-    reason = "the form is not recurrent";
-  } else if (!model->fully_recurrent()) {
-    reason = "not every block is converted; the converted blocks run recurrently inside each step";
-  } else if (request.sampler.kind == diffusion::SamplerKind::euler_ancestral) {
-    reason = "the sampler draws fresh noise for the whole video at each step";
-  } else if (first_other_chunk_size(model) < model->block_count()) {
-    reason = "the blocks differ in chunk size";
-  } else {
-    reason.clear();
-    return Order::chunk_major;
-  }
-  return Order::step_major;
+  reason = request.form == models::AttentionForm::recurrent
+               ? why_not_chunk_major(model->attention_specs(), request.sampler)
+               : "the form is not recurrent";
+  return reason.empty() ? Order::chunk_major : Order::step_major;
 }
 
 std::int64_t step_count(const models::VideoTransformer& model, const Request& request) {

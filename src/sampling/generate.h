@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "diffusion/samplers.h"
 #include "models/video_transformer.h"
@@ -41,9 +42,12 @@ struct Request {
   std::function<void()> on_step;                         ///< after each denoising step (of each chunk)
 };
 
-/// The order that a form allows: chunk-major for the recurrent form of a fully recurrent model under a sampler without
-/// fresh noise, step-major otherwise. `reason` says why not chunk-major. Throws UserError, which names the block, where
-/// a converted block has no recurrent form and the request asks for it.
+/// Why a model with these blocks cannot be sampled chunk by chunk: that needs a recurrent form with one chunk size in
+/// every block, and a sampler that draws no noise for the whole video at each step. Empty where it can.
+std::string why_not_chunk_major(const std::vector<ops::AttentionSpec>& blocks, const diffusion::SamplerConfig& sampler);
+
+/// Chunk-major for the recurrent form wherever that is possible, else step-major, for the `reason` that it gives.
+/// Throws UserError, which names the block, where a converted block has no recurrent form and the request asks for it.
 Order best_order(const models::VideoTransformer& model, const Request& request, std::string& reason);
 
 /// Denoising steps that `on_step` will report.

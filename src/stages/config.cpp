@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/strings.h"
+#include "sampling/generate.h"
 
 namespace rehyat::stages {
 
@@ -75,18 +76,8 @@ void SampleConfig::validate() const {
 models::AttentionForm SampleConfig::resolved_form(const models::BlockMap& blocks, std::int64_t layers) const {
   if (form == SampleForm::parallel) return models::AttentionForm::parallel;
   if (form == SampleForm::recurrent) return models::AttentionForm::recurrent;
-  const bool all_converted = !blocks.empty() && static_cast<std::int64_t>(blocks.size()) == layers;
-  const auto chunk_of = [](const auto& item) {
-    const auto recurrence = item.second.spec.recurrence();
-    return recurrence ? recurrence->chunk : 0;
-  };
-  const bool one_chunk_size = std::all_of(blocks.begin(), blocks.end(), [&](const auto& item) {
-    return chunk_of(item) > 0 && chunk_of(item) == chunk_of(*blocks.begin());
-  });
-  // An ancestral sampler draws noise for the whole video at each step, and so goes step by step.
-  const bool chunked = all_converted && one_chunk_size && model != TrainedModel::teacher &&
-                       sampler.kind != diffusion::SamplerKind::euler_ancestral;
-  return chunked ? models::AttentionForm::recurrent : models::AttentionForm::parallel;
+  const bool saves_memory = sampling::why_not_chunk_major(models::attention_specs(blocks, layers), sampler).empty();
+  return saves_memory ? models::AttentionForm::recurrent : models::AttentionForm::parallel;
 }
 
 void ExportConfig::fields(config::Fields& f) {

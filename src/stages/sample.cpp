@@ -220,8 +220,10 @@ class SampleStage : public StageOf<SampleResult> {
     Needs needs;
     needs.model_parameters = cost.parameters;
     needs.form = form_name(run);
-    needs.constant_memory = *needs.form == "recurrent" && cost.constant_memory &&
-                            config.sampler.kind != diffusion::SamplerKind::euler_ancestral;
+    needs.constant_memory = *needs.form == "recurrent" &&
+                            sampling::why_not_chunk_major(
+                                models::attention_specs(blocks, run.models().architecture().layers), config.sampler)
+                                .empty();
     // The ring is of the compute type.
     if (*needs.constant_memory)
       needs.state_and_ring_bytes = analysis::sampling_state_bytes(cost, config.sampler.steps, branches,

@@ -133,6 +133,23 @@ TEST(BestOrder, SaysWhyNotChunkMajor) {
   EXPECT_NE(reason.find("not every block is converted"), std::string::npos);
 }
 
+TEST(BestOrder, IsTheSameOfBlocksWithoutAModel) {
+  const ops::AttentionSpec softmax = every_attention()[0].spec, one = every_attention()[1].spec,
+                           other = every_attention()[2].spec, whole = every_attention()[5].spec;
+  const diffusion::SamplerConfig sampler = request().sampler, ancestral = request(SamplerKind::euler_ancestral).sampler;
+  EXPECT_EQ(why_not_chunk_major({one, one}, sampler), "");
+  EXPECT_NE(why_not_chunk_major({one, one}, ancestral).find("fresh noise"), std::string::npos);
+  EXPECT_NE(why_not_chunk_major({one, other}, sampler).find("chunk size"), std::string::npos);
+  for (const ops::AttentionSpec& spec : {softmax, whole})
+    EXPECT_NE(why_not_chunk_major({one, spec}, sampler).find("not every block"), std::string::npos);
+  const ops::ChunkByChunk way = ops::chunk_by_chunk({one, other, whole});
+  EXPECT_FALSE(way.possible());
+  EXPECT_EQ(way.other_size, 1U);
+  EXPECT_EQ(way.unable, 2U);
+  EXPECT_EQ(ops::chunk_by_chunk({one, one}).chunk, one.tc);
+  EXPECT_FALSE(ops::chunk_by_chunk({}).possible());
+}
+
 TEST(BestOrder, BlocksOfDifferentChunksGoStepByStep) {
   models::WanTransformer model = recurrent_model(1);
   model->attention(1)->convert(every_attention()[2], 1, 1, 1);
@@ -182,7 +199,7 @@ TEST(Generate, ChunkMajorRefusesWhatItCannotDo) {
                           {"[sample]", "euler_ancestral", "expected unipc or euler"});
   model->attention(1)->convert(every_attention()[2], 1, 1, 1);
   expect_error<UserError>([&] { sample(model, request(SamplerKind::unipc, Order::chunk_major)); },
-                          {"[sample] block 1", "found tc 2", "expected 3"});
+                          {"[sample] block 1", "found rehyat(tc=2", "expected the chunk size of block 0", "tc=3"});
   model->attention(1)->convert(every_attention()[0], 1, 1, 1);
   expect_error<UserError>([&] { sample(model, request(SamplerKind::unipc, Order::chunk_major)); },
                           {"block 1", "softmax", "expected causal rehyat"});

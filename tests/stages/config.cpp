@@ -31,6 +31,25 @@ TEST(ExperimentConfig, TrainingAndCacheTakeTheShiftOfSampling) {
   EXPECT_EQ(config::to_json(again), config::to_json(plain));
 }
 
+TEST(ExperimentConfig, TheFormIsRecurrentWhereTheVideoCanBeSampledChunkByChunk) {
+  const auto form = [](const std::string& sample, const std::string& hybrid) {
+    const ExperimentConfig config = load("sample: { " + sample + " }\nhybrid: { " + hybrid + " }\n");
+    return config.sample.resolved_form(models::resolve(config.hybrid, 2), 2);
+  };
+  const auto parallel = models::AttentionForm::parallel, recurrent = models::AttentionForm::recurrent;
+  const std::string rehyat = "attention: { kind: rehyat }";
+  EXPECT_EQ(form("", rehyat), recurrent);
+  EXPECT_EQ(form("sampler: { kind: euler_ancestral }", rehyat), parallel);
+  EXPECT_EQ(form("", "blocks: [1], " + rehyat), parallel);
+  EXPECT_EQ(form("", "attention: { kind: rehyat, causal: false }"), parallel);
+  EXPECT_EQ(form("",
+                 "groups: [{ blocks: [0], attention: { kind: rehyat, tc: 2 } }, { blocks: [1], "
+                 "attention: { kind: rehyat, tc: 3 } }]"),
+            parallel);
+  EXPECT_EQ(form("form: parallel", rehyat), parallel);
+  EXPECT_EQ(form("form: recurrent", "blocks: [1], " + rehyat), recurrent);
+}
+
 TEST(ExperimentConfig, KeysWithoutEffectAreRefusedByTheirNames) {
   const auto refused = [](const std::string& text, const std::vector<std::string>& parts) {
     testing::expect_error<UsageError>([&] { load(text); }, parts);
