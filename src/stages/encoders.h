@@ -1,11 +1,11 @@
 #pragma once
 
-#include <filesystem>
 #include <functional>
 
 #include "models/encoder_family.h"
 #include "models/model_files.h"
 #include "stages/config.h"
+#include "stages/input_notes.h"
 
 /// The video codec and the text encoder of a run.
 namespace rehyat::stages {
@@ -21,10 +21,11 @@ struct RunEncoders : models::Encoders {
   }
 };
 
-/// Those that model.encoders asks for. The checksums of their files are remembered in `folder`, the run's. Throws
-/// UserError where they are asked for and their files are missing.
+/// Those that model.encoders asks for. Where their files are gone, the notes say what they were: counting and finding
+/// what was made with them works, encoding and decoding throws UserError. The checksums of the files are remembered in
+/// the run's folder. Throws UserError where the files are asked for, missing and not noted.
 RunEncoders make_encoders(const ModelConfig& model, const models::ModelFiles& files,
                           const models::Architecture& architecture, const models::EncoderRegistry& registry,
-                          const std::function<at::Device()>& device, const std::filesystem::path& folder);
+                          const std::function<at::Device()>& device, InputNotes& notes);
 
 }  // namespace rehyat::stages

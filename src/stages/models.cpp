@@ -2,19 +2,22 @@
 
 #include <utility>
 
+#include "core/error.h"
 #include "core/hash.h"
+#include "core/strings.h"
 #include "distill/distill.h"
 
 namespace rehyat::stages {
 
-RunModels::RunModels(const ExperimentConfig& config, const models::ModelFiles& files,
+RunModels::RunModels(const ExperimentConfig& config, const std::optional<PublishedModel>& published,
                      const models::ModelRegistry& families, RunDevice& device, const RunEncoders& encoders,
-                     const comm::Communicator& world, FolderOf folder_of)
+                     InputNotes& notes, const comm::Communicator& world, FolderOf folder_of)
     : config_(config),
-      files_(files),
+      published_(published),
       families_(families),
       device_(device),
       encoders_(encoders),
+      notes_(notes),
       world_(world),
       folder_of_(std::move(folder_of)) {}
 
@@ -24,12 +27,12 @@ const models::ModelFamily& RunModels::family() {
 
 const models::Architecture& RunModels::architecture() {
   if (architecture_) return *architecture_;
-  if (config_.model.architecture) {
+  if (!published_) {
     const models::ModelFamily& family = families_.named(config_.model.family);
     new_model_ = family.settings(config_.model.architecture);
     architecture_ = family.architecture(new_model_);
   } else {
-    architecture_ = families_.read_architecture(files_.transformer);
+    architecture_ = published_->architecture;
   }
   return *architecture_;
 }
@@ -79,12 +82,22 @@ std::string RunModels::fingerprint(TrainedModel which) {
       break;
   }
   if (config_.model.weights.empty()) return folder_of_("pretrain").fingerprint();
-  if (weights_fingerprint_.empty()) weights_fingerprint_ = families_.fingerprint(files_.transformer);
+  if (weights_fingerprint_.empty()) {
+    const std::filesystem::path& path = published_->files.transformer;
+    const InputNotes::Input weights{"weights", full_path(config_.model.weights), path, family().is_whole(path)};
+    weights_fingerprint_ = notes_.said(weights, [&] { return families_.fingerprint(path); });
+  }
   return weights_fingerprint_;
 }
 
 std::filesystem::path RunModels::teacher_folder() const {
-  if (!config_.model.weights.empty()) return files_.transformer;
+  if (published_) {
+    require(std::filesystem::exists(published_->files.transformer), [&] {
+      return cat(config_.model.weights.string(),
+                 ": found that the teacher is gone, expected it, since this stage runs ", "it; bring it back");
+    });
+    return published_->files.transformer;
+  }
   const StageFolder folder = folder_of_("pretrain");
   folder.require_intact();
   return folder.folder() / "model";

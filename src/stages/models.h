@@ -14,6 +14,8 @@
 #include "stages/config.h"
 #include "stages/device.h"
 #include "stages/encoders.h"
+#include "stages/input_notes.h"
+#include "stages/published_model.h"
 #include "stages/stage_folder.h"
 
 namespace rehyat::stages {
@@ -24,10 +26,13 @@ using FolderOf = std::function<StageFolder(std::string_view)>;
 /// The models of a run, from its teacher to the finetuned hybrid.
 class RunModels {
  public:
-  RunModels(const ExperimentConfig& config, const models::ModelFiles& files, const models::ModelRegistry& families,
-            RunDevice& device, const RunEncoders& encoders, const comm::Communicator& world, FolderOf folder_of);
+  /// `published` is what model.weights names, or nothing.
+  RunModels(const ExperimentConfig& config, const std::optional<PublishedModel>& published,
+            const models::ModelRegistry& families, RunDevice& device, const RunEncoders& encoders, InputNotes& notes,
+            const comm::Communicator& world, FolderOf folder_of);
 
-  const models::ModelFiles& files() const { return files_; }
+  /// Of model.weights; empty without.
+  models::ModelFiles files() const { return published_ ? published_->files : models::ModelFiles(); }
   /// The kinds of models that the program knows, and that of this run.
   const models::ModelRegistry& families() const { return families_; }
   const models::ModelFamily& family();
@@ -50,10 +55,11 @@ class RunModels {
   std::filesystem::path teacher_folder() const;
 
   const ExperimentConfig& config_;
-  const models::ModelFiles& files_;
+  const std::optional<PublishedModel>& published_;
   const models::ModelRegistry& families_;
   RunDevice& device_;
   const RunEncoders& encoders_;
+  InputNotes& notes_;
   const comm::Communicator& world_;
   FolderOf folder_of_;
   std::optional<models::Architecture> architecture_;

@@ -4,17 +4,22 @@
 
 namespace rehyat::stages {
 
-RunPrompts::RunPrompts(const ExperimentConfig& config, RunEncoders& encoders, RunDevice& device)
-    : config_(config), encoders_(encoders), device_(device) {}
+RunPrompts::RunPrompts(const ExperimentConfig& config, RunEncoders& encoders, RunDevice& device, InputNotes& notes)
+    : config_(config), encoders_(encoders), device_(device), notes_(notes) {}
+
+std::vector<std::string> RunPrompts::lines_of(const std::filesystem::path& file) {
+  return notes_.said({"prompts", full_path(file), file, std::filesystem::exists(file)},
+                     [&] { return read_prompts(file); });
+}
 
 const std::vector<std::string>& RunPrompts::of_cache() {
-  if (cache_.empty()) cache_ = read_prompts(config_.cache.prompts);
+  if (cache_.empty()) cache_ = lines_of(config_.cache.prompts);
   return cache_;
 }
 
 const std::vector<std::string>& RunPrompts::of_sample() {
   if (sample_.empty())
-    sample_ = config_.sample.prompts_file.empty() ? config_.sample.prompts : read_prompts(config_.sample.prompts_file);
+    sample_ = config_.sample.prompts_file.empty() ? config_.sample.prompts : lines_of(config_.sample.prompts_file);
   return sample_;
 }
 

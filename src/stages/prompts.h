@@ -9,13 +9,14 @@
 #include "stages/config.h"
 #include "stages/device.h"
 #include "stages/encoders.h"
+#include "stages/input_notes.h"
 
 namespace rehyat::stages {
 
 /// The prompts of a run and their embeddings.
 class RunPrompts {
  public:
-  RunPrompts(const ExperimentConfig& config, RunEncoders& encoders, RunDevice& device);
+  RunPrompts(const ExperimentConfig& config, RunEncoders& encoders, RunDevice& device, InputNotes& notes);
 
   /// The lines of cache.prompts, read once, so that what is encoded is what the stage is named by.
   const std::vector<std::string>& of_cache();
@@ -26,9 +27,12 @@ class RunPrompts {
   at::Tensor encode(const std::string& prompt);
 
  private:
+  std::vector<std::string> lines_of(const std::filesystem::path& file);
+
   const ExperimentConfig& config_;
   RunEncoders& encoders_;
   RunDevice& device_;
+  InputNotes& notes_;
   std::vector<std::string> cache_, sample_;
   std::map<std::string, at::Tensor> known_;  ///< embeddings by prompt
 };

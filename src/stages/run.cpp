@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "comm/root.h"
-#include "diffusion/scheduler_config.h"
 #include "export/model_export.h"
 
 namespace rehyat::stages {
@@ -12,13 +11,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-ExperimentConfig resolved(ExperimentConfig config, const models::ModelFiles& files) {
-  const bool gpu = wants_gpu(config.run.device);
-  if (files.scheduler.empty()) {
-    config.resolve(gpu);
-  } else {
-    config.resolve(gpu, diffusion::read_scheduler_config(files.scheduler));
-  }
+ExperimentConfig resolved(ExperimentConfig config, const std::optional<PublishedModel>& published) {
+  config.resolve(wants_gpu(config.run.device), published ? published->sampler : std::nullopt);
   return config;
 }
 
@@ -32,17 +26,18 @@ void add_with_what_it_reads(Run& run, const Stage& stage, std::vector<const Stag
 
 Run::Run(ExperimentConfig config, const comm::Communicator& world, const Registry& registry,
          const models::ModelRegistry& families)
-    : files_(families.find(config.model.weights)),
-      config_(resolved(std::move(config), files_)),
+    : notes_(config.run.dir),
+      published_(published_model(config.model.weights, families, notes_)),
+      config_(resolved(std::move(config), published_)),
       world_(world),
       registry_(registry),
       device_(config_.run, world),
-      models_(config_, files_, families, device_, encoders_, world,
+      models_(config_, published_, families, device_, encoders_, notes_, world,
               [this](std::string_view stage) { return folder(stage); }),
       encoders_(make_encoders(
-          config_.model, files_, models_.architecture(), families.encoders(), [this] { return device_.get(); },
-          config_.run.dir)),
-      prompts_(config_, encoders_, device_),
+          config_.model, models_.files(), models_.architecture(), families.encoders(), [this] { return device_.get(); },
+          notes_)),
+      prompts_(config_, encoders_, device_, notes_),
       dataset_(config_, encoders_, world) {
   if (config_.model.architecture) config_.model.architecture.show(models_.new_model());
   config_.data.check_sizes({encoders_.codec->geometry(), models_.architecture().patch});

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,8 +13,10 @@
 #include "stages/dataset.h"
 #include "stages/device.h"
 #include "stages/encoders.h"
+#include "stages/input_notes.h"
 #include "stages/models.h"
 #include "stages/prompts.h"
+#include "stages/published_model.h"
 #include "stages/registry.h"
 #include "stages/stage_folder.h"
 
@@ -39,6 +42,8 @@ class Run {
   RunEncoders& encoders() { return encoders_; }
   RunPrompts& prompts() { return prompts_; }
   RunDataset& dataset() { return dataset_; }
+  /// What the files that the config names said when they were last there.
+  InputNotes& notes() { return notes_; }
 
   /// A stage's folder, whether it is there or not.
   StageFolder folder(std::string_view stage);
@@ -49,7 +54,8 @@ class Run {
   std::unique_ptr<Run> control() const;
 
  private:
-  models::ModelFiles files_;
+  InputNotes notes_;
+  std::optional<PublishedModel> published_;
   ExperimentConfig config_;
   const comm::Communicator& world_;
   const Registry& registry_;

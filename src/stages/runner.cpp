@@ -106,6 +106,17 @@ json do_work(Run& run, const Stage& stage, const StageFolder& folder) {
   }
 }
 
+/// Notes what the next start can do without. The stage is complete, so that a folder which cannot be written to any
+/// more is no failure.
+void keep_notes(Run& run, const Stage& stage) {
+  try {
+    run.notes().save();
+    stage.completed(run);
+  } catch (const UserError& error) {
+    log::warn(stage.name(), ": complete, but its notes are not up to date: ", error.what());
+  }
+}
+
 }  // namespace
 
 json run_stage(Run& run, const Stage& stage) {
@@ -120,7 +131,7 @@ json run_stage(Run& run, const Stage& stage) {
     log::info(stage.name(), ": already complete in ", folder.folder().string());
     result = claimed.earlier;
   }
-  comm::on_root(run.world(), [&] { stage.completed(run); });
+  comm::on_root(run.world(), [&] { keep_notes(run, stage); });
   return result;
 }
 

@@ -185,7 +185,7 @@ class SampleStage : public StageOf<SampleResult> {
   nlohmann::ordered_json identity(Run& run) const override {
     const SampleConfig& config = run.config().sample;
     nlohmann::ordered_json settings = config::to_json(config);
-    if (!config.noise.empty()) settings["noise"] = hash_file(config.noise);
+    if (!config.noise.empty()) settings["noise"] = noise_checksum(run);
     settings["form"] = form_name(run);
     settings.erase("prompts_file");
     settings["prompts"] = run.prompts().of_sample();
@@ -249,6 +249,12 @@ class SampleStage : public StageOf<SampleResult> {
   }
 
  private:
+  static std::string noise_checksum(Run& run) {
+    const std::filesystem::path& noise = run.config().sample.noise;
+    return run.notes().said({"noise", full_path(noise), noise, std::filesystem::exists(noise)},
+                            [&] { return hash_file(noise); });
+  }
+
   static std::string form_name(Run& run) {
     const SampleConfig& config = run.config().sample;
     const models::BlockMap blocks = blocks_of(run, config.model);

@@ -53,9 +53,10 @@ EOT
 
 echo "== every stage"
 "$MAKE_CLIPS" clips 4
+cp -r "$fixture/model" model
 cat > wan.yaml <<EOT
 run: { dir: runs, device: cpu, threads: 1 }
-model: { weights: $fixture/model }
+model: { weights: model }
 hybrid: { attention: { kind: rehyat, tc: 2, to: 1 } }
 data: { videos: clips, size: [32, 32], frames: 9, fps: 8, max_windows: 1, short_clips: bounce, validation_share: 0.25, clips_per_shard: 1 }
 cache: { seeds: 1, sampler: { steps: 3 }, guidance: 2.0, keep_per_trajectory: 2, validation_share: 0.3, dtype: f32, quota: 100MB }
@@ -67,6 +68,19 @@ for stage in prepare cache distill finetune sample; do
   "$REHYAT" "$stage" -c wan.yaml > "$stage.out" 2> "$stage.log" || { cat "$stage.log"; fail "$stage"; }
 done
 ls runs/sample-*/video-0.mp4 > /dev/null || fail "no video"
+echo "== what is complete is found without the weights"
+mv model away
+for stage in prepare cache distill finetune sample; do
+  "$REHYAT" "$stage" -c wan.yaml > /dev/null 2> gone.log || { cat gone.log; fail "$stage without the weights"; }
+  grep -q "already complete" gone.log && grep -q "model is gone; what was made of it is found" gone.log || { cat gone.log; fail "$stage is not found without the weights"; }
+done
+"$REHYAT" run -c wan.yaml > /dev/null 2> gone.log || { cat gone.log; fail "run without the weights"; }
+"$REHYAT" verify -c wan.yaml > /dev/null 2> gone.log || { cat gone.log; fail "verify without the weights"; }
+"$REHYAT" export -c wan.yaml > /dev/null 2> gone.log || { cat gone.log; fail "export without the weights"; }
+"$REHYAT" report -c wan.yaml > /dev/null 2> gone.log && fail "a report without the teacher"
+grep -q "model: found that the teacher is gone, expected it" gone.log || { cat gone.log; fail "another error"; }
+mv away model
+
 grep -q "wan-vae-1:" runs/prepare-*/identity.json || fail "the dataset does not name its VAE"
 grep -q "umt5-1:" runs/prepare-*/identity.json || fail "the dataset does not name its text encoder"
 

@@ -26,7 +26,7 @@ class PublishedEncoders : public ::testing::Test {
     const models::ModelFiles files = known.find(fixture_);
     return make_encoders(
         model, files, known.read_architecture(files.transformer), known.encoders(), [] { return at::Device(at::kCPU); },
-        folder_.path());
+        notes_);
   }
   at::Tensor latents(const std::string& settings) const { return encoders(settings).codec->encode(video_); }
   std::string codec(const std::string& settings) const { return encoders(settings).codec->fingerprint(); }
@@ -41,6 +41,7 @@ class PublishedEncoders : public ::testing::Test {
   }
   const std::filesystem::path fixture_ = testing::fixtures() / "pipeline/model";
   const testing::TempFolder folder_;
+  mutable InputNotes notes_{folder_.path()};
   const at::Tensor video_ = some_video();
 };
 
@@ -116,11 +117,12 @@ TEST_F(PublishedEncoders, SettingsThatCannotBeAreRefused) {
 TEST(EmbeddedEncoders, HaveNoneOfTheVaesSettings) {
   const auto refused = [](const std::string& settings, const std::string& key) {
     const ModelConfig model = config::load<ModelConfig>(config::Document::from_text(settings, "model.yaml"));
+    InputNotes notes("nowhere");
     expect_error<UserError>(
         [&] {
           make_encoders(
               model, {}, models::WanConfig().architecture(), models::known_encoders(),
-              [] { return at::Device(at::kCPU); }, "nowhere");
+              [] { return at::Device(at::kCPU); }, notes);
         },
         {key, "the embedded ones"});
   };
