@@ -1,13 +1,14 @@
 #include "app/bench_options.h"
 
+#include "app/path_option.h"
 #include "core/error.h"
 
 namespace rehyat::app {
 
 void BenchOptions::declare(CLI::App& app) {
   app.add_option("what", what, "forward")->check(CLI::IsMember({"forward"}))->capture_default_str();
-  app.add_option("--model", model,
-                 "a model folder or single file; default: Wan2.1 1.3B's shape with arbitrary weights");
+  app.add_option("--model", model, "a model folder or single file; default: Wan2.1 1.3B's shape with arbitrary weights")
+      ->transform(user_path_option());
   app.add_option("--layers", layers, "of the arbitrary model (default 30)")->check(CLI::PositiveNumber);
   app.add_option("--attention", attention, "rehyat: convert every block first; default: as the model is")
       ->check(CLI::IsMember({"rehyat"}));

@@ -4,11 +4,20 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "app/path_option.h"
 #include "core/standard_streams.h"
 #include "core/strings.h"
 #include "core/version.h"
 
 namespace rehyat::app {
+namespace {
+
+constexpr const char* kOverrides =
+    "settings that replace the file's: dotted.key=value. Texts and paths are taken as they stand behind the =, # and "
+    "quotes too, since the shell has taken its own; nothing is the empty text. Other values are read as YAML: "
+    "1e-4, true, [0, 3], {kind: unipc}. Where a setting may be null, nothing, null and ~ are null.";
+
+}  // namespace
 
 CommandLine::CommandLine(const stages::Registry& registry)
     : program_("ReHyAt toolkit: turns a softmax video diffusion transformer into a chunk-wise recurrent hybrid one.") {
@@ -32,8 +41,9 @@ void CommandLine::declare(Entry& entry) {
                 command.example);
   if (command.config != Command::Config::none) {
     parser.add_option("-c,--config", arguments.config, "YAML file that describes the run")
-        ->required(command.config == Command::Config::needed);
-    parser.add_option("overrides", arguments.overrides, "settings that replace the file's: dotted.key=value");
+        ->required(command.config == Command::Config::needed)
+        ->transform(user_path_option());
+    parser.add_option("overrides", arguments.overrides, kOverrides);
   }
   if (command.dry_run) parser.add_flag("--dry-run", arguments.dry_run, "say what the run would need and touch nothing");
   parser.add_flag("--json", arguments.json, "print the result as one JSON object on stdout");

@@ -60,7 +60,7 @@ std::set<std::string> sections_of(const Arguments& arguments) {
   config::Document::from_file(arguments.config, arguments.overrides).bind(fields);
   std::set<std::string> names;
   for (const auto& field : fields.all()) {
-    if (field->present) names.insert(field->name);
+    if (field->is_given()) names.insert(field->name());
   }
   return names;
 }

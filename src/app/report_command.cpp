@@ -12,8 +12,7 @@ Command report_command(const stages::Stage& stage) {
   };
   command.run = [commands, &stage](const Context& context) {
     Arguments arguments = context.arguments;
-    if (!commands->empty())
-      arguments.overrides.push_back("report.commands=" + nlohmann::ordered_json(*commands).dump());
+    if (!commands->empty()) arguments.overrides.push_back("report.commands=" + *commands);
     run_stage_command({arguments, context.world, context.registry, context.families}, stage);
   };
   return command;

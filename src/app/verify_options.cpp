@@ -1,5 +1,6 @@
 #include "app/verify_options.h"
 
+#include "app/path_option.h"
 #include "core/strings.h"
 #include "evaluate/parity.h"
 #include "stages/config.h"
@@ -35,16 +36,19 @@ void VerifyOptions::declare(CLI::App& app) {
   app.add_option("--which", which,
                  "model of the run, the same as verify.model: teacher, undistilled, distilled, finetuned")
       ->check(CLI::IsMember(names));
-  app.add_option("--model", model, "or a model folder or single file, an exported one for example");
+  app.add_option("--model", model, "or a model folder or single file, an exported one for example")
+      ->transform(user_path_option());
   app.add_option("--parity", parity, cat("or a component to compare with a fixture: ", components));
   app.add_option("--weights", weights,
                  cat("folder (or file) of the component's weights or settings in any published layout; not for ",
                      evaluate::parity_component_names(Weights::none), ", may be left out for ",
-                     evaluate::parity_component_names(Weights::optional), " whose fixture names its class"));
+                     evaluate::parity_component_names(Weights::optional), " whose fixture names its class"))
+      ->transform(user_path_option());
   app.add_option("--fixture", fixture,
                  "safetensors file with the component's inputs and expected outputs, named as in the original "
                  "library (README), and settings in its metadata; of attention slices and kind are needed, tc = 3, "
-                 "to = 1, causal = true, normalizer = joint and rate = 2 are assumed where they are absent");
+                 "to = 1, causal = true, normalizer = joint and rate = 2 are assumed where they are absent")
+      ->transform(user_path_option());
   app.add_option("--form", form,
                  "of attention: reference, chunked (default) or recurrent, which has no gradients: only y is compared")
       ->check(CLI::IsMember({"reference", "chunked", "recurrent"}));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "config/binding.h"
 #include "config/node.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
@@ -16,6 +17,7 @@ std::string place(const Node& node, const std::string& name) {
 }
 
 void mistyped(const Node& node, const std::string& name, const std::string& expected) {
+  if (node.kind == Node::Kind::broken) throw UsageError(node.text);
   throw UsageError({place(node, name), describe(node), expected, ""});
 }
 
@@ -27,22 +29,23 @@ std::string dotted(const std::string& prefix, const std::string& name) {
 
 void bind_struct(const Fields& fields, const Node& node, const std::string& prefix);
 
-void bind_field(const Field& field, const Node& node, const std::string& name) {
-  field.parse(node, name);
-  if (node.kind == Node::Kind::null) return;  // an optional value that is absent has no bounds
-  for (const auto& [expectation, holds] : field.checks) {
+void bind_key(const Binding& key, const Node& node, const std::string& name) {
+  key.parse(node, name);
+  if (key.is_null && key.is_null()) return;
+  for (const auto& [expectation, holds] : key.checks) {
     if (!holds()) throw UsageError({place(node, name), describe(node), expectation, ""});
   }
 }
 
-/// Keys that are given although the other settings leave them nothing to do.
+/// Throws where a key is given although the other settings leave it nothing to do.
 void refuse_idle_keys(const Fields& fields, const Node& node, const std::string& prefix) {
   for (const auto& field : fields.all()) {
-    if (!field->has_effect || field->has_effect()) continue;
+    const Binding& key = field->binding();
+    if (!key.has_effect || key.has_effect()) continue;
     for (std::size_t i = 0; i < node.entries.size(); ++i) {
-      if (node.entries[i].first != field->name) continue;
-      throw UsageError(cat(node.key_where[i], ": '", dotted(prefix, field->name),
-                           "': found a key without effect, expected it only ", field->only_when, "; remove it"));
+      if (node.entries[i].first != key.name) continue;
+      throw UsageError(cat(node.key_where[i], ": '", dotted(prefix, key.name),
+                           "': found a key without effect, expected it only ", key.only_when, "; remove it"));
     }
   }
 }
@@ -52,7 +55,7 @@ void bind_struct(const Fields& fields, const Node& node, const std::string& pref
     mistyped(node, prefix, "a map of settings");
   }
   std::vector<std::string> names;
-  for (const auto& field : fields.all()) names.push_back(field->name);
+  for (const auto& field : fields.all()) names.push_back(field->name());
   for (std::size_t i = 0; i < node.entries.size(); ++i) {
     const std::string& key = node.entries[i].first;
     if (std::find(names.begin(), names.end(), key) != names.end()) continue;
@@ -62,20 +65,20 @@ void bind_struct(const Fields& fields, const Node& node, const std::string& pref
         near.empty() ? cat("expected one of ", join(names, ", ")) : cat("did you mean '", dotted(prefix, near), "'?")));
   }
   for (const auto& field : fields.all()) {
-    const Node* value = node.find(field->name);
-    const std::string name = dotted(prefix, field->name);
+    Binding& key = field->binding();
+    const Node* value = node.find(key.name);
+    const std::string name = dotted(prefix, key.name);
     if (value == nullptr) {
-      if (field->is_required)
-        throw UsageError(
-            cat(node.where, ": the key '", name, "' is missing; expected ", field->type, ": ", field->doc));
-      if (field->children) bind_struct(*field->children, Node{.where = node.where}, name);  // its required keys
+      if (key.is_required)
+        throw UsageError(cat(node.where, ": the key '", name, "' is missing; expected ", key.type, ": ", key.doc));
+      if (key.children) bind_struct(*key.children, Node{.where = node.where}, name);  // its required keys
       continue;
     }
-    field->present = true;
-    if (field->children) {
-      bind_section(*field->children, field->validate, *value, name);
+    key.is_given = true;
+    if (key.children) {
+      bind_section(*key.children, key.validate, *value, name);
     } else {
-      bind_field(*field, *value, name);
+      bind_key(key, *value, name);
     }
   }
   refuse_idle_keys(fields, node, prefix);
@@ -91,7 +94,7 @@ void bind_section(const Fields& children, const std::function<void()>& validate,
     bind_struct(children, node, name);  // nothing is set, but its required keys are missed
   } else if (!children.shorthand_field().empty()) {
     for (const auto& field : children.all()) {
-      if (field->name == children.shorthand_field()) bind_field(*field, node, dotted(name, field->name));
+      if (field->name() == children.shorthand_field()) bind_key(field->binding(), node, dotted(name, field->name()));
     }
   } else {
     mistyped(node, name, "a map");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -35,7 +36,8 @@
 namespace rehyat::config {
 
 class Fields;
-struct Node;  // a parsed YAML (or JSON) value with its position; defined in config/node.h
+struct Binding;  // what a key does; defined in config/binding.h
+struct Node;     // a parsed YAML (or JSON) value with its position; defined in config/node.h
 
 /// Limits against hostile YAML.
 struct Limits {
@@ -48,6 +50,9 @@ struct Limits {
 /// One documented key. The constraint setters are checked after parsing, with the key's position in the message.
 class Field {
  public:
+  Field(std::string name, std::string type, std::string doc);
+  ~Field();
+
   Field& above(double bound);               ///< value > bound
   Field& at_least(double bound);            ///< value >= bound
   Field& at_most(double bound);             ///< value <= bound
@@ -59,29 +64,31 @@ class Field {
   /// is an error, and it is left out of the resolved config. `when` follows "only ": "with kind rehyat".
   Field& only(std::string when, std::function<bool()> condition);
 
-  // What follows is filled in by Fields.
-  std::string name, type, doc;
-  bool is_required = false, present = false;
-  std::string only_when;
-  std::function<bool()> has_effect;                                   ///< of a field with only()
-  std::vector<std::pair<std::string, std::function<bool()>>> checks;  ///< text of the expectation, test
-  std::function<void(const Node&, const std::string& dotted)> parse;  ///< `dotted` names the key in messages
-  std::function<nlohmann::ordered_json()> dump;
-  std::function<double()> number;         ///< of a numeric field
-  std::function<std::size_t()> length;    ///< of a string or list field
-  std::function<std::string()> text;      ///< of a string field
-  std::unique_ptr<Fields> children;       ///< of a section
-  std::function<void()> validate;         ///< of a section with a validate()
-  std::function<void(Fields&)> describe;  ///< of an optional section: its fields with their defaults
+  const std::string& name() const;
+  bool is_given() const;  ///< whether the document that was bound names the key
+  Binding& binding() { return *binding_; }
+  const Binding& binding() const { return *binding_; }
+
+ private:
+  std::unique_ptr<Binding> binding_;
 };
 
-/// A section whose fields only its reader knows, such as those of a kind that another key names: kept as it was parsed,
-/// bound when it is read, with the same errors as any other.
+template <typename T, typename... Types>
+concept OneOf = (std::same_as<T, Types> || ...);
+/// What one key may hold. A path is one on this machine as a user writes it (config/user_path.h).
+template <typename T>
+concept Value = OneOf<T, bool, int, std::int64_t, std::uint64_t, double, std::string, std::filesystem::path,
+                      std::vector<std::int64_t>, std::vector<double>, std::vector<std::string>,
+                      std::map<std::string, std::string>, std::optional<std::int64_t>, std::optional<double>,
+                      std::optional<std::string>, std::optional<std::vector<std::int64_t>>>;
+
+/// A section whose fields only its reader knows, such as those of a kind that another key names. It holds the parsed
+/// values, and `load` binds them later, with the same errors as any other section's.
 class Section {
  public:
   /// Whether the key was there.
   explicit operator bool() const { return node_ != nullptr; }
-  /// Fills a struct, all defaults where the key was not there. Throws UsageError.
+  /// Fills a struct; where the key was not there, all its fields keep their defaults. Throws UsageError.
   template <typename Struct>
   Struct load() const;
   /// What the resolved config says from now on, in place of what was given.
@@ -103,21 +110,9 @@ class Fields {
   ~Fields();
   Fields(Fields&&) noexcept;
 
-  Field& add(std::string name, bool& value, std::string doc);
-  Field& add(std::string name, std::int64_t& value, std::string doc);
-  Field& add(std::string name, int& value, std::string doc);
-  Field& add(std::string name, std::uint64_t& value, std::string doc);
-  Field& add(std::string name, double& value, std::string doc);
-  Field& add(std::string name, std::string& value, std::string doc);
-  Field& add(std::string name, std::filesystem::path& value, std::string doc);  ///< relative to the working folder
-  Field& add(std::string name, std::vector<std::int64_t>& value, std::string doc);
-  Field& add(std::string name, std::vector<double>& value, std::string doc);
-  Field& add(std::string name, std::vector<std::string>& value, std::string doc);
-  Field& add(std::string name, std::map<std::string, std::string>& value, std::string doc);
-  Field& add(std::string name, std::optional<std::int64_t>& value, std::string doc);
-  Field& add(std::string name, std::optional<std::vector<std::int64_t>>& value, std::string doc);
-  Field& add(std::string name, std::optional<double>& value, std::string doc);
-  Field& add(std::string name, std::optional<std::string>& value, std::string doc);
+  /// A key that fills `value`, whose content now is the default.
+  template <Value T>
+  Field& add(std::string name, T& value, std::string doc);
   Field& add(std::string name, Section& value, std::string doc);
   /// "500GB" or a number of bytes.
   Field& bytes(std::string name, std::int64_t& value, std::string doc);
@@ -214,6 +209,11 @@ class Fields {
 };
 
 /// A parsed document before it is bound to a struct: one file plus dotted overrides (`distill.lr=1e-3`), which win.
+///
+/// What follows an override's `=` came through a shell, which has taken its quotes, so that settings of text and paths
+/// take it as it stands: `#`, `: `, `*`, quotes and blanks are text, and nothing is the empty text. Quotes around a
+/// whole path are taken off. Every other setting reads YAML: numbers, true and false, `[a, b]`, `{a: b}`. Where a
+/// setting may be null, nothing, `null` and `~` are null.
 class Document {
  public:
   static Document from_file(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},

@@ -5,8 +5,10 @@
 #include <limits>
 #include <set>
 
+#include "config/binding.h"
 #include "config/config.h"
 #include "config/node.h"
+#include "config/user_path.h"
 #include "core/strings.h"
 #include "core/units.h"
 
@@ -57,12 +59,21 @@ void parse_value(const Node& node, const std::string& name, bool& value) {
   value = node.text == "true";
 }
 void parse_value(const Node& node, const std::string& name, std::string& value) {
-  if (node.kind != Node::Kind::scalar) mistyped(node, name, "text");
-  value = node.text;
+  const Node& text = as_text(node);
+  if (text.kind != Node::Kind::scalar) mistyped(text, name, "text");
+  value = text.text;
+}
+/// Whether one pair of quotes stands around all of it.
+bool is_in_quotes(const std::string& text) {
+  if (text.size() < 2 || (text.front() != '"' && text.front() != '\'')) return false;
+  return text.find(text.front(), 1) == text.size() - 1;
 }
 void parse_value(const Node& node, const std::string& name, std::filesystem::path& value) {
-  if (node.kind != Node::Kind::scalar) mistyped(node, name, "a path");
-  value = node.text;
+  const Node& given = as_text(node);
+  if (given.kind != Node::Kind::scalar) mistyped(given, name, "a path");
+  std::string text = given.text;
+  if (node.typed && is_in_quotes(text)) text = text.substr(1, text.size() - 2);
+  value = given.verbatim ? std::filesystem::path(text) : user_path(text, place(node, name));
 }
 template <typename T>
 void parse_value(const Node& node, const std::string& name, std::vector<T>& value) {
@@ -78,7 +89,7 @@ void parse_value(const Node& node, const std::string& name, std::map<std::string
 template <typename T>
 void parse_value(const Node& node, const std::string& name, std::optional<T>& value) {
   value.reset();
-  if (node.kind != Node::Kind::null) parse_value(node, name, value.emplace());
+  if (!is_null(node)) parse_value(node, name, value.emplace());
 }
 
 template <typename T>
@@ -93,21 +104,47 @@ json dump_value(const std::optional<T>& value) {
   return value ? json(*value) : json(nullptr);
 }
 
-/// Ties a field to the variable that it fills.
+/// Ties a key to the variable that it fills.
 template <typename T>
 Field& tie(Field& field, T& value) {
-  field.parse = [&value](const Node& node, const std::string& name) { parse_value(node, name, value); };
-  field.dump = [&value] { return dump_value(value); };
+  Binding& binding = field.binding();
+  binding.parse = [&value](const Node& node, const std::string& name) { parse_value(node, name, value); };
+  binding.dump = [&value] { return dump_value(value); };
   if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
-    field.number = [&value] { return static_cast<double>(value); };
+    binding.number = [&value] { return static_cast<double>(value); };
   }
-  if constexpr (requires { *value + 0.0; }) field.number = [&value] { return static_cast<double>(*value); };
-  if constexpr (requires { value->size(); }) field.length = [&value] { return value->size(); };
-  if constexpr (requires { value.size(); }) field.length = [&value] { return value.size(); };
-  if constexpr (std::is_same_v<T, std::string>) field.text = [&value] { return value; };
-  if constexpr (std::is_same_v<T, std::optional<std::string>>) field.text = [&value] { return *value; };
-  if constexpr (std::is_same_v<T, std::filesystem::path>) field.length = [&value] { return value.native().size(); };
+  if constexpr (requires { value.has_value(); }) binding.is_null = [&value] { return !value.has_value(); };
+  if constexpr (requires { *value + 0.0; }) binding.number = [&value] { return static_cast<double>(*value); };
+  if constexpr (requires { value->size(); }) binding.length = [&value] { return value->size(); };
+  if constexpr (requires { value.size(); }) binding.length = [&value] { return value.size(); };
+  if constexpr (std::is_same_v<T, std::string>) binding.text = [&value] { return value; };
+  if constexpr (std::is_same_v<T, std::optional<std::string>>) binding.text = [&value] { return *value; };
+  if constexpr (std::is_same_v<T, std::filesystem::path>) binding.length = [&value] { return value.native().size(); };
   return field;
+}
+
+/// What a key of this type holds, in the words of messages.
+template <Value T>
+std::string words_for() {
+  if constexpr (requires(T value) { value.has_value(); }) {
+    return words_for<typename T::value_type>() + " or null";
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return "true or false";
+  } else if constexpr (std::is_same_v<T, double>) {
+    return "a number";
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return std::is_signed_v<T> ? "a whole number" : "a whole number >= 0";
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return "text";
+  } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    return "a path";
+  } else if constexpr (OneOf<T, std::map<std::string, std::string>>) {
+    return "a map of texts";
+  } else if constexpr (OneOf<T, std::vector<std::string>>) {
+    return "a list of texts";
+  } else {
+    return OneOf<T, std::vector<double>> ? "a list of numbers" : "a list of whole numbers";
+  }
 }
 
 std::string number_text(double value) {
@@ -119,41 +156,58 @@ std::string number_text(double value) {
 
 }  // namespace
 
+Field::Field(std::string name, std::string type, std::string doc) : binding_(std::make_unique<Binding>()) {
+  binding_->name = std::move(name);
+  binding_->type = std::move(type);
+  binding_->doc = std::move(doc);
+}
+Field::~Field() = default;
+
+const std::string& Field::name() const {
+  return binding_->name;
+}
+bool Field::is_given() const {
+  return binding_->is_given;
+}
+
 Field& Field::above(double bound) {
-  checks.emplace_back(cat("a number > ", number_text(bound)), [this, bound] { return number() > bound; });
+  binding_->checks.emplace_back(cat("a number > ", number_text(bound)),
+                                [b = binding_.get(), bound] { return b->number() > bound; });
   return *this;
 }
 Field& Field::at_least(double bound) {
-  checks.emplace_back(cat("a number >= ", number_text(bound)), [this, bound] { return number() >= bound; });
+  binding_->checks.emplace_back(cat("a number >= ", number_text(bound)),
+                                [b = binding_.get(), bound] { return b->number() >= bound; });
   return *this;
 }
 Field& Field::at_most(double bound) {
-  checks.emplace_back(cat("a number <= ", number_text(bound)), [this, bound] { return number() <= bound; });
+  binding_->checks.emplace_back(cat("a number <= ", number_text(bound)),
+                                [b = binding_.get(), bound] { return b->number() <= bound; });
   return *this;
 }
 Field& Field::between(double low, double high) {
-  checks.emplace_back(cat("a number from ", number_text(low), " to ", number_text(high)),
-                      [this, low, high] { return number() >= low && number() <= high; });
+  binding_->checks.emplace_back(cat("a number from ", number_text(low), " to ", number_text(high)),
+                                [b = binding_.get(), low, high] { return b->number() >= low && b->number() <= high; });
   return *this;
 }
 Field& Field::one_of(std::vector<std::string> allowed) {
   const std::string expectation = "one of " + join(allowed, ", ");
-  checks.emplace_back(expectation, [this, allowed = std::move(allowed)] {
-    return std::find(allowed.begin(), allowed.end(), text()) != allowed.end();
+  binding_->checks.emplace_back(expectation, [b = binding_.get(), allowed = std::move(allowed)] {
+    return std::find(allowed.begin(), allowed.end(), b->text()) != allowed.end();
   });
   return *this;
 }
 Field& Field::not_empty() {
-  checks.emplace_back("something that is not empty", [this] { return length() > 0; });
+  binding_->checks.emplace_back("something that is not empty", [b = binding_.get()] { return b->length() > 0; });
   return *this;
 }
 Field& Field::required() {
-  is_required = true;
+  binding_->is_required = true;
   return *this;
 }
 Field& Field::only(std::string when, std::function<bool()> condition) {
-  only_when = std::move(when);
-  has_effect = std::move(condition);
+  binding_->only_when = std::move(when);
+  binding_->has_effect = std::move(condition);
   return *this;
 }
 
@@ -162,77 +216,46 @@ Fields::~Fields() = default;
 Fields::Fields(Fields&&) noexcept = default;
 
 Field& Fields::make(std::string name, std::string type, std::string doc) {
-  auto field = std::make_unique<Field>();
-  field->name = std::move(name);
-  field->type = std::move(type);
-  field->doc = std::move(doc);
-  fields_.push_back(std::move(field));
+  fields_.push_back(std::make_unique<Field>(std::move(name), std::move(type), std::move(doc)));
   return *fields_.back();
 }
 
-Field& Fields::add(std::string name, bool& value, std::string doc) {
-  return tie(make(std::move(name), "true or false", std::move(doc)), value);
+template <Value T>
+Field& Fields::add(std::string name, T& value, std::string doc) {
+  return tie(make(std::move(name), words_for<T>(), std::move(doc)), value);
 }
-Field& Fields::add(std::string name, std::int64_t& value, std::string doc) {
-  return tie(make(std::move(name), "a whole number", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, int& value, std::string doc) {
-  return tie(make(std::move(name), "a whole number", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::uint64_t& value, std::string doc) {
-  return tie(make(std::move(name), "a whole number >= 0", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, double& value, std::string doc) {
-  return tie(make(std::move(name), "a number", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::string& value, std::string doc) {
-  return tie(make(std::move(name), "text", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::filesystem::path& value, std::string doc) {
-  return tie(make(std::move(name), "a path", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::vector<std::int64_t>& value, std::string doc) {
-  return tie(make(std::move(name), "a list of whole numbers", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::vector<double>& value, std::string doc) {
-  return tie(make(std::move(name), "a list of numbers", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::vector<std::string>& value, std::string doc) {
-  return tie(make(std::move(name), "a list of texts", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::map<std::string, std::string>& value, std::string doc) {
-  return tie(make(std::move(name), "a map of texts", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::optional<std::int64_t>& value, std::string doc) {
-  return tie(make(std::move(name), "a whole number or null", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::optional<double>& value, std::string doc) {
-  return tie(make(std::move(name), "a number or null", std::move(doc)), value);
-}
-Field& Fields::add(std::string name, std::optional<std::string>& value, std::string doc) {
-  return tie(make(std::move(name), "text or null", std::move(doc)), value);
-}
-
-Field& Fields::add(std::string name, std::optional<std::vector<std::int64_t>>& value, std::string doc) {
-  return tie(make(std::move(name), "a list of whole numbers or null", std::move(doc)), value);
-}
+template Field& Fields::add(std::string, bool&, std::string);
+template Field& Fields::add(std::string, int&, std::string);
+template Field& Fields::add(std::string, std::int64_t&, std::string);
+template Field& Fields::add(std::string, std::uint64_t&, std::string);
+template Field& Fields::add(std::string, double&, std::string);
+template Field& Fields::add(std::string, std::string&, std::string);
+template Field& Fields::add(std::string, std::filesystem::path&, std::string);
+template Field& Fields::add(std::string, std::vector<std::int64_t>&, std::string);
+template Field& Fields::add(std::string, std::vector<double>&, std::string);
+template Field& Fields::add(std::string, std::vector<std::string>&, std::string);
+template Field& Fields::add(std::string, std::map<std::string, std::string>&, std::string);
+template Field& Fields::add(std::string, std::optional<std::int64_t>&, std::string);
+template Field& Fields::add(std::string, std::optional<double>&, std::string);
+template Field& Fields::add(std::string, std::optional<std::string>&, std::string);
+template Field& Fields::add(std::string, std::optional<std::vector<std::int64_t>>&, std::string);
 
 Field& Fields::add(std::string name, Section& value, std::string doc) {
   Field& field = make(std::move(name), "a map", std::move(doc));
-  field.parse = [&value](const Node& node, const std::string& name_of_key) {
+  field.binding().parse = [&value](const Node& node, const std::string& name_of_key) {
     if (node.kind == Node::Kind::null) return;
     if (node.kind != Node::Kind::map) mistyped(node, name_of_key, "a map");
     value.node_ = std::make_shared<const Node>(node);
     value.name_ = name_of_key;
     value.shown_ = json_from_node(node);
   };
-  field.dump = [&value] { return value.shown_; };
+  field.binding().dump = [&value] { return value.shown_; };
   return field;
 }
 
 Field& Fields::bytes(std::string name, std::int64_t& value, std::string doc) {
   Field& field = tie(make(std::move(name), "a size such as 500GB", std::move(doc)), value);
-  field.parse = [&value](const Node& node, const std::string& name_of_key) {
+  field.binding().parse = [&value](const Node& node, const std::string& name_of_key) {
     if (node.kind != Node::Kind::scalar) mistyped(node, name_of_key, "a size such as 500GB");
     try {
       value = parse_bytes(node.text, place(node, name_of_key));
@@ -250,33 +273,38 @@ void Fields::shorthand(std::string field) {
 Field& Fields::number(std::string name, std::function<std::int64_t()> get, std::function<void(std::int64_t)> set,
                       std::string doc) {
   Field& field = make(std::move(name), "a whole number", std::move(doc));
-  field.parse = [set](const Node& node, const std::string& key) { set(parse_integer<std::int64_t>(node, key)); };
-  field.dump = [get] { return json(get()); };
-  field.number = [get] { return static_cast<double>(get()); };
+  field.binding().parse = [set](const Node& node, const std::string& key) {
+    set(parse_integer<std::int64_t>(node, key));
+  };
+  field.binding().dump = [get] { return json(get()); };
+  field.binding().number = [get] { return static_cast<double>(get()); };
   return field;
 }
 
 Field& Fields::choice_impl(std::string name, std::function<std::size_t()> get, std::function<void(std::size_t)> set,
                            std::vector<std::string> labels, std::string doc) {
   Field& field = make(std::move(name), join(labels, " | "), std::move(doc));
-  field.parse = [set, labels](const Node& node, const std::string& key) {
+  field.binding().parse = [set, labels](const Node& node, const std::string& key) {
+    const Node& given = as_text(node);
     for (std::size_t i = 0; i < labels.size(); ++i) {
-      if (node.kind == Node::Kind::scalar && node.text == labels[i]) return set(i);
+      if (given.kind == Node::Kind::scalar && given.text == labels[i]) return set(i);
     }
-    const std::string near = nearest(node.text, labels);
+    const std::string near = nearest(given.text, labels);
     throw UsageError({place(node, key), describe(node), "one of " + join(labels, ", "),
                       near.empty() ? "" : "did you mean '" + near + "'?"});
   };
-  field.dump = [get, labels]() -> json { return get() < labels.size() ? json(labels[get()]) : json(nullptr); };
+  field.binding().dump = [get, labels]() -> json {
+    return get() < labels.size() ? json(labels[get()]) : json(nullptr);
+  };
   return field;
 }
 
 Field& Fields::section_impl(std::string name, std::unique_ptr<Fields> children, std::function<void()> validate,
                             std::string doc) {
   Field& field = make(std::move(name), "a map", std::move(doc));
-  field.children = std::move(children);
-  field.validate = std::move(validate);
-  field.dump = [&field] { return config::dump(*field.children); };
+  field.binding().children = std::move(children);
+  field.binding().validate = std::move(validate);
+  field.binding().dump = [&field] { return config::dump(*field.binding().children); };
   return field;
 }
 
@@ -284,27 +312,27 @@ Field& Fields::optional_section_impl(std::string name, std::function<bool()> has
                                      std::function<std::function<void()>(Fields&)> emplace,
                                      std::function<void(Fields&)> describe_fields, std::string doc) {
   Field& field = make(std::move(name), "a map (optional)", std::move(doc));
-  field.parse = [emplace](const Node& node, const std::string& key) {
+  field.binding().parse = [emplace](const Node& node, const std::string& key) {
     if (node.kind == Node::Kind::null) return;
     Fields children;
     const auto validate = emplace(children);
     bind_section(children, validate, node, key);
   };
-  field.dump = [has, emplace]() -> json {
+  field.binding().dump = [has, emplace]() -> json {
     if (!has()) return nullptr;
     Fields children;
     emplace(children);
     return config::dump(children);
   };
-  field.describe = std::move(describe_fields);
+  field.binding().describe = std::move(describe_fields);
   return field;
 }
 
 Field& Fields::list_impl(std::string name, std::function<std::size_t()> size, std::function<void(std::size_t)> resize,
                          std::function<std::function<void()>(std::size_t, Fields&)> item, std::string doc) {
   Field& field = make(std::move(name), "a list of maps", std::move(doc));
-  field.length = size;
-  field.parse = [resize, item](const Node& node, const std::string& key) {
+  field.binding().length = size;
+  field.binding().parse = [resize, item](const Node& node, const std::string& key) {
     if (node.kind != Node::Kind::list) mistyped(node, key, "a list of maps");
     resize(node.items.size());
     for (std::size_t i = 0; i < node.items.size(); ++i) {
@@ -313,7 +341,7 @@ Field& Fields::list_impl(std::string name, std::function<std::size_t()> size, st
       bind_section(children, validate, node.items[i], cat(key, '.', i));
     }
   };
-  field.dump = [size, item] {
+  field.binding().dump = [size, item] {
     json out = json::array();
     for (std::size_t i = 0; i < size(); ++i) {
       Fields children;
@@ -328,7 +356,8 @@ Field& Fields::list_impl(std::string name, std::function<std::size_t()> size, st
 json dump(const Fields& fields) {
   json out = json::object();
   for (const auto& field : fields.all()) {
-    if (!field->has_effect || field->has_effect()) out[field->name] = field->dump();
+    const Binding& key = field->binding();
+    if (!key.has_effect || key.has_effect()) out[key.name] = key.dump();
   }
   return out;
 }

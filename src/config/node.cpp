@@ -178,9 +178,22 @@ const Node* Node::find(std::string_view key) const {
   return nullptr;
 }
 
+const Node& as_text(const Node& node) {
+  return node.typed ? *node.typed : node;
+}
+
+bool is_null(const Node& node) {
+  if (node.kind != Node::Kind::null || !node.typed) return node.kind == Node::Kind::null;
+  const std::string& text = node.typed->text;  // a comment of YAML is none in the shell
+  return text.empty() || text == "null" || text == "~";
+}
+
 std::string describe(const Node& node) {
+  if (node.typed && !node.typed->text.empty() && node.kind != Node::Kind::list && node.kind != Node::Kind::map)
+    return describe(*node.typed);
   switch (node.kind) {
     case Node::Kind::null:
+    case Node::Kind::broken:
       return "nothing";
     case Node::Kind::scalar:
       return cat('"', excerpt(node.text), '"');
@@ -223,6 +236,7 @@ Node plain_node(const nlohmann::ordered_json& source, const std::string& name, c
   if (++nodes > limits.nodes) throw UsageError({name, cat("more than ", limits.nodes, " values"), "fewer", ""});
   Node node;
   node.where = name;
+  node.verbatim = true;
   if (source.is_object()) {
     node.kind = Node::Kind::map;
     for (const auto& [key, value] : source.items()) {
@@ -251,6 +265,8 @@ nlohmann::ordered_json json_from_node(const Node& node) {
   switch (node.kind) {
     case Node::Kind::null:
       return nullptr;
+    case Node::Kind::broken:
+      return node.typed ? node.typed->text : "";
     case Node::Kind::scalar: {
       if (node.quoted) return node.text;
       const auto plain = nlohmann::ordered_json::parse(node.text, nullptr, false);
@@ -269,15 +285,34 @@ nlohmann::ordered_json json_from_node(const Node& node) {
   return out;
 }
 
+namespace {
+
+Node override_value(const std::string& text, const std::string& where, const Limits& limits) {
+  Node value;
+  try {
+    value = parse_yaml(text, where, limits);
+  } catch (const UsageError& error) {
+    value.kind = Node::Kind::broken;
+    value.text = error.what();
+  }
+  value.where = where;
+  value.typed =
+      std::make_shared<const Node>(Node{.kind = Node::Kind::scalar, .text = text, .quoted = true, .where = where});
+  return value;
+}
+
+}  // namespace
+
 void apply_override(Node& root, const std::string& override_text, const Limits& limits) {
   const std::string where = "override '" + excerpt(override_text, 200) + "'";
   check_characters(override_text, where);
   const std::size_t equals = override_text.find('=');
   if (equals == std::string::npos || equals == 0) throw UsageError({where, "no name=value", "dotted.key=value", ""});
-  Node value = parse_yaml(override_text.substr(equals + 1), where, limits);
+  Node value = override_value(override_text.substr(equals + 1), where, limits);
   Node* at = &root;
   for (const std::string& part : split(std::string_view(override_text).substr(0, equals), '.')) {
     if (part.empty()) throw UsageError({where, "an empty name", "dotted.key=value", ""});
+    at->typed.reset();  // an earlier override's, of which a part is replaced
     // A name below a list replaces it: the list may be a short form, `blocks: [0, 3]` for `blocks: {list: [0, 3]}`.
     if (at->kind == Node::Kind::list && part.find_first_not_of("0123456789-") == std::string::npos) {
       std::size_t index = 0;
@@ -290,18 +325,17 @@ void apply_override(Node& root, const std::string& override_text, const Limits& 
       at = &at->items[index];
       continue;
     }
-    if (at->kind != Node::Kind::map) *at = Node{Node::Kind::map, "", false, where, {}, {}, {}};
+    if (at->kind != Node::Kind::map) *at = Node{.kind = Node::Kind::map, .where = where};
     auto found =
         std::find_if(at->entries.begin(), at->entries.end(), [&](const auto& entry) { return entry.first == part; });
     if (found == at->entries.end()) {
-      at->entries.emplace_back(part, Node{Node::Kind::null, "", false, where, {}, {}, {}});
+      at->entries.emplace_back(part, Node{.where = where});
       at->key_where.push_back(where);
       found = std::prev(at->entries.end());
     }
     at = &found->second;
   }
   *at = std::move(value);
-  at->where = where;
 }
 
 }  // namespace rehyat::config

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "config/binding.h"
 #include "config/config.h"
 #include "core/strings.h"
 
@@ -46,19 +47,20 @@ struct Line {
 
 void collect(const Fields& fields, const std::string& prefix, std::vector<Line>& lines) {
   for (const auto& field : fields.all()) {
-    const std::string name = prefix.empty() ? field->name : prefix + "." + field->name;
-    if (field->children) {
-      lines.push_back({name, "", field->doc});
-      collect(*field->children, name, lines);
-    } else if (field->describe) {
-      lines.push_back({name, "(optional)", field->doc});
+    const Binding& key = field->binding();
+    const std::string name = prefix.empty() ? key.name : prefix + "." + key.name;
+    if (key.children) {
+      lines.push_back({name, "", key.doc});
+      collect(*key.children, name, lines);
+    } else if (key.describe) {
+      lines.push_back({name, "(optional)", key.doc});
       Fields children;
-      field->describe(children);
+      key.describe(children);
       collect(children, name, lines);
     } else {
-      const std::string value = field->is_required ? "(required)" : field->dump().dump();
-      const bool choice = field->type.find(" | ") != std::string::npos;
-      lines.push_back({name, value, choice ? field->doc + " (" + field->type + ")" : field->doc});
+      const std::string value = key.is_required ? "(required)" : key.dump().dump();
+      const bool choice = key.type.find(" | ") != std::string::npos;
+      lines.push_back({name, value, choice ? key.doc + " (" + key.type + ")" : key.doc});
     }
   }
 }

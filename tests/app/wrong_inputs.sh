@@ -40,6 +40,10 @@ expect "repeated key" 2 "the key 'seed' a second time" "$REHYAT" prepare -c bad.
 expect "out of range" 2 "'distill.lr'.*expected a number > 0" run distill distill.lr=-1
 expect "unknown override" 2 "unknown key 'distil'" run distill distil.lr=1
 expect "override without value" 2 "expected dotted.key=value" run distill distill.lr
+expect "another user's home in the config" 2 "override 'run.dir=~me/x': 'run.dir': found \"~me/x\".*write ./~me" run prepare 'run.dir=~me/x'
+expect "a variable in a path" 2 "'data.videos': found .*/scratch/.USER/clips.*let the shell replace it" run prepare 'data.videos=/scratch/$USER/clips'
+expect "a variable in an option's path" 2 "model: found .*HOME/x.*let the shell replace it" "$REHYAT" verify --model='$HOME/x'
+expect "a home in an option's path" 1 "$PWD/home/nothing: found no such file" env HOME="$PWD/home" "$REHYAT" inspect '~/nothing'
 expect "frames" 2 "found 16, expected 4k \+ 1" run prepare data.frames=16
 expect "size" 2 "expected \[height, width\], both multiples of 16" run prepare "data.size=[30, 32]"
 expect "weights and architecture" 2 "found weights and architecture" run prepare model.weights=clips

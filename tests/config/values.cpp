@@ -111,8 +111,9 @@ TEST(Config, NumbersSurviveTheResolvedYamlBitForBit) {
 
 TEST(Config, OverridesWin) {
   const Experiment e =
-      parse(kFull, {"distill.lr=0.25", "stages.1.steps=7", "ema.decay=0.5", "blocks=[5]", "title='new: text'", "seed=4",
+      parse(kFull, {"distill.lr=0.25", "stages.1.steps=7", "ema.decay=0.5", "blocks=[5]", "title=new: text", "seed=4",
                     "seed=5", "note=", "prompts=[]", "quota=64 KiB", "stages.0={name: other}"});
+  EXPECT_EQ(e.title, "new: text");
   EXPECT_EQ(e.distill.lr, 0.25);
   EXPECT_EQ(e.stages.at(1).steps, 7);
   EXPECT_EQ(e.stages.at(0).name, "other");
