@@ -60,9 +60,10 @@ std::string printable(std::string_view text) {
 void require_utf8(std::string_view text, const std::string& file) {
   const auto bad = invalid_utf8(text);
   require(!bad, [&] {
-    return to_sentence({cat(file, ":", 1 + std::ranges::count(text.substr(0, *bad), '\n')),
-                        cat("the byte ", escaped(text[*bad]), ", which is not UTF-8"), "UTF-8 text",
-                        "convert the file, for example with iconv -f LATIN1 -t UTF-8"});
+    return to_sentence(
+        {cat(file, ":", 1 + std::ranges::count(text.substr(0, *bad), '\n')),
+         cat("the byte ", escaped(text[*bad]), ", which is not UTF-8"), "UTF-8 text",
+         "convert the file from the encoding that it was saved in, for example with iconv -f WINDOWS-1252 -t UTF-8"});
   });
 }
 

@@ -1,6 +1,7 @@
 #include "files/json.h"
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -9,18 +10,43 @@
 #include "core/strings.h"
 #include "core/utf8.h"
 #include "files/atomic_file.h"
+#include "files/json_fault.h"
+#include "files/text_file.h"
 
 namespace rehyat {
 namespace {
 
 using json = nlohmann::ordered_json;
 
+/// Reads a text for the parser and tells how far it has come, which the parser tells on errors of its own only.
+class Place {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  Place(const char* at, const char** furthest) : at_(at), furthest_(furthest) {}
+  reference operator*() const { return *at_; }
+  Place& operator++() {
+    *furthest_ = ++at_;
+    return *this;
+  }
+  bool operator==(const Place& other) const { return at_ == other.at_; }
+
+ private:
+  const char* at_;
+  const char** furthest_;
+};
+
 /// Builds the value from the parser's events. The library's own builder searches all earlier names of an object at each
 /// new one, which takes hours for a million of them.
 class Builder : public nlohmann::json_sax<json> {
  public:
-  Builder(std::string_view text, const std::string& where, const JsonLimits& limits)
-      : text_(text), where_(where), limits_(limits) {}
+  /// `line`: what the text's first line is called in messages.
+  Builder(std::string_view text, const std::string& where, std::optional<std::size_t> line, const JsonLimits& limits)
+      : text_(text), where_(where), line_(line), limits_(limits), read_(text.data()) {}
 
   bool null() override { return put(nullptr); }
   bool boolean(bool value) override { return put(value); }
@@ -41,18 +67,27 @@ class Builder : public nlohmann::json_sax<json> {
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
     Level& level = levels_.back();
-    if (!level.names.insert(name).second) refuse(cat("the key '", excerpt(name), "' twice in one object"), "it once");
+    if (!level.names.insert(name).second)
+      refuse_at(start_of_string(text_, read() - 1), cat("the key '", excerpt(name), "' twice in one object"),
+                "it once");
     if (level.names.size() > limits_.members)
       refuse(cat("an object of more than ", limits_.members, " names"), "fewer");
     key_ = std::move(name);
     return true;
   }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    const std::string_view before = text_.substr(0, std::min(position == 0 ? 0 : position - 1, text_.size()));
-    refuse("text that is not JSON", std::string(limits_.what), text_position(before));
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    const JsonFault fault = find_json_fault(text_, position, error.what(), levels_.empty() && values_ > 0);
+    refuse_at(fault.at, "text that is not JSON: " + fault.found, std::string(limits_.what));
   }
 
-  json take() { return std::move(root_); }
+  json build() {
+    const char* end = text_.data() + text_.size();
+    json::sax_parse(Place(text_.data(), &read_), Place(end, &read_), this);
+    return std::move(root_);
+  }
+  [[noreturn]] void refuse_at(std::size_t at, const std::string& found, const std::string& expected) const {
+    throw UserError({position(at), found, expected, std::string(limits_.hint)});
+  }
 
  private:
   struct Level {
@@ -60,8 +95,15 @@ class Builder : public nlohmann::json_sax<json> {
     std::unordered_set<std::string> names;
   };
 
-  [[noreturn]] void refuse(const std::string& found, const std::string& expected, const std::string& at = "") const {
-    throw UserError({where_ + at, found, expected, std::string(limits_.hint)});
+  std::size_t read() const { return static_cast<std::size_t>(read_ - text_.data()); }
+  std::string position(std::size_t at) const {
+    const std::string_view before = text_.substr(0, std::min(at, text_.size()));
+    if (!line_) return where_ + text_position(before);
+    return cat(where_, ':', *line_ + static_cast<std::size_t>(std::ranges::count(before, '\n')),
+               text_position(before.substr(before.rfind('\n') + 1)).substr(2));
+  }
+  [[noreturn]] void refuse(const std::string& found, const std::string& expected) const {
+    refuse_at(read(), found, expected);
   }
   /// A child's address stays right while it is open: its parent gets no other child meanwhile.
   json* place(json value) {
@@ -95,28 +137,36 @@ class Builder : public nlohmann::json_sax<json> {
 
   std::string_view text_;
   const std::string& where_;
+  std::optional<std::size_t> line_;
   const JsonLimits& limits_;
+  const char* read_;
   std::vector<Level> levels_;
   std::string key_;
   json root_;
   std::size_t values_ = 0;
 };
 
+json parse(std::string_view bytes, const std::string& where, std::optional<std::size_t> line,
+           const JsonLimits& limits) {
+  require_text_format(bytes, where, limits.what);
+  const std::string_view text = without_mark(bytes);
+  Builder builder(text, where, line, limits);
+  // The library takes a NUL for the end: what follows would go unread.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
+    builder.refuse_at(nul, "the character NUL", std::string(limits.what));
+  if (const auto bad = invalid_utf8(text)) builder.refuse_at(*bad, "bytes that are not UTF-8", "UTF-8");
+  return builder.build();
+}
+
 }  // namespace
 
 json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits) {
-  // The library takes a NUL for the end: what follows would go unread.
-  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
-    throw UserError({where + text_position(text.substr(0, nul)), "the character NUL", std::string(limits.what),
-                     std::string(limits.hint)});
-  }
-  if (const auto bad = invalid_utf8(text)) {
-    throw UserError(
-        {where + text_position(text.substr(0, *bad)), "bytes that are not UTF-8", "UTF-8", std::string(limits.hint)});
-  }
-  Builder builder(text, where, limits);
-  json::sax_parse(text, &builder);
-  return builder.take();
+  return parse(text, where, std::nullopt, limits);
+}
+
+json parse_json_line(std::string_view text, const std::filesystem::path& file, std::size_t line,
+                     const JsonLimits& limits) {
+  return parse(text, file.string(), line, limits);
 }
 
 json read_json(const std::filesystem::path& path, const JsonLimits& limits) {

@@ -39,6 +39,62 @@ TEST(Json, WhatIsNotJsonHasItsPosition) {
   refused("{", {"expected a marker", "make it again"}, limits);
 }
 
+TEST(Json, TheReasonIsToldWithItsColumn) {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> cases = {
+      {R"({"caption": "a wall", "aesthetic": NaN})", {":1:36", "NaN", "no number of JSON"}},
+      {R"([1, -Infinity])", {":1:5", "-Infinity", "no number of JSON"}},
+      {R"({"a": nan})", {":1:7", "nan", "no number of JSON"}},
+      {R"({"caption": "a wall \ud83d"})", {":1:21", "half of a surrogate pair", "\\ud83d"}},
+      {R"(["\ud83d\u0041"])", {":1:3", "half of a surrogate pair", "\\ud83d"}},
+      {R"(["\ude00"])", {":1:3", "half of a surrogate pair", "\\ude00"}},
+      {R"({"a": 1, "b": 2, "a": 3})", {":1:18", "'a' twice"}},
+      {R"({"x\"y": 1, "x\"y": 2})", {":1:12", "twice"}},
+      {R"({"a": 1},)", {":1:9", "a comma behind the value"}},
+      {R"({"a": 1,})", {":1:9", "a comma behind the last value"}},
+      {"[\n1,\n]", {":3:1", "a comma behind the last value"}},
+      {R"({"a": 1} x)", {":1:10", "more text behind the value"}},
+      {"{\"a\": 1, // one\n\"b\": 2}", {":1:10", "a comment"}},
+      {"# list\n[]", {":1:1", "a comment"}},
+      {R"({'a': 1})", {":1:2", "a single quote"}},
+      {R"({a: 1})", {":1:2", "the word a without quotes"}},
+      {R"({"a": True})", {":1:7", "JSON writes as true"}},
+      {R"({"a": None})", {":1:7", "JSON writes as null"}},
+      {R"({true: 1})", {":1:2", "true where it cannot stand"}},
+      {R"([01])", {":1:2", "the number 01"}},
+      {R"([1e999])", {":1:2", "the number 1e999"}},
+      {R"({"a": 1 "b": 2})", {":1:9", "a comma, a colon or an end"}},
+      {R"([1 2])", {":1:4", "2 where a comma"}},
+      {"[\"a\nb\"]", {":1:4", "a line end inside of a text"}},
+      {R"(["\x41"])", {":1:3", "the escape \\x"}},
+      {R"({"a": "b)", {"without its closing quote"}},
+      {R"({"a": )", {":1:7", "the end inside of a value"}},
+      {"", {":1:1", "no value"}},
+      {"\xC3\xA9", {":1:1", "cannot stand"}},
+  };
+  for (const auto& [text, parts] : cases) {
+    SCOPED_TRACE(text);
+    refused(text, parts);
+  }
+}
+
+TEST(Json, ALineOfAFileHasItsNumberAndColumn) {
+  expect_error<UserError>([] { parse_json_line(R"({"a": NaN})", "list.jsonl", 12); },
+                          {"list.jsonl:12:7: found text that is not JSON: NaN"});
+  EXPECT_EQ(parse_json_line("[1]", "list.jsonl", 3), json::parse("[1]"));
+}
+
+TEST(Json, AMarkInFrontIsPassedOver) {
+  EXPECT_EQ(parse_json("\xEF\xBB\xBF[1]", "f"), json::parse("[1]"));
+  refused("\xEF\xBB\xBF[x]", {"f.json:1:2"});
+}
+
+TEST(Json, WhatTheFirstBytesTellIsSaid) {
+  using namespace std::string_literals;
+  refused("\xFF\xFE[\0]\0"s, {"f.json: found text in UTF-16", "iconv -f UTF-16 "});
+  refused("<!DOCTYPE html><html>sign in</html>", {"a web page"});
+  refused("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n", {"Git LFS pointer", "git lfs pull"});
+}
+
 TEST(Json, NeitherNulNorForeignBytesPass) {
   refused(std::string("{}\0 more", 8), {"f.json:1:3", "NUL"});
   refused("{\n\"a\": \"\xff\"}", {"f.json:2:7", "UTF-8"});
