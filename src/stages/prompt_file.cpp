@@ -4,16 +4,13 @@
 
 #include "core/error.h"
 #include "core/strings.h"
-#include "core/utf8.h"
-#include "files/atomic_file.h"
+#include "files/text_file.h"
 
 namespace rehyat::stages {
 
 std::vector<std::string> read_prompts(const std::filesystem::path& path) {
   std::vector<std::string> lines;
-  const std::string text = read_file(path, 64 << 20);
-  require_utf8(text, path.string());
-  std::istringstream in(text);
+  std::istringstream in(read_text(path, 64 << 20));
   for (std::string line; std::getline(in, line);) {
     if (!trim(line).empty()) lines.emplace_back(trim(line));
   }

@@ -6,15 +6,16 @@
 
 #include "core/error.h"
 #include "core/strings.h"
-#include "core/utf8.h"
 #include "data/sources/videos2caption.h"
-#include "files/atomic_file.h"
 #include "files/json.h"
+#include "files/text_file.h"
 
 namespace rehyat::data {
 namespace {
 
 using Entry = CaptionEntry;
+
+constexpr const char* kLineForm = R"({"file": "…", "caption": "…"})";
 
 [[noreturn]] void refuse_caption(const std::string& where, const std::string& found, const std::string& expected,
                                  const std::string& hint = "") {
@@ -23,27 +24,22 @@ using Entry = CaptionEntry;
 
 const std::string& text_of(const nlohmann::json& line, const char* key, const std::string& where) {
   const auto found = line.find(key);
-  if (found == line.end()) refuse_caption(where, cat("no \"", key, "\""), R"({"file": "…", "caption": "…"})");
+  if (found == line.end()) refuse_caption(where, cat("no \"", key, "\""), kLineForm);
   if (!found->is_string()) refuse_caption(where, cat("\"", key, "\" of type ", found->type_name()), "a string");
   return found->get_ref<const std::string&>();
-}
-
-std::string read_text(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30) {
-  std::string text = read_file(path, limit);
-  require_utf8(text, path.string());
-  return text;
 }
 
 std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
   const std::string text = read_text(path);
   std::vector<Entry> entries;
   std::size_t number = 0;
-  for (const std::string& line : split(without_mark(text), '\n')) {
+  for (const std::string& line : split(text, '\n')) {
     const std::string where = cat(path.string(), ":", ++number);
     if (trim(line).empty()) continue;
-    const auto fields = parse_json_if(line).value_or(nlohmann::ordered_json());
-    if (!fields.is_object())
-      refuse_caption(where, "a line that is not a JSON object", R"({"file": "…", "caption": "…"})");
+    JsonLimits limits;
+    limits.what = kLineForm;
+    const auto fields = parse_json_line(line, path, number, limits);
+    if (!fields.is_object()) refuse_caption(where, cat("JSON that is no object (", fields.type_name(), ")"), kLineForm);
     entries.push_back({where, text_of(fields, "file", where), text_of(fields, "caption", where),
                        fields.contains("group") ? text_of(fields, "group", where) : ""});
   }
@@ -64,8 +60,9 @@ class CsvReader {
       row_line_ = line_;
       do row.push_back(field());
       while (take(','));
-      take('\r');
-      if (position_ < text_.size() && !take('\n'))
+      // A carriage return alone ends the lines of old Macs, and of Excel's "CSV (Macintosh)".
+      const bool carriage_return = take('\r');
+      if (!take('\n') && !carriage_return && position_ < text_.size())
         refuse_caption(where(), "text after a quoted field", "a comma or a new line");
       ++line_;
       if (row.size() > 1 || !trim(row[0]).empty()) return true;
@@ -104,7 +101,7 @@ class CsvReader {
 
 std::vector<Entry> read_csv(const std::filesystem::path& path) {
   const std::string text = read_text(path);
-  CsvReader reader(without_mark(text), path.string());
+  CsvReader reader(text, path.string());
   std::vector<std::string> row;
   if (!reader.next(row)) refuse_caption(path.string(), "an empty file", "a header with the columns file and caption");
   const auto column = [&](const std::string& name, bool optional = false) {
@@ -130,8 +127,7 @@ std::vector<Entry> read_beside(const std::filesystem::path& videos, const std::v
   for (const std::string& clip : clips) {
     std::filesystem::path text = videos / clip;
     text.replace_extension(".txt");
-    if (std::filesystem::exists(text))
-      entries.push_back({text.string(), clip, std::string(without_mark(read_text(text, kMaxCaption))), ""});
+    if (std::filesystem::exists(text)) entries.push_back({text.string(), clip, read_text(text, kMaxCaption), ""});
   }
   return entries;
 }
@@ -146,10 +142,6 @@ std::vector<Entry> read_entries(const CaptionSource& source, const std::vector<s
 }
 
 }  // namespace
-
-std::string_view without_mark(std::string_view text) {
-  return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
-}
 
 Captions Captions::load(const CaptionSource& source, const std::vector<std::string>& clips) {
   Captions result;

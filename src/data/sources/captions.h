@@ -6,15 +6,11 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace rehyat::data {
 
 constexpr std::uint64_t kMaxCaption = 1 << 16;  ///< bytes
-
-/// The text without the byte order mark that lists written by Windows may begin with.
-std::string_view without_mark(std::string_view text);
 
 /// A caption before it is checked.
 struct CaptionEntry {

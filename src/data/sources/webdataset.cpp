@@ -6,10 +6,10 @@
 
 #include "core/error.h"
 #include "core/strings.h"
-#include "core/utf8.h"
 #include "data/sources/clips.h"
 #include "files/json.h"
 #include "files/tar.h"
+#include "files/text_file.h"
 
 namespace rehyat::data {
 namespace {
@@ -46,9 +46,8 @@ CaptionEntry caption_of(const Sample& sample, const FileBytes& archive, const st
   const std::string clip = label + "/" + sample.video->name;
   if (sample.text) {
     const std::string where = archive.path().string() + "/" + sample.text->name;
-    std::string text = read_member(archive, *sample.text, kMaxCaption);
-    require_utf8(text, where);
-    return {where, clip, std::string(without_mark(text)), ""};
+    const std::string text = read_member(archive, *sample.text, kMaxCaption);
+    return {where, clip, std::string(text_in(text, where)), ""};
   }
   const std::string where = archive.path().string() + "/" + sample.json->name;
   JsonLimits limits;

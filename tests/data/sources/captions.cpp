@@ -36,6 +36,13 @@ TEST_F(CaptionFiles, JsonlMistakes) {
                  {"m.jsonl:1", "clip1.mp4", "did you mean \"clip2.mp4\""});
   expect_refused([&] { load("m.jsonl", first, {"a.mp4", "b.mp4"}); }, {"no caption of \"b.mp4\""});
   expect_refused([&] { load("m.jsonl", "{\"file\": \"a.mp4\", \"caption\": \"  \"}", {"a.mp4"}); }, {"a.mp4"});
+  const auto second = [&](const std::string& line, const std::vector<std::string>& parts) {
+    expect_refused([&] { load("m.jsonl", first + line + "\n", {"a.mp4", "b.mp4"}); }, parts);
+  };
+  second(R"({"file": "b.mp4", "caption": "A", "aesthetic": NaN})", {"m.jsonl:2:48: ", "NaN"});
+  second(R"({"file": "b.mp4", "caption": "a wall \ud83d"})", {"m.jsonl:2:38: ", "half of a surrogate pair"});
+  second(R"({"file": "b.mp4", "caption": "A", "caption": "B"})", {"m.jsonl:2:35: ", "'caption' twice"});
+  second(R"({"file": "b.mp4", "caption": "A"},)", {"m.jsonl:2:34: ", "a comma behind the value"});
   expect_refused([&] { load("m.txt", first, {"a.mp4"}); }, {".jsonl, .csv or .json"});
   expect_refused([&] { Captions::load({folder_, folder_ / "none.jsonl", false}, {"a.mp4"}); }, {"none.jsonl"});
 }
@@ -57,6 +64,16 @@ TEST_F(CaptionFiles, Csv) {
 }
 
 TEST_F(CaptionFiles, CsvMistakes) {
+  EXPECT_EQ(load("mac.csv", "file,caption\ra.mp4,A\r", {"a.mp4"}).at("a.mp4"), "A");
+  expect_refused(
+      [&] {
+        load("m.csv",
+             std::string("\xFF\xFE"
+                         "f\0i\0l\0e\0",
+                         10),
+             {"a.mp4"});
+      },
+      {"m.csv", "UTF-16", "iconv -f UTF-16 "});
   expect_refused([&] { load("m.csv", "", {"a.mp4"}); }, {"m.csv", "header"});
   expect_refused([&] { load("m.csv", "name,text\na.mp4,x\n", {"a.mp4"}); }, {"m.csv:1", "column file"});
   expect_refused([&] { load("m.csv", "file,caption\n\"a\nb\",x\na.mp4,one, two\n", {"a.mp4"}); },
