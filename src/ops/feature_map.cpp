@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "ops/attention_spec.h"
+#include "ops/cuda/fused_feature_map.h"
 #include "tensor/random.h"
 
 namespace rehyat::ops {
@@ -119,11 +120,24 @@ at::Tensor FeatureMapImpl::raw(const at::Tensor& x) const {
   return widened(h);
 }
 
-at::Tensor FeatureMapImpl::forward(const at::Tensor& x) {
+void FeatureMapImpl::check(const at::Tensor& x) const {
   require(x.dim() == 4 && x.size(1) == heads_ && x.size(3) == head_width_, [&] {
     return cat("[feature_map] x: found ", shape_string(x.sizes().vec()), ", expected [B, ", heads_, ", N, ",
                head_width_, "]");
   });
+}
+
+at::Tensor FeatureMapImpl::forward(const at::Tensor& x) {
+  check(x);
+  if (config_.kind == FeatureMapKind::poly_mlp) {
+    const PolyMap map{weights_, biases_, config_.activation, config_.nonnegative, head_width_};
+    if (has_fused_map(x, map)) return fused_map(x, map);
+  }
+  return forward_composed(x);
+}
+
+at::Tensor FeatureMapImpl::forward_composed(const at::Tensor& x) {
+  check(x);
   if (config_.kind == FeatureMapKind::elu)
     return ((1 + at::elu(widened(x))) * level_.to(widened(x).scalar_type())).to(x.scalar_type());
   if (config_.kind == FeatureMapKind::hedgehog) {

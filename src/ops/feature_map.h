@@ -7,13 +7,12 @@
 
 #include "config/config.h"
 #include "core/rng.h"
+#include "ops/activation.h"
 
 /// Feature maps phi: R^D -> R^F of the linear branch, own weights per head (paper, "Characterization of phi").
 namespace rehyat::ops {
 
 enum class FeatureMapKind { poly_mlp, hedgehog, elu };
-enum class Activation { gelu, silu, relu };
-enum class NonNegative { softplus, relu, exp, none };
 
 struct FeatureMapConfig {
   FeatureMapKind kind = FeatureMapKind::poly_mlp;
@@ -35,13 +34,16 @@ struct FeatureMapConfig {
   bool operator==(const FeatureMapConfig&) const = default;
 };
 
-/// One map for all heads of a block: x [B,A,N,D] -> [B,A,N,F], computed in x's dtype, elementwise parts in float32.
-/// Parameters (poly_mlp): "weight_<i>" [A,in,out], "bias_<i>" [A,1,out]; hedgehog: "weight_0" [A,D,F/2]; elu: none.
+/// One map for all heads of a block: x [B,A,N,D] -> [B,A,N,F], computed in x's dtype, elementwise parts in float32. On
+/// a GPU a poly_mlp runs as matrix products with one kernel behind each, elsewhere as libtorch's operators. Parameters
+/// (poly_mlp): "weight_<i>" [A,in,out], "bias_<i>" [A,1,out]; hedgehog: "weight_0" [A,D,F/2]; elu: none.
 class FeatureMapImpl : public torch::nn::Module {
  public:
   FeatureMapImpl(std::int64_t heads, std::int64_t head_width, const FeatureMapConfig& config);
 
   at::Tensor forward(const at::Tensor& x);
+  /// The same as libtorch's operators alone, on any device: what the kernels are compared with.
+  at::Tensor forward_composed(const at::Tensor& x);
   /// Draws the weights from `rng` and sets the output level so that phi_q . phi_k is about `target_product` for a
   /// typical pair (1 for the joint normalizer: an exponent of 0). Maps without an output level of their own (hedgehog,
   /// elu) get it through the saved buffer `level`. Throws UserError where the settings cannot reach the target.
@@ -50,6 +52,7 @@ class FeatureMapImpl : public torch::nn::Module {
   std::int64_t feature_width() const { return config_.feature_width(head_width_); }
 
  private:
+  void check(const at::Tensor& x) const;
   double expected_product(const at::Tensor& features) const;
   void calibrate(Rng& rng, double target_product);
   at::Tensor raw(const at::Tensor& x) const;             ///< poly_mlp: the embedding

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "ops/activation.h"
+
+/// poly_mlp feature maps on a GPU: the library's matrix products with one kernel behind each; a stub where the build
+/// has no CUDA. B batch, A heads, N tokens.
+namespace rehyat::ops {
+
+struct PolyMap {
+  std::vector<at::Tensor> weights;  ///< of layer i, [A,in,out]; any floating type, used in x's
+  std::vector<at::Tensor> biases;   ///< of layer i, [A,1,out]; used in float32
+  Activation activation = Activation::gelu;
+  NonNegative nonnegative = NonNegative::softplus;
+  std::int64_t slice_width = 0;  ///< column c of the embedding is raised to the power 1 + c / slice_width
+};
+
+/// Whether the kernels are built and serve x [B,A,N,D] and the widths of `map`: on a GPU, not float64, widths divisible
+/// by 8 and at most 2048.
+bool has_fused_map(const at::Tensor& x, const PolyMap& map);
+
+/// The features [B,A,N,F] in x's type: a layer's product is rounded to it, bias and what follows are float32 with one
+/// rounding at the end. Differentiable once in x, weights and biases; keeps x and the products, and computes the rest
+/// of the forward pass again.
+at::Tensor fused_map(const at::Tensor& x, const PolyMap& map);
+
+}  // namespace rehyat::ops
