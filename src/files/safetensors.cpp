@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 #include <unordered_set>
@@ -12,41 +11,13 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "files/file_format.h"
 #include "files/json.h"
 
 namespace rehyat::safetensors {
 namespace {
 
 constexpr std::uint64_t kLengthBytes = 8, kLargestHeader = 100'000'000;
-
-struct DTypeName {
-  DType dtype;
-  std::string_view name;
-  std::size_t size;
-};
-constexpr std::array<DTypeName, 10> kDTypes = {{{DType::f64, "F64", 8},
-                                                {DType::f32, "F32", 4},
-                                                {DType::f16, "F16", 2},
-                                                {DType::bf16, "BF16", 2},
-                                                {DType::i64, "I64", 8},
-                                                {DType::i32, "I32", 4},
-                                                {DType::i16, "I16", 2},
-                                                {DType::i8, "I8", 1},
-                                                {DType::u8, "U8", 1},
-                                                {DType::boolean, "BOOL", 1}}};
-
-const DTypeName& entry(DType dtype) {
-  return *std::find_if(kDTypes.begin(), kDTypes.end(), [dtype](const DTypeName& e) { return e.dtype == dtype; });
-}
-
-/// shape x size in bytes; false on overflow.
-bool byte_count(const std::vector<std::int64_t>& shape, std::size_t size, std::uint64_t& bytes) {
-  bytes = size;
-  for (const std::int64_t extent : shape) {
-    if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes)) return false;
-  }
-  return true;
-}
 
 using json = nlohmann::ordered_json;
 
@@ -55,10 +26,6 @@ constexpr std::size_t kMostTensors = 200'000;
 
 /// The format asks for a JSON object right behind the length, filled up with spaces.
 json parse_header(const std::string& where, std::string_view text) {
-  require(text.starts_with('{'), [&] {
-    return cat(where, ": found a header that is no JSON object (it begins with '", excerpt(text.substr(0, 8)),
-               "'), expected '{'; is this a safetensors file?");
-  });
   std::string_view body = text;
   while (body.ends_with(' ')) body.remove_suffix(1);
   require(body.ends_with('}'), [&] {
@@ -88,6 +55,11 @@ std::uint64_t offset_of(const json& value, const std::string& where) {
   return value.get<std::uint64_t>();
 }
 
+std::string no_byte_count(DType dtype, const std::vector<std::int64_t>& shape) {
+  return cat(": found the shape ", shape_string(shape), " of ", name_of(dtype),
+             ", whose bytes overflow 64 bits or are no whole number");
+}
+
 TensorInfo parse_tensor(const std::string& path, const std::string& name, const json& value) {
   const std::string where = path + ": tensor '" + excerpt(name) + "'";
   TensorInfo info;
@@ -96,14 +68,11 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
               value.contains("data_offsets"),
           [&] { return where + ": found other keys than dtype, shape and data_offsets, expected exactly these"; });
   const json& dtype = value["dtype"];
-  const auto found = std::find_if(kDTypes.begin(), kDTypes.end(), [&](const DTypeName& e) {
-    return dtype.is_string() && dtype.get_ref<const std::string&>() == e.name;
+  const auto found = dtype.is_string() ? dtype_named(dtype.get_ref<const std::string&>()) : std::nullopt;
+  require(found.has_value(), [&] {
+    return cat(where, ": found the dtype ", brief(dtype), ", expected one of the format, such as F32, BF16 or F8_E4M3");
   });
-  require(found != kDTypes.end(), [&] {
-    return cat(where, ": found the dtype ", brief(dtype),
-               ", expected F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL");
-  });
-  info.dtype = found->dtype;
+  info.dtype = *found;
   require(value["shape"].is_array() && value["shape"].size() <= 16, [&] {
     return cat(where, ": found the shape ", brief(value["shape"]), ", expected a list of at most 16 sizes");
   });
@@ -118,24 +87,16 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
           [&] { return cat(where, ": found the offsets ", brief(offsets), ", expected [begin, end]"); });
   info.begin = offset_of(offsets[0], where);
   info.end = offset_of(offsets[1], where);
-  std::uint64_t bytes = 0;
-  require(byte_count(info.shape, found->size, bytes),
-          [&] { return cat(where, ": found the shape ", shape_string(info.shape), ", whose bytes overflow 64 bits"); });
-  require(info.begin <= info.end && info.end - info.begin == bytes, [&] {
-    return cat(where, ": found the offsets [", info.begin, ", ", info.end, "], expected ", bytes, " bytes for ",
-               found->name, ' ', shape_string(info.shape));
+  const auto bytes = byte_count(info.shape, info.dtype);
+  require(bytes.has_value(), [&] { return where + no_byte_count(info.dtype, info.shape); });
+  require(info.begin <= info.end && info.end - info.begin == *bytes, [&] {
+    return cat(where, ": found the offsets [", info.begin, ", ", info.end, "], expected ", *bytes, " bytes for ",
+               name_of(info.dtype), ' ', shape_string(info.shape));
   });
   return info;
 }
 
 }  // namespace
-
-std::size_t size_of(DType dtype) {
-  return entry(dtype).size;
-}
-std::string_view name_of(DType dtype) {
-  return entry(dtype).name;
-}
 
 Reader::Reader(const std::filesystem::path& path)
     : path_(path), mapping_(std::make_shared<MappedFile>(path, "a safetensors file", kLengthBytes)) {
@@ -143,15 +104,20 @@ Reader::Reader(const std::filesystem::path& path)
   std::uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, mapping_->data(), kLengthBytes);  // little-endian, as every machine that we support
   const std::uint64_t available = mapping_->size() - kLengthBytes;
-  require(header_bytes <= kLargestHeader, [&] {
-    return cat(where, ": found a header of ", header_bytes, " bytes, expected at most ", kLargestHeader,
-               "; is this a safetensors file?");
-  });
-  require(header_bytes <= available, [&] {
-    return cat(where, ": found ", available, " bytes after the header's length, expected at least ", header_bytes,
-               "; the file is cut off");
-  });
-  const std::string_view text(reinterpret_cast<const char*>(mapping_->data()) + kLengthBytes, header_bytes);
+  const std::string_view start(reinterpret_cast<const char*>(mapping_->data()), mapping_->size());
+  const auto refuse = [&](const std::string& found, const std::string& expected, const std::string& hint) {
+    throw UserError(explain_by_start({where, found, expected, hint}, start, FileFormat::safetensors));
+  };
+  if (header_bytes > kLargestHeader)
+    refuse(cat("a header of ", header_bytes, " bytes"),
+           cat("a safetensors file, of which it has at most ", kLargestHeader), "is this a safetensors file?");
+  if (header_bytes > available)
+    refuse(cat(available, " bytes after the header's length"), cat("a safetensors file with at least ", header_bytes),
+           "the file is cut off");
+  const std::string_view text = start.substr(kLengthBytes, header_bytes);
+  if (!text.starts_with('{'))
+    refuse(cat("a header that is no JSON object (it begins with '", excerpt(text.substr(0, 8)), "')"),
+           "a safetensors file, whose header begins with '{'", "is this a safetensors file?");
   const json header = parse_header(where, text);
   for (const auto& [name, value] : header.items()) {
     if (name != "__metadata__") {
@@ -239,10 +205,9 @@ void write(const std::filesystem::path& path, const std::vector<Entry>& entries,
   std::uint64_t offset = 0;
   std::unordered_set<std::string> names;
   for (const Entry& entry : entries) {
-    std::uint64_t bytes = 0;
-    require(byte_count(entry.shape, size_of(entry.dtype), bytes), [&] {
-      return cat(path.string(), ": tensor '", entry.name, "': found the shape ", shape_string(entry.shape),
-                 ", whose bytes overflow 64 bits");
+    const auto bytes = byte_count(entry.shape, entry.dtype);
+    require(bytes.has_value(), [&] {
+      return cat(path.string(), ": tensor '", entry.name, "'") + no_byte_count(entry.dtype, entry.shape);
     });
     require(entry.name != "__metadata__" && names.insert(entry.name).second,
             [&] { return cat(path.string(), ": found the tensor name '", entry.name, "' twice, expected it once"); });
@@ -250,8 +215,8 @@ void write(const std::filesystem::path& path, const std::vector<Entry>& entries,
     static_cast<json::object_t::Container&>(header.get_ref<json::object_t&>())
         .emplace_back(
             entry.name,
-            json{{"dtype", name_of(entry.dtype)}, {"shape", entry.shape}, {"data_offsets", {offset, offset + bytes}}});
-    offset += bytes;
+            json{{"dtype", name_of(entry.dtype)}, {"shape", entry.shape}, {"data_offsets", {offset, offset + *bytes}}});
+    offset += *bytes;
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');  // keeps the data aligned for readers that map it
@@ -261,9 +226,7 @@ void write(const std::filesystem::path& path, const std::vector<Entry>& entries,
   file.write(text);
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const std::span<const std::byte> bytes = bytes_of(i);
-    std::uint64_t expected = 0;
-    byte_count(entries[i].shape, size_of(entries[i].dtype), expected);
-    require(bytes.size() == expected, [&] {
+    require(bytes.size() == byte_count(entries[i].shape, entries[i].dtype), [&] {
       return cat(path.string(), ": tensor '", entries[i].name, "': found ", bytes.size(), " bytes, expected those of ",
                  name_of(entries[i].dtype), ' ', shape_string(entries[i].shape));
     });

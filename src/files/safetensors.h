@@ -12,12 +12,9 @@
 
 #include "files/atomic_file.h"
 #include "files/mapped_file.h"
+#include "files/safetensors_dtype.h"
 
 namespace rehyat::safetensors {
-
-enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
-std::size_t size_of(DType dtype);
-std::string_view name_of(DType dtype);  ///< as in the format: "F32", "BF16", …
 
 struct TensorInfo {
   std::string name;
@@ -30,7 +27,8 @@ using Metadata = std::map<std::string, std::string>;
 
 /// A memory-mapped safetensors file. Opening checks the whole header: length, JSON (no repeated key), dtypes,
 /// shape x dtype = bytes without overflow, offsets in order without holes or overlaps, and the size of the file.
-/// Throws UserError with path, tensor, what was found and expected.
+/// Throws UserError with path, tensor, what was found and expected, and with what the first bytes tell where the file
+/// is something else (file_format.h).
 class Reader {
  public:
   explicit Reader(const std::filesystem::path& path);
@@ -47,8 +45,8 @@ class Reader {
   /// Keeps the file mapped for as long as somebody holds it. The mapping is private: what is written to it stays in
   /// this process and never reaches the file.
   std::shared_ptr<const void> mapping() const;
-  /// Lets the tensor's pages leave memory; they come back from the file when they are read again, and what was written
-  /// to them is lost. For a tensor that has been copied elsewhere.
+  /// Lets the tensor's pages leave memory. They come back from the file when they are read again, but what was written
+  /// to them is lost: call it for a tensor that has been copied elsewhere.
   void release(const TensorInfo& info) const;
 
  private:

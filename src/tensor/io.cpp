@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 
@@ -11,46 +13,69 @@
 
 namespace rehyat {
 
-at::ScalarType to_scalar_type(safetensors::DType dtype) {
-  using safetensors::DType;
-  switch (dtype) {
-    case DType::f64:
-      return at::kDouble;
-    case DType::f32:
-      return at::kFloat;
-    case DType::f16:
-      return at::kHalf;
-    case DType::bf16:
-      return at::kBFloat16;
-    case DType::i64:
-      return at::kLong;
-    case DType::i32:
-      return at::kInt;
-    case DType::i16:
-      return at::kShort;
-    case DType::i8:
-      return at::kChar;
-    case DType::u8:
-      return at::kByte;
-    case DType::boolean:
-      return at::kBool;
-  }
-  return at::kFloat;
+namespace {
+
+using safetensors::DType;
+
+constexpr std::array<std::pair<DType, at::ScalarType>, 10> kComputable = {{{DType::f64, at::kDouble},
+                                                                           {DType::f32, at::kFloat},
+                                                                           {DType::f16, at::kHalf},
+                                                                           {DType::bf16, at::kBFloat16},
+                                                                           {DType::i64, at::kLong},
+                                                                           {DType::i32, at::kInt},
+                                                                           {DType::i16, at::kShort},
+                                                                           {DType::i8, at::kChar},
+                                                                           {DType::u8, at::kByte},
+                                                                           {DType::boolean, at::kBool}}};
+constexpr const char* kComputableNames = "F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL";
+
+std::optional<at::ScalarType> computable(DType dtype) {
+  const auto found = std::ranges::find(kComputable, dtype, &std::pair<DType, at::ScalarType>::first);
+  return found == kComputable.end() ? std::nullopt : std::optional(found->second);
 }
 
-safetensors::DType to_dtype(at::ScalarType type) {
-  using safetensors::DType;
-  for (const DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64, DType::i32, DType::i16,
-                            DType::i8, DType::u8, DType::boolean}) {
-    if (to_scalar_type(dtype) == type) return dtype;
+/// The name of a tensor that scales quantized weights, as ComfyUI's files and others have them; empty without one.
+std::string scale_in(const safetensors::Reader& reader) {
+  for (const auto& info : reader.tensors()) {
+    for (const char* end : {"scale_weight", "weight_scale", "scaled_fp8"})
+      if (info.name.ends_with(end)) return info.name;
   }
-  throw UserError(
-      {"[safetensors] dtype", at::toString(type), "a floating, integer or boolean type", "convert the tensor first"});
+  return "";
+}
+
+}  // namespace
+
+at::ScalarType to_scalar_type(DType dtype) {
+  const auto type = computable(dtype);
+  if (!type)
+    throw UserError(
+        {"safetensors", cat("the type ", safetensors::name_of(dtype)), kComputableNames, "convert the tensor first"});
+  return *type;
+}
+
+at::ScalarType type_of(const safetensors::Reader& reader, const safetensors::TensorInfo& info) {
+  if (const auto type = computable(info.dtype)) return *type;
+  std::string found = cat("the type ", safetensors::name_of(info.dtype)), hint = "convert the tensor first";
+  if (safetensors::is_quantized(info.dtype)) {
+    const std::string scale = scale_in(reader);
+    found += scale.empty() ? std::string(" of quantized weights")
+                           : cat(" of quantized weights, which '", excerpt(scale), "' scales");
+    hint = "take the model's file in bf16, fp16 or f32";
+  }
+  throw UserError({cat(reader.path().string(), ": tensor '", excerpt(info.name), "'"), found, kComputableNames, hint});
+}
+
+DType to_dtype(at::ScalarType type) {
+  const auto found = std::ranges::find(kComputable, type, &std::pair<DType, at::ScalarType>::second);
+  if (found == kComputable.end())
+    throw UserError(
+        {"safetensors", cat("the type ", at::toString(type)), kComputableNames, "convert the tensor first"});
+  return found->first;
 }
 
 at::Tensor read_tensor(const safetensors::Reader& reader, const safetensors::TensorInfo& info) {
   const auto bytes = reader.bytes(info);
-  const auto options = at::TensorOptions().dtype(to_scalar_type(info.dtype));
+  const auto options = at::TensorOptions().dtype(type_of(reader, info));
   auto* data = const_cast<std::byte*>(bytes.data());
   if (reinterpret_cast<std::uintptr_t>(data) % safetensors::size_of(info.dtype) != 0) {
     at::Tensor copy = at::empty(info.shape, options);

@@ -15,7 +15,10 @@ namespace rehyat {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
+/// Throws UserError for the types that nothing is computed in: unsigned ones above 8 bits, complex and quantized ones.
 at::ScalarType to_scalar_type(safetensors::DType dtype);
+/// The same of a tensor in a file, with path, tensor and the reason.
+at::ScalarType type_of(const safetensors::Reader& reader, const safetensors::TensorInfo& info);
 safetensors::DType to_dtype(at::ScalarType type);  ///< throws UserError for types that the format lacks
 
 /// A view of the mapped file where possible (it keeps the mapping alive); never write to it.

@@ -34,7 +34,9 @@ class SafetensorsSource : public TensorSource {
   }
   bool contains(const std::string& name) const override { return places_.contains(name); }
   std::vector<std::int64_t> shape(const std::string& name) const override { return place(name).info->shape; }
-  at::ScalarType type(const std::string& name) const override { return to_scalar_type(place(name).info->dtype); }
+  at::ScalarType type(const std::string& name) const override {
+    return type_of(*place(name).reader, *place(name).info);
+  }
   at::Tensor read(const std::string& name) const override {
     const Place& found = place(name);
     return read_tensor(*found.reader, *found.info);
@@ -172,6 +174,10 @@ void match_exactly(
   std::map<std::string, at::Tensor> open(targets.begin(), targets.end());
   std::vector<std::string> known;
   for (const auto& item : targets) known.push_back(item.first);
+  // Types first: quantized weights bring tensors along that the model lacks, which would be told in place of the
+  // reason.
+  for (const std::string& name : source.names())
+    if (!ignored.contains(name)) source.type(name);
   for (const std::string& name : source.names()) {
     if (ignored.contains(name)) continue;
     const auto target = open.find(name);

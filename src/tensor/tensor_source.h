@@ -20,6 +20,7 @@ class TensorSource {
   virtual std::vector<std::string> names() const = 0;
   virtual bool contains(const std::string& name) const = 0;
   virtual std::vector<std::int64_t> shape(const std::string& name) const = 0;
+  /// Throws UserError for a type that nothing is computed in, such as F8_E4M3.
   virtual at::ScalarType type(const std::string& name) const = 0;
   /// A view of the mapped file where possible; never write to it. Throws UserError with the nearest name when missing.
   virtual at::Tensor read(const std::string& name) const = 0;

@@ -158,6 +158,31 @@ TEST_F(Header, DTypesShapesAndOffsetsAreChecked) {
   refused(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,0]}})", 0, {"9223372036854775808"});
 }
 
+TEST_F(Header, EveryTypeOfTheFormatIsListed) {
+  const std::vector<std::pair<std::string, int>> bits = {
+      {"U64", 64},    {"U32", 32},    {"U16", 16},        {"C64", 64},        {"F8_E4M3", 8}, {"F8_E5M2", 8},
+      {"F8_E8M0", 8}, {"F6_E2M3", 6}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F6_E3M2", 6}, {"F4", 4}};
+  for (const auto& [name, width] : bits) {
+    const auto bytes = static_cast<std::size_t>(width) * 2;
+    accepted(cat(R"({"a":{"dtype":")", name, R"(","shape":[4,4],"data_offsets":[0,)", bytes, "]}}"), bytes);
+    EXPECT_EQ(safetensors::name_of(safetensors::Reader(path_).at("a").dtype), name);
+  }
+  refused(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2, {"tensor 'a'", "F4", "no whole number"});
+}
+
+TEST_F(Header, AFileOfSomethingElseIsCalledByItsName) {
+  using namespace std::string_literals;
+  refused_file("version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 5676070424\n",
+               {"Git LFS pointer", "git lfs pull"});
+  refused_file("<!DOCTYPE html><html><title>401</title>sign in</html>\n", {"a web page"});
+  refused_file("{\"error\": \"Repository not found\"}", {"JSON text in place of the file"});
+  refused_file("PK\3\4\x14\0\0\0\0\0archive/data.pkl"s, {"a zip archive", "torch.save"});
+  refused_file("\x80\2}q\0(X\5\0\0\0first"s, {"a bare pickle"});
+  refused_file("\x89HDF\r\n\x1A\n\0\0\0\0"s, {"an HDF5 file"});
+  refused_file("GGUF\3\0\0\0\0\0\0\0"s, {"a GGUF file"});
+  refused_file(std::string(4096, '\0'), {"nothing but zeros"});
+}
+
 TEST_F(Header, DataHasNeitherHolesNorOverlaps) {
   const auto two = [](int a0, int a1, int b0, int b1) {
     return cat(R"({"a":{"dtype":"U8","shape":[)", a1 - a0, R"(],"data_offsets":[)", a0, ',', a1,

@@ -126,5 +126,32 @@ TEST(RequireFinite, SeesEveryPlaceOfALargeTensor) {
   }
 }
 
+TEST(QuantizedWeights, AreRefusedWithTheReason) {
+  const testing::TempFolder folder;
+  const std::vector<std::byte> bytes(16);
+  const auto file = folder / "fp8.safetensors";
+  const auto source_of = [&](std::vector<safetensors::Item> items) {
+    safetensors::write(file, items);
+    return open_safetensors({file}, file.string());
+  };
+  const safetensors::Item weight = {"blocks.0.q.weight", safetensors::DType::f8_e4m3, {4, 4}, bytes};
+  const safetensors::Item scale = {"blocks.0.q.scale_weight", safetensors::DType::f32, {1}, std::span(bytes).first(4)};
+  const safetensors::Item flag = {"a.scaled_fp8", safetensors::DType::f8_e4m3, {2}, std::span(bytes).first(2)};
+  const NamedTensors targets = {{"blocks.0.q.weight", at::zeros({4, 4})}};
+  testing::expect_error<UserError>(
+      [&] { assign_exactly(targets, *source_of({weight})); },
+      {"fp8.safetensors: tensor 'blocks.0.q.weight': found the type F8_E4M3 of quantized weights",
+       "bf16, fp16 or f32"});
+  testing::expect_error<UserError>(
+      [&] {
+        assign_exactly(targets, *source_of({flag, weight, scale}));
+      },
+      {"F8_E4M3", "scales", "bf16, fp16 or f32"});
+  testing::expect_error<UserError>([&] { source_of({weight})->read("blocks.0.q.weight"); }, {"F8_E4M3"});
+  // What the model does not ask for may be of any type.
+  EXPECT_NO_THROW(assign_exactly({}, *source_of({weight}), {"blocks.0.q.weight"}));
+  EXPECT_EQ(source_of({weight})->shape("blocks.0.q.weight"), (std::vector<std::int64_t>{4, 4}));
+}
+
 }  // namespace
 }  // namespace rehyat
