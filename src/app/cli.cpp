@@ -1,9 +1,11 @@
 #include "app/cli.h"
 
 #include <iostream>
+#include <optional>
 
 #include "app/command_line.h"
 #include "app/ending.h"
+#include "comm/launch.h"
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/standard_streams.h"
@@ -23,14 +25,19 @@ void run_chosen(const CommandLine& line, comm::Communicator& world, const stages
 }
 
 int run_session(int argc, char** argv) {
-  comm::MpiSession session(argc, argv);
-  comm::Communicator& world = session.world();
   const stages::Registry registry = stages::builtin_stages();
   CommandLine line(registry);
-  try {
-    line.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return line.answer(error, world.rank());
+  const std::optional<CommandLine::Answer> answer = line.parse(argc, argv);
+  if (answer && answer->code == ExitCode::done) {  // without MPI, which may not even start here
+    const std::optional<comm::Launch> launch = comm::launch_of(comm::environment());
+    if (!launch || launch->rank == 0) print_result(answer->text);
+    return static_cast<int>(ExitCode::done);
+  }
+  comm::MpiSession session(argc, argv);
+  comm::Communicator& world = session.world();
+  if (answer) {
+    if (world.rank() == 0) std::cerr << answer->text << std::flush;
+    return static_cast<int>(answer->code);
   }
   log::setup(world.rank(), world.size(), line.log_level());
   if (line.command().polls) install_stop_signals(world.rank() == 0);

@@ -1,11 +1,10 @@
 #include "app/command_line.h"
 
-#include <iostream>
+#include <algorithm>
 #include <sstream>
 #include <stdexcept>
 
 #include "app/path_option.h"
-#include "core/standard_streams.h"
 #include "core/strings.h"
 #include "core/version.h"
 
@@ -17,6 +16,13 @@ constexpr const char* kOverrides =
     "quotes too, since the shell has taken its own; nothing is the empty text. Other values are read as YAML: "
     "1e-4, true, [0, 3], {kind: unipc}. Where a setting may be null, nothing, null and ~ are null.";
 
+constexpr const char* kFirstSteps =
+    "New here? `scripts/demo.sh`, in a clone of the repository, builds all and makes a small model with its report.\n"
+    "With a config, `rehyat run -c FILE.yaml --dry-run` says what a run would need; `rehyat COMMAND --help` has its "
+    "settings.\n";
+constexpr const char* kExitCodes =
+    "Exit codes: 0 done, 1 failed, 2 a mistake on the command line or in a config, 75 stopped and can go on.";
+
 }  // namespace
 
 CommandLine::CommandLine(const stages::Registry& registry)
@@ -26,6 +32,7 @@ CommandLine::CommandLine(const stages::Registry& registry)
   program_.add_option("--log-level", level_, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   program_.fallthrough();
+  program_.footer(cat(kFirstSteps, kExitCodes));
   for (Command& command : all_commands(registry)) {
     entries_.push_back(std::make_unique<Entry>(Entry{std::move(command), {}, nullptr}));
     declare(*entries_.back());
@@ -50,8 +57,33 @@ void CommandLine::declare(Entry& entry) {
   command.declare(parser);
 }
 
-void CommandLine::parse(int argc, char** argv) {
-  program_.parse(argc, argv);
+std::optional<CommandLine::Answer> CommandLine::parse(int argc, char** argv) {
+  try {
+    program_.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {  // --help, --version
+      std::ostringstream text;
+      program_.exit(error, text, text);
+      return Answer{ExitCode::done, text.str()};
+    }
+    if (argc <= 1) return Answer{ExitCode::usage, overview()};
+    std::string sentence = unknown_command();
+    if (sentence.empty()) sentence = unknown_option();
+    if (sentence.empty()) sentence = cat(error.what(), "; see `rehyat --help` or `rehyat COMMAND --help`");
+    return Answer{ExitCode::usage, cat("rehyat: ", sentence, '\n')};
+  }
+}
+
+std::string CommandLine::overview() const {
+  std::string text = cat(program_.get_description(), "\n\nCommands:\n");
+  std::size_t width = 0;
+  for (const auto& entry : entries_) width = std::max(width, entry->command.name.size());
+  for (const auto& entry : entries_) {
+    const Command& command = entry->command;
+    text += cat("  ", command.name, std::string(width - command.name.size() + 2, ' '), command.summary, '\n');
+  }
+  return cat(text, '\n', kFirstSteps, "\nrehyat: found no command, expected one of those above; see `rehyat --help`\n");
 }
 
 std::string CommandLine::unknown_command() const {
@@ -67,20 +99,24 @@ std::string CommandLine::unknown_command() const {
   return "";
 }
 
-int CommandLine::answer(const CLI::ParseError& error, int rank) const {
-  const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);  // --help, --version
-  if (asked) {
-    std::ostringstream text;
-    program_.exit(error, text, text);
-    if (rank == 0) print_result(text.str());
-    return static_cast<int>(ExitCode::done);
+std::string CommandLine::unknown_option() const {
+  if (program_.get_subcommands().empty()) return "";
+  const CLI::App& parser = *program_.get_subcommands().front();
+  std::vector<std::string> names;
+  for (const CLI::App* app : {&parser, static_cast<const CLI::App*>(&program_)}) {
+    for (const CLI::Option* option : app->get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
   }
-  const std::string unknown = unknown_command();
-  if (rank == 0)
-    std::cerr << "rehyat: "
-              << (unknown.empty() ? cat(error.what(), "; see `rehyat --help` or `rehyat COMMAND --help`") : unknown)
-              << std::endl;
-  return static_cast<int>(ExitCode::usage);
+  for (const std::string& word : program_.remaining(true)) {
+    const std::string name = word.substr(0, word.find('='));
+    if (!name.starts_with("-") || std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string near = nearest(name, names);
+    return cat(parser.get_name(), ": found the option '", excerpt(name), "', ",
+               near.empty() ? cat("expected one of ", join(names, ", ")) : cat("did you mean '", near, "'?"),
+               "; see `rehyat ", parser.get_name(), " --help`");
+  }
+  return "";
 }
 
 log::Level CommandLine::log_level() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,13 @@ class CommandLine {
  public:
   explicit CommandLine(const stages::Registry& registry);
 
-  /// Fills in what the words say. Throws CLI::ParseError on bad usage, and for --help and --version.
-  void parse(int argc, char** argv);
-  /// Answers such an error on rank 0, in one line where it is a mistake, and returns the exit code.
-  int answer(const CLI::ParseError& error, int rank) const;
+  /// What is said in place of running a command: what --help and --version ask for, on stdout, or a mistake, on stderr.
+  struct Answer {
+    ExitCode code = ExitCode::done;
+    std::string text;
+  };
+  /// Reads the words; nothing is to be answered where they name a command that can run.
+  std::optional<Answer> parse(int argc, char** argv);
 
   log::Level log_level() const;
   const Command& command() const { return chosen().command; }
@@ -32,8 +36,12 @@ class CommandLine {
   };
   void declare(Entry& entry);
   const Entry& chosen() const;
-  /// Of a first word that is no command; empty otherwise.
+  /// The sentence about a first word that is no command; empty where there is none.
   std::string unknown_command() const;
+  /// The sentence about an option that the command does not have; empty where there is none.
+  std::string unknown_option() const;
+  /// What the program says where it is called without a word.
+  std::string overview() const;
 
   CLI::App program_;
   std::string level_ = "info";

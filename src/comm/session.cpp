@@ -1,12 +1,16 @@
 #include "comm/session.h"
 
 #include <mpi.h>
+#include <pwd.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <thread>
 
+#include "comm/launch.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
@@ -14,13 +18,25 @@
 namespace rehyat::comm {
 namespace {
 
-/// The world size that a launcher announced in the environment; 0 when none did.
-int announced_size() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"}) {
-    if (const char* value = std::getenv(name)) return std::atoi(value);
+/// A home for MPI while it starts: PMIx ends in a segmentation fault for a user who has neither HOME nor an entry in
+/// passwd, as in a container with a number for a user.
+class HomeForMpi {
+ public:
+  HomeForMpi() {
+    if (std::getenv("HOME") != nullptr || ::getpwuid(::getuid()) != nullptr) return;
+    std::error_code error;
+    const std::string folder = std::filesystem::temp_directory_path(error).string();
+    is_set_ = ::setenv("HOME", error ? "/" : folder.c_str(), 1) == 0;
   }
-  return 0;
-}
+  ~HomeForMpi() {
+    if (is_set_) ::unsetenv("HOME");
+  }
+  HomeForMpi(const HomeForMpi&) = delete;
+  HomeForMpi& operator=(const HomeForMpi&) = delete;
+
+ private:
+  bool is_set_ = false;
+};
 
 }  // namespace
 
@@ -33,14 +49,20 @@ std::string mpi_version() {
 }
 
 MpiSession::MpiSession(int& argc, char**& argv) {
-  int provided = 0;
-  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  const Environment variables = environment();
+  const std::optional<Launch> launch = launch_of(variables);
+  const bool several = launch && launch->tasks > 1;
+  if (several && !can_meet(variables)) throw UserError(lone_rank_sentence(*launch, mpi_version()));
+  {
+    const HomeForMpi home;
+    int provided = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  }
   world_ = std::make_unique<Communicator>(MPI_Comm_c2f(MPI_COMM_WORLD));
-  if (const int announced = announced_size(); announced > 1 && world_->size() == 1) {
+  if (several && world_->size() == 1) {
     world_.reset();
     MPI_Finalize();
-    throw UserError({"MPI", "a world of 1 rank", cat(announced, " as the launcher announced"),
-                     "start the program with the mpirun of the MPI that it was built with"});
+    throw UserError(lone_rank_sentence(*launch, mpi_version()));
   }
 }
 

@@ -14,7 +14,7 @@ std::string mpi_version();
 /// Starts and ends MPI; owned by main. A program that was not started by mpirun is a group of one.
 class MpiSession {
  public:
-  /// Throws UserError when a launcher announced more ranks than MPI sees (another MPI's mpirun).
+  /// Throws UserError where a launcher started several processes and MPI sees one alone: each would do all the work.
   MpiSession(int& argc, char**& argv);
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;

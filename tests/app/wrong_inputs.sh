@@ -31,6 +31,32 @@ for command in "analyze --json" "inspect good.yaml" "--help" "--version" "analyz
 done
 expect "unknown command" 2 "found the command 'distil'.*did you mean 'distill'" "$REHYAT" distil
 expect "no command" 2 "see .rehyat --help" "$REHYAT"
+for part in prepare distill inspect demo.sh dry-run; do
+  grep -q "$part" err.txt || { echo "FAILED: without a command, $part is not named"; failures=$((failures + 1)); }
+done
+expect "unknown option" 2 "analyze: found the option '--frmaes', did you mean '--frames'" "$REHYAT" analyze --frmaes 81
+expect "unknown option before what is missing" 2 "prepare: found the option '--confg', did you mean '--config'" "$REHYAT" prepare --confg=good.yaml
+expect "unknown option of the program" 2 "found the option '--log-levl', did you mean '--log-level'" "$REHYAT" inspect good.yaml --log-levl debug
+
+# Launchers whose processes MPI sees one by one. A batch script is by itself.
+step="SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=4 SLURM_NTASKS=4 SLURM_PROCID=2"
+torch="WORLD_SIZE=4 RANK=1 LOCAL_RANK=1 LOCAL_WORLD_SIZE=4 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500"
+expect "srun without PMI" 1 "a world of 1 rank, expected 4, as many as srun started .SLURM_STEP_NUM_TASKS=4, SLURM_PROCID=2.*srun --mpi=pmix" env $step "$REHYAT" inspect good.yaml
+expect "srun with another PMI" 1 "a world of 1 rank, expected 4.*srun --mpi=pmix" env $step PMI_SIZE=4 PMI_RANK=2 "$REHYAT" inspect good.yaml
+expect "torchrun" 1 "a world of 1 rank, expected 4.*torchrun.*mpirun -n 4" env $torch "$REHYAT" inspect good.yaml
+expect "a launcher without a name" 1 "a world of 1 rank, expected 3.*NEW_SIZE=3, NEW_RANK=0.*mpirun -n 3" env NEW_RANK=0 NEW_SIZE=3 "$REHYAT" inspect good.yaml
+env SLURM_JOB_ID=77 SLURM_NTASKS=4 SLURM_PROCID=0 "$REHYAT" inspect good.yaml > /dev/null 2>&1 || { echo "FAILED: one process in a batch script"; failures=$((failures + 1)); }
+env $step SLURM_PROCID=0 "$REHYAT" --version | grep -q "^rehyat " || { echo "FAILED: --version under srun"; failures=$((failures + 1)); }
+[ -z "$(env $step "$REHYAT" --version)" ] || { echo "FAILED: --version of every process of a step"; failures=$((failures + 1)); }
+[ "$($MPIRUN -n 2 "$REHYAT" --version | grep -c "^rehyat ")" -eq 1 ] || { echo "FAILED: --version on two ranks"; failures=$((failures + 1)); }
+# A user by number alone: no HOME, no entry in passwd.
+if [ "$(id -u)" -eq 0 ] && setpriv --reuid=54321 --regid=54321 --clear-groups test -x "$REHYAT" -a -r "$PWD/good.yaml"; then
+  nobody() { setpriv --reuid=54321 --regid=54321 --clear-groups env -u HOME -u USER "$@"; }
+  nobody "$REHYAT" --version > /dev/null && nobody "$REHYAT" inspect "$PWD/good.yaml" > /dev/null || { echo "FAILED: a user without a home"; failures=$((failures + 1)); }
+  expect "a home that is not there" 2 "'run.dir': found \"~/x\" without a HOME" nobody "$REHYAT" prepare -c "$PWD/good.yaml" 'run.dir=~/x'
+else
+  echo "SKIPPED: a user without a home: only root can become one, where others may read $REHYAT"
+fi
 yaml 's/^distill: {/distill: { itertions: 3,/'
 expect "unknown key" 2 "bad.yaml:[0-9]+:[0-9]+: unknown key 'distill.itertions'; did you mean 'distill.iterations'" "$REHYAT" distill -c bad.yaml
 yaml 's/seed: 3/seed: many/'
@@ -93,7 +119,7 @@ expect "run folder that is a file" 1 "plain" run prepare run.dir=plain
 # A process that may write no file above 8 kB: everywhere the same as a disk that fills up in the middle of one.
 # MPI must do without files of its own there.
 small_files() { (ulimit -f 8 && trap "" XFSZ && OMPI_MCA_btl=self PMIX_MCA_gds=hash "$@"); }
-if small_files "$REHYAT" --version > /dev/null 2>&1; then
+if small_files "$REHYAT" inspect good.yaml > /dev/null 2>&1; then
   expect "no space in the middle of a file" 1 "smallfiles.*(File too large|No space left|cannot be written|check the disk)" small_files "$REHYAT" prepare -c good.yaml run.dir=smallfiles
   if find smallfiles -name '*rehyat-part*' | grep -q .; then echo "FAILED: a file that could not be written was left half"; failures=$((failures + 1)); fi
 else
