@@ -109,6 +109,13 @@ for path in runs "$folder" runs/finetune-* runs/finetune-*/resolved.yaml runs/fi
 done
 go inspect "$folder" --json
 holds "parameters of a model" "r['type'] == 'model' and r['parameters'] > r['feature_map_parameters'] > 0"
+go inspect "$config" "$folder" --json
+holds "inspect of two paths" "[x['path'] for x in r['reports']] == ['$config', '$folder'] and all('report' in x for x in r['reports'])"
+go inspect "$config" "$folder"
+grep -qx "$folder" out.txt || fail "inspect of two paths does not name the second"
+"$REHYAT" inspect nowhere "$config" --json > out.txt 2> err.txt && fail "inspect of a path that is not there ends well"
+holds "inspect of two paths, one of them missing" "'nowhere' in r['reports'][0]['error'] and r['reports'][1]['report']['valid']"
+grep -q "found 1 of 2 paths that cannot be inspected; the first: nowhere" err.txt || fail "inspect does not say which path failed: $(cat err.txt)"
 go inspect runs --json
 holds "stages of a run" "r['type'] == 'run' and all(s['complete'] and s['seconds'] > 0 for s in r['stages'] if s['stage'].startswith('finetune'))"
 go inspect "$(find runs/finetune-* -type d -name 'step-*' | head -1)" --json
