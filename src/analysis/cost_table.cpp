@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/strings.h"
+#include "core/table.h"
 #include "core/units.h"
 
 namespace rehyat::analysis {
@@ -17,17 +18,6 @@ std::vector<ops::AttentionSpec> specs_to_show() {
     for (const ops::AttentionSpec& spec : kind->examples()) specs.push_back(spec);
   }
   return specs;
-}
-
-/// The unit that FLOPs are printed in, so that those of a small model are not all zeros. JSON always has 10^12.
-struct Unit {
-  double scale = 1;
-  const char* name = "TFLOP";
-};
-
-Unit unit_for(double tflops) {
-  if (tflops >= 0.1) return {};
-  return tflops >= 1e-4 ? Unit{1e3, "GFLOP"} : Unit{1e6, "MFLOP"};
 }
 
 }  // namespace
@@ -62,50 +52,59 @@ nlohmann::ordered_json CostTable::json() const {
 
 std::string CostTable::text() const {
   const VideoSize& video = subject_.video;
-  const std::string out = cat("parameters ", human_count(model_parameters(subject_.model)), ", feature maps ",
-                              human_count(phi_parameters(subject_.model, subject_.phi)), " a block; ", video.frames,
-                              " frames at ", video.height, " x ", video.width, "\n\n", rows_text());
+  const std::string out =
+      cat(TextList()
+              .add("parameters", human_count(model_parameters(subject_.model)))
+              .add("feature maps", cat(human_count(phi_parameters(subject_.model, subject_.phi)), " a block"))
+              .add("video", cat(video.frames, " frames at ", video.height, " x ", video.width))
+              .text(),
+          "\n", rows_text());
   if (subject_.blocks.empty()) return out;
-  return out + model_text(model_cost(subject_.model, video, subject_.blocks));
+  return out + "\n" + model_text(model_cost(subject_.model, video, subject_.blocks));
 }
 
 std::string CostTable::rows_text() const {
+  // Three decimals of one unit, so that rows can be compared; the unit is one in which the largest is at least 0.1.
   double largest = 0;
   for (const Row& row : rows_) largest = std::max(largest, row.cost.block_tflops_paper);
-  const Unit unit = unit_for(largest);
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(3) << std::left << std::setw(46) << "attention of the block" << std::right
-      << std::setw(10) << "paper" << std::setw(12) << "recurrent" << std::setw(12) << "attention" << std::setw(12)
-      << "state" << std::setw(12) << "ring"
-      << "\n";
+  double scale = 1;
+  const char* unit = "TFLOP";
+  if (largest < 0.1) scale = 1e3, unit = "GFLOP";
+  if (largest < 1e-4) scale = 1e6, unit = "MFLOP";
+  const auto flop = [&](double tera) {
+    std::ostringstream out;
+    out << std::fixed << std::setprecision(3) << scale * tera;
+    return out.str();
+  };
+  TextTable table({{"attention of the block"},
+                   {"paper", true},
+                   {"recurrent", true},
+                   {"attention", true},
+                   {"state", true},
+                   {"ring", true}});
   for (const auto& [name, cost, own] : rows_) {
-    out << std::left << std::setw(46) << name << std::right << std::setw(10) << unit.scale * cost.block_tflops_paper
-        << std::setw(12);
-    if (cost.block_tflops_recurrent) {
-      out << unit.scale * *cost.block_tflops_recurrent;
-    } else {
-      out << "-";
-    }
-    out << std::setw(12) << unit.scale * cost.attention_tflops << std::setw(12) << human_bytes(cost.state_bytes)
-        << std::setw(12) << human_bytes(cost.ring_bytes) << "\n";
+    const auto& recurrent = cost.block_tflops_recurrent;
+    table.row({name, flop(cost.block_tflops_paper), recurrent ? flop(*recurrent) : "-", flop(cost.attention_tflops),
+               human_bytes(cost.state_bytes), human_bytes(cost.ring_bytes)});
   }
-  out << unit.name
-      << " of one block (2 a multiply-accumulate); state: S and z in float32; ring: keys and values of the "
-         "overlap in bf16.";
-  return out.str();
+  return cat(
+      table.text(), unit,
+      " of one block, 2 a multiply-accumulate; state: S and z in float32; ring: keys and values of the overlap in ",
+      "bf16\n");
 }
 
 std::string CostTable::model_text(const ModelCost& cost) const {
-  const Unit unit = unit_for(cost.tflops_paper);
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(3) << "\nThe model as configured, one pass: " << unit.scale * cost.tflops_paper
-      << " " << unit.name << " in the paper's count, " << unit.scale * cost.tflops_recurrent << " recurrently, "
-      << unit.scale * cost.tflops_softmax << " with no block converted; " << human_count(cost.parameters)
-      << " parameters, of which feature maps " << human_count(cost.phi_parameters) << "; "
-      << human_bytes(cost.state_bytes) << " of states, " << human_bytes(cost.ring_bytes) << " of rings; "
-      << (cost.constant_memory ? "constant memory: it is sampled chunk by chunk."
-                               : "not every block is recurrent with one chunk size: it is sampled step by step.");
-  return out.str();
+  return "the model as configured\n" +
+         TextList()
+             .add("one pass",
+                  cat(human_flop(cost.tflops_paper), " in the paper's count, ", human_flop(cost.tflops_recurrent),
+                      " recurrently, ", human_flop(cost.tflops_softmax), " with no block converted"))
+             .add("parameters",
+                  cat(human_count(cost.parameters), ", of which feature maps ", human_count(cost.phi_parameters)))
+             .add("states", cat(human_bytes(cost.state_bytes), ", rings ", human_bytes(cost.ring_bytes)))
+             .add("sampled", cost.constant_memory ? "chunk by chunk, in memory that does not grow with the video"
+                                                  : "step by step: not every block is recurrent with one chunk size")
+             .text("  ");
 }
 
 }  // namespace rehyat::analysis

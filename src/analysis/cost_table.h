@@ -25,7 +25,7 @@ class CostTable {
 
   /// {"parameters", "phi_parameters_per_block", "rows": [of to_json(BlockCost), with "own"], "model"}.
   nlohmann::ordered_json json() const;
-  /// Aligned, for people; in the unit that suits the model.
+  /// For people, in the unit that suits the model.
   std::string text() const;
 
  private:

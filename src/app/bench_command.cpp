@@ -4,6 +4,7 @@
 #include "app/command.h"
 #include "app/device_option.h"
 #include "core/strings.h"
+#include "core/table.h"
 #include "core/units.h"
 #include "evaluate/forward_bench.h"
 
@@ -35,18 +36,25 @@ evaluate::ForwardBench bench_of(const BenchOptions& o, const models::ModelRegist
   return bench;
 }
 
+std::string bench_text(const evaluate::ForwardBench& bench, const evaluate::ForwardTimes& times) {
+  const auto seconds = [](double value) { return human_number(value, 4) + " s"; };
+  TextList list;
+  list.add("time", cat(seconds(times.median()), ", the median of ", bench.repeats, " passes after ", bench.warmup, ", ",
+                       seconds(times.seconds.front()), " to ", seconds(times.seconds.back())));
+  list.add("work", cat(human_flop(times.tflop), ", ", human_flop(times.tflop / times.median()), "/s"));
+  list.add("memory", cat(human_bytes(times.peak_bytes), " at most",
+                         bench.device.is_cuda() ? " on the GPU" : ", of the whole program"));
+  return cat("forward, ", times.attention, ", ", bench.frames, " frames at ", bench.height, " x ", bench.width, ", ",
+             at::toString(bench.compute), " on ", bench.device.str(), "\n", list.text("  "));
+}
+
 void run_bench(const Context& context, const BenchOptions& options) {
   options.check();
   require(context.world.size() == 1,
           [] { return "[bench] found several ranks, expected one; start it without mpirun"; });
   const evaluate::ForwardBench bench = bench_of(options, context.families);
   const evaluate::ForwardTimes times = evaluate::time_forward(bench, context.families);
-  context.result(evaluate::to_json(bench, times),
-                 cat("forward, ", times.attention, ", ", bench.frames, " frames at ", bench.height, " x ", bench.width,
-                     ", ", at::toString(bench.compute), " on ", bench.device.str(), ": median ", times.median(), " s (",
-                     times.seconds.front(), " to ", times.seconds.back(), ", ", bench.repeats, " passes after ",
-                     bench.warmup, "), ", times.tflop / times.median(), " TFLOP/s, peak memory ",
-                     human_bytes(times.peak_bytes), bench.device.is_cuda() ? "" : " of the whole program"));
+  context.result(evaluate::to_json(bench, times), bench_text(bench, times));
 }
 
 }  // namespace

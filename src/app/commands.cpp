@@ -17,7 +17,9 @@ std::vector<Command> all_commands(const stages::Registry& registry) {
 
 void Context::result(const nlohmann::ordered_json& json, const std::string& text) const {
   if (world.rank() != 0) return;
-  print_result((arguments.json ? json.dump(2) : text) + "\n");
+  std::string out = arguments.json ? json.dump(2) : text;
+  while (out.ends_with('\n')) out.pop_back();
+  print_result(out + "\n");
 }
 
 }  // namespace rehyat::app

@@ -1,6 +1,7 @@
 #include "app/command.h"
 #include "app/load_run.h"
 #include "core/log.h"
+#include "core/strings.h"
 #include "stages/runner.h"
 
 namespace rehyat::app {
@@ -17,15 +18,18 @@ Command run_command() {
     const std::unique_ptr<stages::Run> run = load_run(context);
     const auto described = stages::described_stages(*run, sections_of(context.arguments));
     nlohmann::ordered_json results = nlohmann::ordered_json::object();
+    std::vector<std::string> texts;
     for (const stages::Stage* stage : described) {
       if (context.arguments.dry_run) {
-        results[stage->name()] = stages::plan_stage(*run, *stage);
+        const auto& plan = results[stage->name()] = stages::plan_stage(*run, *stage);
+        texts.push_back(stages::plan_text(plan));
       } else {
         log::info("run: ", stage->name(), ", stage ", results.size() + 1, " of ", described.size());
-        results[stage->name()] = stages::run_stage(*run, *stage);
+        const auto& result = results[stage->name()] = stages::run_stage(*run, *stage);
+        texts.push_back(stages::result_text(*stage, result, run->folder(stage->name()).folder()));
       }
     }
-    context.result(results, results.dump(2));
+    context.result(results, join(texts, "\n\n"));
   };
   return command;
 }

@@ -1,6 +1,5 @@
 #include "app/command.h"
 #include "app/load_run.h"
-#include "core/strings.h"
 #include "stages/runner.h"
 
 namespace rehyat::app {
@@ -8,10 +7,10 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-void tell(const Context& context, const stages::Stage& stage, json result, const std::string& folder) {
-  const std::string text = stage.text(result);
-  if (!result.contains("folder")) result["folder"] = folder;
-  context.result(result, text.empty() ? cat(stage.name(), ": ", result.dump(2)) : text);
+void tell(const Context& context, const stages::Stage& stage, json result, const std::filesystem::path& folder) {
+  const std::string text = stages::result_text(stage, result, folder);
+  if (!result.contains("folder")) result["folder"] = folder.string();
+  context.result(result, text);
 }
 
 }  // namespace
@@ -24,9 +23,9 @@ void run_stage_command(const Context& context, const stages::Stage& stage) {
   }
   try {
     const json result = stages::run_stage(*run, stage);
-    tell(context, stage, result, run->folder(stage.name()).folder().string());
+    tell(context, stage, result, run->folder(stage.name()).folder());
   } catch (const stages::FailedCheck& failed) {
-    tell(context, stage, failed.result(), run->folder(stage.name()).folder().string());
+    tell(context, stage, failed.result(), run->folder(stage.name()).folder());
     throw;
   }
 }

@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/device_option.h"
 #include "app/verify_options.h"
+#include "core/readable.h"
 #include "core/strings.h"
 #include "evaluate/parity.h"
 #include "evaluate/verify_model.h"
@@ -29,7 +30,7 @@ void verify_parity(const Context& context, const VerifyOptions& options) {
   request.families = context.families;
   request.device = device_option(options.device.empty() ? "cpu" : options.device);
   const json result = evaluate::run_parity(options.parity, request, options.tolerance);
-  context.result(result, cat("parity: ", result.dump(2)));
+  context.result(result, readable(result));
   evaluate::require_parity(result, options.fixture);
 }
 

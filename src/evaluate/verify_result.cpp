@@ -2,19 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iomanip>
-#include <sstream>
 
 #include "core/strings.h"
+#include "core/table.h"
+#include "core/units.h"
 
 namespace rehyat::evaluate {
 namespace {
 
 std::string error_text(const std::optional<double>& value) {
   if (!value) return "-";
-  std::ostringstream out;
-  out << std::setprecision(3) << *value;
-  return out.str();
+  return human_number(*value, 3);
 }
 
 void add_reason(config::Fields& f, const char* name, std::optional<std::string>& reason) {
@@ -67,27 +65,24 @@ std::string VerifyResult::complaint() const {
 }
 
 std::string VerifyResult::text() const {
-  std::ostringstream out;
-  out << "verify " << model << ": largest relative error " << error_text(max_rel_error) << ", at most "
-      << error_text(tolerance) << " passes; saved and read again: " << (reload_equal ? "the same" : "DIFFERENT")
-      << "\n\n"
-      << std::left << std::setw(22) << "Tc,To" << std::right << std::setw(20) << "chunked/reference" << std::setw(20)
-      << "recurrent/chunked" << std::setw(24) << "chunk by chunk/chunked";
+  TextTable table(
+      {{"Tc,To"}, {"chunked/reference", true}, {"recurrent/chunked", true}, {"chunk by chunk/chunked", true}});
   for (const FormErrors& row : forms) {
     std::string name = row.tc ? cat(*row.tc, ",", row.to.value_or(0)) : std::string("as in the model");
     if (row.own && row.tc) name += " (the model's own)";
-    out << "\n"
-        << std::left << std::setw(22) << name << std::right << std::setw(20) << error_text(row.chunked_vs_reference)
-        << std::setw(20) << error_text(row.recurrent_vs_parallel) << std::setw(24)
-        << error_text(row.chunk_by_chunk_vs_parallel);
+    table.row({name, error_text(row.chunked_vs_reference), error_text(row.recurrent_vs_parallel),
+               error_text(row.chunk_by_chunk_vs_parallel)});
   }
+  std::string out =
+      cat(model, ": largest relative error ", error_text(max_rel_error), ", at most ", error_text(tolerance),
+          " passes; saved and read again: ", reload_equal ? "the same" : "DIFFERENT", "\n\n", table.text());
   const auto left_out = [&](const char* name, const std::optional<std::string>& reason) {
-    if (reason) out << "\nnot applicable: " << name << ": " << *reason;
+    if (reason) out += cat("not applicable: ", name, ": ", *reason, "\n");
   };
   left_out("recurrent_vs_parallel", not_applicable.recurrent_vs_parallel);
   left_out("chunk_by_chunk_vs_parallel", not_applicable.chunk_by_chunk_vs_parallel);
   left_out("other patterns", not_applicable.other_patterns);
-  return out.str();
+  return out;
 }
 
 }  // namespace rehyat::evaluate

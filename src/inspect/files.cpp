@@ -13,6 +13,7 @@
 #include "files/json.h"
 #include "files/marked_folder.h"
 #include "files/safetensors.h"
+#include "models/model_registry.h"
 #include "stages/config.h"
 #include "tensor/hdf5_file.h"
 
@@ -178,18 +179,21 @@ json stages_of(const std::vector<std::filesystem::path>& entries) {
 
 json inspect_folder(const std::filesystem::path& path) {
   const auto entries = sorted_entries(path);
-  json out = {{"type", "folder"}};
+  json documents = json::object();
   for (const char* name : {"stage.json", "identity.json", "manifest.json", "config.json", "hybrid.json"}) {
-    if (std::filesystem::exists(path / name)) out[name] = inspect_json(path / name);
+    if (std::filesystem::exists(path / name)) documents[name] = inspect_json(path / name);
   }
-  if (out.contains("config.json")) {
+  json out = {{"type", "folder"}};
+  if (documents.contains("config.json")) {
     out["type"] = "model";
+    const models::ModelRegistry families = models::known_models();
+    out["complete"] = families.of_files(path).is_whole(path);
     add_parameters(out, entries);
   } else if (std::filesystem::exists(path / "state.json")) {
     add_checkpoint(out, path);
-  } else if (out.contains("identity.json")) {
+  } else if (documents.contains("identity.json")) {
     out["type"] = "stage";
-    out["complete"] = out.contains("stage.json");
+    out["complete"] = documents.contains("stage.json");
   } else if (const json stages = stages_of(entries); !stages.empty()) {
     out["type"] = "run";
     out["stages"] = stages;
@@ -197,6 +201,7 @@ json inspect_folder(const std::filesystem::path& path) {
   json files = json::array();
   for (const auto& entry : entries) files.push_back(entry.filename().string());
   out["files"] = files;
+  out.update(documents);
   return out;
 }
 

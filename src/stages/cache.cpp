@@ -3,6 +3,7 @@
 #include "analysis/memory.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "core/table.h"
 #include "core/units.h"
 #include "distill/collect.h"
 #include "stages/builtin.h"
@@ -80,6 +81,17 @@ class CacheStage : public StageOf<CacheResult> {
     distill::TeacherWalk walk = teacher_walk(run, run.models().load(TrainedModel::teacher), std::move(prompts));
     distill::collect_activations(walk, plan, data::cache_folder(folder.folder(), folder.identity()), run.world());
     return {plan.trajectories, plan.bytes, walk.blocks};
+  }
+
+  std::string told(const Timed<CacheResult>& timed) const override {
+    const CacheResult& result = timed.result;
+    std::vector<std::string> blocks;
+    for (const std::int64_t block : result.blocks) blocks.push_back(cat(block));
+    return TextList()
+        .add("trajectories", cat(result.trajectories))
+        .add("on the disk", human_bytes(result.bytes))
+        .add("blocks", cat(blocks.size(), ": ", join(blocks, ", ")))
+        .text();
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include "comm/root.h"
 #include "core/strings.h"
+#include "core/table.h"
 #include "core/units.h"
 #include "export/model_export.h"
 #include "files/atomic_file.h"
@@ -93,10 +94,11 @@ class ExportStage : public StageOf<ExportResult> {
 
   std::string told(const Timed<ExportResult>& timed) const override {
     const ExportResult& result = timed.result;
-    std::vector<std::string> paths;
-    for (const auto& [format, path] : result.files) paths.push_back(path);
-    return cat("export: ", join(paths, ", "), ", the ", result.model, " model in ", result.dtype, ", ",
-               human_bytes(result.bytes), ", read back and compared");
+    TextList list;
+    for (const auto& [format, path] : result.files) list.add(format, path);
+    list.add("weights", cat("the ", result.model, " model in ", result.dtype, ", ", human_bytes(result.bytes)));
+    list.add("checked", "read back and compared");
+    return list.text();
   }
 };
 

@@ -40,6 +40,8 @@ class FinetuneStage : public StageOf<TrainingResult> {
     return train_flow(run, folder, run.models().load(start), run.config().finetune, name(),
                       start == TrainedModel::teacher ? "finetune (control)" : "finetune");
   }
+
+  std::string told(const Timed<TrainingResult>& timed) const override { return training_text(timed.result); }
 };
 
 }  // namespace

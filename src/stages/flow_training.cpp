@@ -2,6 +2,9 @@
 
 #include "analysis/memory.h"
 #include "core/log.h"
+#include "core/strings.h"
+#include "core/table.h"
+#include "core/units.h"
 #include "evaluate/held_out.h"
 #include "finetune/flow_task.h"
 #include "stages/costs.h"
@@ -14,6 +17,15 @@ void TrainingResult::fields(config::Fields& f) {
   f.add("validation_loss", validation_loss, "on held-out clips");
   f.add("no_context_loss", no_context_loss, "of the best predictor that sees no context");
   f.add("training_loss", training_loss, "of the last step");
+}
+
+std::string training_text(const TrainingResult& result) {
+  return TextList()
+      .add("steps", human_count(result.iterations))
+      .add("held-out loss", human_number(result.validation_loss))
+      .add("without context", cat(human_number(result.no_context_loss), ", of the best predictor that sees no context"))
+      .add("training loss", cat(human_number(result.training_loss), ", of the last step"))
+      .text();
 }
 
 nlohmann::ordered_json training_identity(const finetune::FlowTrainingConfig& config) {

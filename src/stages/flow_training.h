@@ -19,6 +19,9 @@ struct TrainingResult {
   void fields(config::Fields& f);
 };
 
+/// The result as people read it.
+std::string training_text(const TrainingResult& result);
+
 /// The settings of a training that decide its result: how often something is written or said does not.
 nlohmann::ordered_json training_identity(const finetune::FlowTrainingConfig& config);
 

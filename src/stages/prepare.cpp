@@ -1,4 +1,8 @@
 #include "analysis/memory.h"
+#include "core/strings.h"
+#include "core/table.h"
+#include "core/units.h"
+#include "data/dataset/dataset_table.h"
 #include "stages/builtin.h"
 #include "stages/costs.h"
 #include "stages/run.h"
@@ -44,6 +48,22 @@ class PrepareStage : public StageOf<data::PrepareResult> {
     data::PrepareResult result = run.dataset().prepare(folder);
     run.encoders().release();  // the stages that come next need the memory
     return result;
+  }
+
+  std::string told(const Timed<data::PrepareResult>& timed) const override {
+    const data::PrepareResult& result = timed.result;
+    const data::PrepareSpeed& speed = result.throughput;
+    TextList list;
+    list.add("clips",
+             cat(result.clips, ", of which usable ", result.usable_clips, ", held out ", result.validation_clips,
+                 "; left out: ", result.dropped, " dropped, ", result.quarantined, " quarantined"));
+    list.add("windows", cat(result.samples));
+    list.add("captions", cat(result.captions));
+    list.add("speed",
+             cat(human_number(speed.clips_per_second, 3), " clips/s on ", speed.ranks,
+                 speed.ranks == 1 ? " rank" : " ranks", "; of the time decoding ", human_share(speed.decode_share),
+                 ", VAE ", human_share(speed.vae_share), ", text encoder ", human_share(speed.text_share)));
+    return list.text() + join(data::table_lines(result.table), "\n");
   }
 };
 

@@ -35,6 +35,8 @@ class PretrainStage : public StageOf<TrainingResult> {
     model->initialize(run.config().run.seed);
     return train_flow(run, folder, model, run.config().pretrain, name(), name());
   }
+
+  std::string told(const Timed<TrainingResult>& timed) const override { return training_text(timed.result); }
 };
 
 }  // namespace

@@ -3,12 +3,12 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <iomanip>
 #include <sstream>
 #include <thread>
 
 #include "comm/root.h"
 #include "core/strings.h"
+#include "core/table.h"
 #include "core/units.h"
 #include "files/atomic_file.h"
 #include "stages/builtin.h"
@@ -169,15 +169,13 @@ class ReportStage : public StageOf<ReportResult> {
   }
 
   std::string told(const Timed<ReportResult>& timed) const override {
-    std::ostringstream text;
+    TextList checks, stages;
     for (const ReportedCheck& c : timed.result.checks)
-      text << "  " << std::left << std::setw(8) << c.state << c.statement << ": " << c.measured
-           << " (expected: " << c.expected << ")\n";
+      checks.add(c.state, cat(c.statement, ": ", c.measured, " (expected: ", c.expected, ")"));
     for (const ReportedStage& s : timed.result.stages)
-      text << "  " << std::left << std::setw(20) << s.name << human_seconds(s.seconds)
-           << (s.budget_seconds > 0 ? " of " + human_seconds(s.budget_seconds) : "") << "\n";
-    text << "report: " << std::filesystem::absolute(timed.result.report).string();
-    return text.str();
+      stages.add(s.name, cat(human_seconds(s.seconds), s.budget_seconds > 0 ? " of " : "",
+                             s.budget_seconds > 0 ? human_seconds(s.budget_seconds) : std::string()));
+    return cat(checks.text(), stages.text(), "report: ", std::filesystem::absolute(timed.result.report).string());
   }
 };
 

@@ -7,7 +7,9 @@
 #include "comm/root.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/readable.h"
 #include "core/strings.h"
+#include "core/units.h"
 #include "files/atomic_file.h"
 #include "files/elapsed.h"
 #include "stages/environment.h"
@@ -133,6 +135,17 @@ json run_stage(Run& run, const Stage& stage) {
   }
   comm::on_root(run.world(), [&] { keep_notes(run, stage); });
   return result;
+}
+
+std::string result_text(const Stage& stage, const json& result, const std::filesystem::path& folder) {
+  // A check that failed has a result, but no time: it marks nothing as complete.
+  const std::string time = result.contains("seconds") ? ", " + human_seconds(result["seconds"].get<double>()) : "";
+  std::string text = stage.text(result);
+  if (text.empty()) text = readable(result);
+  while (text.ends_with('\n')) text.pop_back();
+  std::string out = cat(stage.name(), time.empty() ? ": not passed, in " : ": complete in ", folder.string(), time);
+  for (const std::string& line : split(text, '\n')) out.append(line.empty() ? "\n" : "\n  ").append(line);
+  return out;
 }
 
 json plan_stage(Run& run, const Stage& stage) {

@@ -12,8 +12,11 @@
 namespace rehyat::stages {
 
 /// One stage. Throws UserError, which names the command to run first, where a stage that it reads is not complete.
-/// Returns the result with "seconds" and "folder".
+/// Returns the result with "seconds".
 nlohmann::ordered_json run_stage(Run& run, const Stage& stage);
+
+/// A result of run_stage as people read it: what was done, in which folder, in how much time, and what came out.
+std::string result_text(const Stage& stage, const nlohmann::ordered_json& result, const std::filesystem::path& folder);
 
 /// What run_stage would do, for --dry-run: {"stage", "folder", "complete", "reads": {NAME: whether it is complete},
 /// "needs"}. Touches nothing.

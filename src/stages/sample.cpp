@@ -6,6 +6,7 @@
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
+#include "core/table.h"
 #include "core/units.h"
 #include "data/video/video.h"
 #include "files/atomic_file.h"
@@ -246,6 +247,13 @@ class SampleStage : public StageOf<SampleResult> {
     run.world().all_or_none([&] { check_outputs(run, folder.folder(), missing); });
     if (missing > 0) make_videos(run, folder, prompts, videos);
     return {gather_videos(run.world(), videos)};
+  }
+
+  std::string told(const Timed<SampleResult>& timed) const override {
+    TextTable table({{"file"}, {"time", true}, {"order"}, {"prompt"}});
+    for (const SampledVideo& video : timed.result.videos)
+      table.row({video.file, human_seconds(video.seconds), video.order, excerpt(video.prompt)});
+    return table.text();
   }
 
  private:

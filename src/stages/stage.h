@@ -40,7 +40,8 @@ class Stage {
   virtual nlohmann::ordered_json work(Run& run, const StageFolder& folder) const = 0;
   /// The files and folders that other stages load, relative to the stage's folder: their checksums are kept.
   virtual std::vector<std::filesystem::path> results(Run& /*run*/) const { return {}; }
-  /// A result as people read it; empty where its JSON says it best.
+  /// A result as people read it, in lines below one that names stage, folder and time; empty where the names and values
+  /// of its JSON say it best.
   virtual std::string text(const nlohmann::ordered_json& result) const = 0;
 
   /// Whether `run` has to do this stage, for a config that names these sections; what it reads is done as well.

@@ -26,6 +26,12 @@ grep -q "complete in" dry.txt || fail "a dry run does not see the complete stage
 "$REHYAT" distill -c "$config" > again.txt 2>&1
 grep -q "already complete" again.txt || fail "a complete stage was done again"
 
+echo "== what a complete stage says to people"
+for stage in prepare pretrain cache distill finetune sample verify export; do
+  "$REHYAT" "$stage" -c "$config" > text.txt 2> text.log || { cat text.log; fail "$stage, told to people"; }
+  head -1 text.txt | grep -Eq "^$stage: complete in runs/$stage-[0-9a-f]+, [0-9.]+ s" || { cat text.txt; fail "the first line of $stage"; }
+  [ "$(wc -l < text.txt)" -ge 3 ] && ! grep -q '[{}"]' text.txt || { cat text.txt; fail "$stage tells people nothing, or JSON"; }
+done
 for stage in prepare pretrain cache distill finetune sample; do
   "$REHYAT" "$stage" -c "$config" run.dir=elsewhere --dry-run --json 2> dry.log > dry.json || { cat dry.log; fail "dry run of $stage"; }
 done

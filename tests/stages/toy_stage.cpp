@@ -87,6 +87,15 @@ TEST_F(ToyStage, IsRunOnceAndFoundAgain) {
   EXPECT_EQ(read_result<Sum>(folder).result.sum, 2);
 }
 
+TEST_F(ToyStage, AResultWithoutWordsOfItsOwnIsToldByItsNames) {
+  const nlohmann::ordered_json result = {{"sum", 2}, {"seconds", 75.2}};
+  EXPECT_EQ(result_text(registry_.at("sum"), result, "run/sum-1"),
+            "sum: complete in run/sum-1, 1 min 15 s\n"
+            "  sum      2\n"
+            "  seconds  1 min 15 s");
+  EXPECT_EQ(result_text(registry_.at("sum"), {{"sum", 2}}, "run/sum-1"), "sum: not passed, in run/sum-1\n  sum  2");
+}
+
 TEST_F(ToyStage, ADryRunTouchesNothing) {
   const auto plan = plan_stage(*run(), registry_.at("square"));
   EXPECT_FALSE(plan.at("complete").get<bool>());
