@@ -13,6 +13,7 @@
 
 #include "models/architecture.h"
 #include "models/attention/self_attention.h"
+#include "models/recompute.h"
 #include "tensor/io.h"
 
 /// The interface of every video transformer: a stack of blocks, each with one self-attention over the video's tokens
@@ -26,6 +27,7 @@ struct ForwardOptions {
   std::int64_t first_slice = 0;         ///< where a chunk of a longer video begins
   std::vector<ops::RecurrentState>* states = nullptr;  ///< one a block: run the input as the next chunk
   bool update_states = true;
+  Recompute recompute = Recompute::none;  ///< of a pass with gradients, which has no states
 
   /// How the self-attention of a block runs.
   AttentionPass of_block(std::int64_t block) const {

@@ -100,7 +100,14 @@ class ToyTransformerImpl : public models::VideoTransformerImpl {
         time_->forward(at::cat({angle.cos(), angle.sin()}, 1)) + text_->forward(text.to(type()).mean(1));
     const ops::RopeTables tables = rope(size, options.first_slice);
     std::int64_t index = 0;
-    for (ToyBlock& block : blocks_) x = block->forward(x, condition, tables, index++, grid[0], options);
+    for (const ToyBlock& block : blocks_) {
+      const auto run = [block = block.ptr(), tables, index, slices = grid[0],
+                        options](const std::vector<at::Tensor>& in) {
+        return block->forward(in[0], in[1], tables, index, slices, options);
+      };
+      x = models::run_block(*block, options.recompute, {x, condition}, run);
+      ++index;
+    }
     x = out_->forward(at::layer_norm(x, {config_.width}, {}, {}, kEps));
     return x.view({x.size(0), grid[0], grid[1], grid[2], kGeometry.channels, thickness, kPatchColumns})
         .permute({0, 4, 1, 5, 2, 3, 6})

@@ -108,8 +108,12 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
   const at::Tensor modulation = time_proj_->forward(at::silu(time)).unflatten(1, {6, -1});
   const at::Tensor words = text_2_->forward(at::gelu(text_1_->forward(text.to(options.compute)), "tanh"));
   const ops::RopeTables tables = rope(size, options.first_slice);
-  for (const Block& block : blocks_)
-    x = const_cast<Block&>(block)->forward(x, words, modulation, tables, grid[0], options);
+  for (const Block& block : blocks_) {
+    x = run_block(*block, options.recompute, {x, words, modulation},
+                  [block = block.ptr(), tables, slices = grid[0], options](const std::vector<at::Tensor>& in) {
+                    return block->forward(in[0], in[1], in[2], tables, slices, options);
+                  });
+  }
 
   const auto ends = (table_.to(type) + time.unsqueeze(1)).chunk(2, 1);  // shift, scale
   x = at::layer_norm(x, {config_.dim}, {}, {}, config_.eps) * (1 + ends[1]) + ends[0];
