@@ -80,7 +80,7 @@ std::vector<FlowSample> noised_clips(const data::LatentDataset& dataset, std::in
 
 at::Tensor denoised(const models::VideoTransformer& model, const FlowSample& sample, at::ScalarType compute) {
   const at::NoGradGuard no_grad;
-  const at::Tensor v = finetune::velocities(model, {sample}, compute)[0].to(at::kCPU);
+  const at::Tensor v = finetune::velocities(model, {sample}, {.compute = compute})[0].to(at::kCPU);
   return diffusion::noised(sample.x0, sample.noise, sample.sigma) - sample.sigma * v;
 }
 

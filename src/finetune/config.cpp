@@ -9,6 +9,11 @@ void FlowTrainingConfig::fields(config::Fields& f) {
   f.add("micro_batch", micro_batch, "samples run at once on one rank").at_least(1);
   f.add("caption_dropout", caption_dropout, "share of samples that get the empty prompt").between(0, 1);
   add_precision(f, precision);
+  f.choice(
+      "recompute", recompute,
+      {{"auto", RecomputePolicy::automatic}, {"none", RecomputePolicy::none}, {"full", RecomputePolicy::full}},
+      "activation checkpointing: full keeps the inputs of each block alone and runs it again in the backward pass, "
+      "which takes a third more time; auto: full where memory needs it; the result is the same");
   f.add("validation_samples", validation_samples, "held-out points (clip, noise level, noise) that are evaluated")
       .at_least(1);
 }

@@ -2,10 +2,14 @@
 
 #include "config/config.h"
 #include "diffusion/flow_matching.h"
+#include "models/recompute.h"
 #include "tensor/precision.h"
 #include "train/config.h"
 
 namespace rehyat::finetune {
+
+/// Which activations a step keeps; `automatic`: none again where all of them fit the memory, else `full`.
+enum class RecomputePolicy { automatic, none, full };
 
 /// The `pretrain` and `finetune` sections: flow matching of all parameters.
 struct FlowTrainingConfig {
@@ -15,10 +19,15 @@ struct FlowTrainingConfig {
   std::int64_t micro_batch = 1;    ///< samples run at once on one rank
   double caption_dropout = 0.1;
   Precision precision = Precision::automatic;
-  std::int64_t validation_samples = 64;  ///< fixed (clip, sigma, noise) points
+  RecomputePolicy recompute = RecomputePolicy::automatic;  ///< decides time and memory, and no number
+  std::int64_t validation_samples = 64;                    ///< fixed (clip, sigma, noise) points
 
   void fields(config::Fields& f);
   void validate() const;
+  /// The policy where it is decided; `automatic` keeps everything until somebody who knows the memory decides.
+  models::Recompute decided_recompute() const {
+    return recompute == RecomputePolicy::full ? models::Recompute::full : models::Recompute::none;
+  }
 };
 
 }  // namespace rehyat::finetune

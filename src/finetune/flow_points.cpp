@@ -45,7 +45,7 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
 }
 
 at::Tensor velocities(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
-                      at::ScalarType compute) {
+                      const models::ForwardOptions& options) {
   const auto device = model->parameters().front().device();
   std::vector<at::Tensor> x, text;
   std::vector<float> timesteps;
@@ -54,17 +54,15 @@ at::Tensor velocities(const models::VideoTransformer& model, const std::vector<F
     text.push_back(s.text);
     timesteps.push_back(static_cast<float>(diffusion::kTimesteps * s.sigma));
   }
-  models::ForwardOptions options;
-  options.compute = compute;
   return model->forward(at::stack(x).to(device), at::tensor(timesteps).to(device), at::stack(text).to(device), options)
       .to(at::kFloat);
 }
 
 at::Tensor sample_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
-                         at::ScalarType compute) {
+                         const models::ForwardOptions& options) {
   std::vector<at::Tensor> target;
   for (const FlowSample& s : batch) target.push_back(diffusion::velocity(s.x0, s.noise));
-  const at::Tensor v = velocities(model, batch, compute);
+  const at::Tensor v = velocities(model, batch, options);
   return (v - at::stack(target).to(v.device())).square().flatten(1).mean(1);
 }
 
@@ -75,7 +73,7 @@ at::Tensor validation_losses(const models::VideoTransformer& model, const std::v
   world.all_or_none([&] {
     for (std::size_t i = static_cast<std::size_t>(world.rank()); i < points.size();
          i += static_cast<std::size_t>(world.size())) {
-      losses[static_cast<std::int64_t>(i)] = sample_losses(model, {points[i]}, compute).item<double>();
+      losses[static_cast<std::int64_t>(i)] = sample_losses(model, {points[i]}, {.compute = compute}).item<double>();
     }
   });
   world.all_reduce_sum(losses);

@@ -32,11 +32,11 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
 
 /// The model's velocities of a batch of points of one shape, [B,C,T,H,W], float32, on the model's device.
 at::Tensor velocities(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
-                      at::ScalarType compute);
+                      const models::ForwardOptions& options);
 
 /// Mean squared error of the velocity of each point of a batch, [B], float32. Differentiable.
 at::Tensor sample_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
-                         at::ScalarType compute);
+                         const models::ForwardOptions& options);
 
 /// Mean squared error of the velocity of each point, [points] float64. Collective: points are shared out over the
 /// ranks, and every rank gets the same numbers whatever their count. An error of one rank ends all ranks.

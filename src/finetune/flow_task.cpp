@@ -29,8 +29,9 @@ FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& da
       config_(config),
       seed_(seed),
       stream_(stage + ".sample"),
-      compute_(compute_type(config.precision, model_->parameters().front().device())),
       world_(world) {
+  forward_.compute = compute_type(config.precision, model_->parameters().front().device());
+  forward_.recompute = config.decided_recompute();
   // Contiguous shares; they may differ by one, and a rank may have none.
   begin_ = config.global_batch * world.rank() / world.size();
   end_ = config.global_batch * (world.rank() + 1) / world.size();
@@ -86,11 +87,11 @@ at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
   if (from >= to) return model_->parameters().front().sum() * 0;
   std::vector<FlowSample> batch;
   for (std::int64_t i = from; i < to; ++i) batch.push_back(draw(step, i));
-  return sample_losses(model_, batch, compute_).sum() / static_cast<double>(config_.global_batch);
+  return sample_losses(model_, batch, forward_).sum() / static_cast<double>(config_.global_batch);
 }
 
 nlohmann::ordered_json FlowTask::validate() {
-  const at::Tensor losses = validation_losses(model_, validation_, compute_, world_);
+  const at::Tensor losses = validation_losses(model_, validation_, forward_.compute, world_);
   nlohmann::ordered_json out = {{"validation_loss", losses.mean().item<double>()}};
   if (dataset_.buckets() == 1) return out;
   std::map<std::string, std::vector<double>> buckets;

@@ -43,7 +43,7 @@ class FlowTask : public train::Task {
   FlowTrainingConfig config_;
   std::uint64_t seed_;
   std::string stream_;
-  at::ScalarType compute_;
+  models::ForwardOptions forward_;
   const comm::Communicator& world_;
   std::int64_t begin_ = 0, end_ = 0;  ///< this rank's samples of a step
   std::vector<FlowSample> validation_;

@@ -30,7 +30,8 @@ std::string training_text(const TrainingResult& result) {
 
 nlohmann::ordered_json training_identity(const finetune::FlowTrainingConfig& config) {
   nlohmann::ordered_json settings = config::to_json(config);
-  for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every"}) settings.erase(key);
+  for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "recompute"})
+    settings.erase(key);
   return settings;
 }
 

@@ -63,6 +63,27 @@ TEST_F(Dataset, UnevenAndEmptySharesAddUpToTheWholeBatch) {
   }
 }
 
+TEST_F(Dataset, RecomputationChangesNoBitOfLossAndGradients) {
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    FlowTrainingConfig config = Dataset::config(5, 2);
+    config.precision = precision;
+    std::vector<std::vector<at::Tensor>> gradients;
+    std::vector<double> losses;
+    for (const RecomputePolicy policy : {RecomputePolicy::none, RecomputePolicy::full, RecomputePolicy::automatic}) {
+      config.recompute = policy;
+      FlowTask shared = task(config, world());
+      losses.push_back(step_loss(shared, world()));
+      gradients.emplace_back();
+      for (const auto& parameter : shared.parameters()) gradients.back().push_back(parameter.tensor.grad());
+    }
+    for (std::size_t policy = 1; policy < losses.size(); ++policy) {
+      EXPECT_EQ(losses[policy], losses[0]);
+      for (std::size_t i = 0; i < gradients[0].size(); ++i)
+        EXPECT_TRUE(at::equal(gradients[policy][i], gradients[0][i])) << i;
+    }
+  }
+}
+
 TEST_F(Dataset, RanksWithoutASampleAreSaidOnceByRankZero) {
   const int ranks = world().size();
   for (const std::int64_t global : {1, 3, 4}) {
