@@ -13,14 +13,26 @@ constexpr std::int64_t kFloatBytes = 4;  // of weights, gradients, moments, late
 /// Numbers a token that the feature maps of q and k keep for their backward pass.
 std::int64_t phi_numbers(const models::Architecture& d, const ops::FeatureMapConfig& phi) {
   const std::int64_t features = phi.feature_width(d.head_width());
-  const std::int64_t hidden =
-      phi.kind == ops::FeatureMapKind::poly_mlp ? (phi.hidden > 0 ? phi.hidden : phi.degree * d.head_width()) : 0;
-  return 2 * d.heads * (hidden + 2 * features);
+  const std::int64_t hidden = phi.hidden > 0 ? phi.hidden : phi.degree * d.head_width();
+  const std::int64_t products =
+      phi.kind == ops::FeatureMapKind::poly_mlp ? (phi.layers - 1) * hidden + features : features;
+  return 2 * d.heads * (products + features);
 }
 
-/// Numbers a token that one block keeps for its backward pass.
-std::int64_t block_numbers(const models::Architecture& d, const BlockChoice& choice) {
-  return d.saved_by_block + (choice.attention.kind->has_linear() ? phi_numbers(d, choice.phi) : 0);
+/// What one block keeps for its backward pass.
+models::HeldNumbers saved_by(const models::Architecture& d, const BlockChoice& choice) {
+  models::HeldNumbers out = d.saved_by_block;
+  if (choice.attention.kind->has_linear()) out.compute += phi_numbers(d, choice.phi);
+  return out;
+}
+
+/// Gradients on their way in a block: of its widest products, or of the hybrid attention. There q, k, v have gradients
+/// in both types, the features of q and k in the compute type, and those of one of them in float32.
+models::HeldNumbers working_of(const models::Architecture& d, const BlockChoice& choice, std::int64_t compute_bytes) {
+  if (!choice.attention.kind->has_linear()) return d.backward_working;
+  const std::int64_t features = d.heads * choice.phi.feature_width(d.head_width());
+  const models::HeldNumbers hybrid{.compute = 6 * d.dim + 2 * features, .wide = 4 * d.dim + features};
+  return hybrid.bytes(compute_bytes) > d.backward_working.bytes(compute_bytes) ? hybrid : d.backward_working;
 }
 
 MemoryEstimate distill_memory(const models::Architecture& d, const VideoSize& video,
@@ -54,13 +66,26 @@ MemoryEstimate training_memory(const models::Architecture& model, const VideoSiz
   if (setup.distill) return distill_memory(model, video, blocks, setup);
 
   MemoryEstimate estimate;
-  const std::int64_t copies = kFloatBytes + (setup.compute_bytes < kFloatBytes ? setup.compute_bytes : 0);
-  estimate.weights = cost.parameters * (copies + (setup.ema ? kFloatBytes : 0));
+  std::int64_t copied = cost.parameters, all = 0, largest = 0, working = 0;  // bytes a token but for the first
+  if (setup.recompute) {
+    const auto most = std::max_element(cost.blocks.begin(), cost.blocks.end(),
+                                       [](const auto& a, const auto& b) { return a.parameters < b.parameters; });
+    copied = most->parameters + model.outside.parameters;
+  }
+  for (const BlockChoice& choice : blocks) {
+    const std::int64_t bytes = saved_by(model, choice).bytes(setup.compute_bytes);
+    all += bytes;
+    largest = std::max(largest, bytes);
+    working = std::max(working, working_of(model, choice, setup.compute_bytes).bytes(setup.compute_bytes));
+  }
+  const std::int64_t inputs = model.layers * model.dim * kFloatBytes;
+  const std::int64_t a_token =
+      (setup.recompute ? inputs + largest : all) + model.saved_outside.bytes(setup.compute_bytes) + working;
+  estimate.weights = cost.parameters * (setup.ema ? 2 * kFloatBytes : kFloatBytes) +
+                     (setup.compute_bytes < kFloatBytes ? copied * setup.compute_bytes : 0);
   estimate.gradients = cost.parameters * kFloatBytes;
   estimate.optimizer = 2 * cost.parameters * kFloatBytes;
-  std::int64_t numbers = model.layers * model.dim;
-  for (const BlockChoice& choice : blocks) numbers += block_numbers(model, choice);
-  estimate.activations = setup.batch * video.tokens(model) * numbers * setup.compute_bytes;
+  estimate.activations = setup.batch * video.tokens(model) * a_token;
   return estimate;
 }
 

@@ -13,6 +13,7 @@ struct TrainingSetup {
   std::int64_t batch = 1;          ///< samples that a rank holds at once
   std::int64_t compute_bytes = 2;  ///< of a number in the forward pass: 2 for bf16 and fp16, 4 for fp32
   bool ema = false;                ///< whether averaged weights are kept beside the trained ones
+  bool recompute = false;          ///< whether blocks are run again in the backward pass instead of being kept
 
   /// Throws UserError on numbers that make no sense.
   void validate() const;
@@ -20,16 +21,17 @@ struct TrainingSetup {
 
 /// Bytes on one rank.
 struct MemoryEstimate {
-  std::int64_t weights = 0;    ///< fp32 masters, a copy in the compute type where that is narrower, EMA
+  std::int64_t weights = 0;    ///< fp32 masters, their copies in the compute type where that is narrower, EMA
   std::int64_t gradients = 0;  ///< fp32
   std::int64_t optimizer = 0;  ///< AdamW's two moments, fp32
   std::int64_t activations = 0;
   std::int64_t total() const { return weights + gradients + optimizer + activations; }
 };
 
-/// Activations are counted as the input of each block, what the architecture says that a block saves, and for a
-/// converted block phi's hidden layer and the features of q and k with their derivatives. Throws UserError on a setup
-/// that makes no sense.
+/// Activations are what the architecture says that blocks, embeddings and head keep and the widest block's gradients on
+/// their way, and for a converted block the products and features of phi on a GPU, for q and k. With `recompute` one
+/// block at a time keeps them, and every block its input and the video's; so for the copies of the weights. Throws
+/// UserError on a setup that makes no sense.
 MemoryEstimate training_memory(const models::Architecture& model, const VideoSize& video,
                                const std::vector<BlockChoice>& blocks, const TrainingSetup& setup);
 

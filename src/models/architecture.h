@@ -15,6 +15,16 @@ struct PartCost {
   bool operator==(const PartCost&) const = default;
 };
 
+/// Numbers a token that training holds, by their type.
+struct HeldNumbers {
+  std::int64_t compute = 0;  ///< in the type of the matrix products
+  std::int64_t wide = 0;     ///< in float32
+
+  std::int64_t bytes(std::int64_t compute_bytes) const { return compute * compute_bytes + wide * 4; }
+  HeldNumbers operator+(const HeldNumbers& other) const { return {compute + other.compute, wide + other.wide}; }
+  bool operator==(const HeldNumbers&) const = default;
+};
+
 /// The sizes of a video transformer, whatever its family: what sampling, training and the cost model have to know.
 struct Architecture {
   std::string family;                             ///< its name in the ModelRegistry
@@ -24,7 +34,9 @@ struct Architecture {
   std::array<std::int64_t, 3> patch = {1, 1, 1};  ///< latent slices, rows and columns of one token
   PartCost block;                                 ///< one block with its projections, without attention's core
   PartCost outside;                               ///< embeddings and head
-  std::int64_t saved_by_block = 0;                ///< numbers a token that a block keeps for its backward pass
+  HeldNumbers saved_by_block;    ///< what a block with softmax attention keeps for its backward pass, its input too
+  HeldNumbers saved_outside;     ///< what embeddings and head keep
+  HeldNumbers backward_working;  ///< gradients on their way, at the widest place of a block
 
   std::int64_t head_width() const { return dim / heads; }
   /// Tokens along time, height and width of a latent T x H x W.

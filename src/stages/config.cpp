@@ -27,7 +27,9 @@ void RunConfig::fields(config::Fields& f) {
   f.add("seed", seed, "of everything that is drawn");
   f.add("threads", threads, "CPU threads of each rank; 0 = cores divided by the ranks of this machine").at_least(0);
   f.add("gpu_tflops", gpu_tflops, "sustained TFLOP/s of one GPU, of which --dry-run makes GPU-hours").above(0);
-  f.bytes("gpu_memory", gpu_memory, "memory of one GPU, with which --dry-run compares what a stage needs").above(0);
+  f.bytes("gpu_memory", gpu_memory,
+          "memory of one GPU, with which --dry-run compares what a stage needs and by which recompute=auto decides")
+      .above(0);
   f.add("device", device, "auto, cpu or cuda").one_of({"auto", "cpu", "cuda"});
 }
 

@@ -19,7 +19,7 @@ struct RunConfig {
   std::uint64_t seed = 1;
   std::int64_t threads = 0;                  ///< CPU threads of each rank; 0 = cores / ranks of this machine
   double gpu_tflops = 300;                   ///< what one GPU sustains, for the estimates of --dry-run
-  std::int64_t gpu_memory = 80'000'000'000;  ///< bytes of one GPU, which --dry-run compares with
+  std::int64_t gpu_memory = 80'000'000'000;  ///< bytes of one GPU
   std::string device = "auto";
 
   void fields(config::Fields& f);

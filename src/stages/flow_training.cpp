@@ -1,5 +1,9 @@
 #include "stages/flow_training.h"
 
+#include <ATen/DeviceAccelerator.h>
+
+#include <algorithm>
+
 #include "analysis/memory.h"
 #include "core/log.h"
 #include "core/strings.h"
@@ -35,6 +39,37 @@ nlohmann::ordered_json training_identity(const finetune::FlowTrainingConfig& con
   return settings;
 }
 
+namespace {
+
+analysis::TrainingSetup setup_of(const finetune::FlowTrainingConfig& config) {
+  analysis::TrainingSetup setup;
+  setup.batch = config.micro_batch;
+  setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
+  setup.ema = config.train.ema_decay.has_value();
+  return setup;
+}
+
+/// Whether blocks are run again: as the config says, or where keeping all would leave less than a tenth of `memory`.
+bool recomputes(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config,
+                std::int64_t memory) {
+  if (config.recompute != finetune::RecomputePolicy::automatic)
+    return config.recompute == finetune::RecomputePolicy::full;
+  const models::Architecture& model = run.models().architecture();
+  const analysis::MemoryEstimate all = analysis::training_memory(model, largest(bucket_videos(run)),
+                                                                 block_choices(blocks, model.layers), setup_of(config));
+  return static_cast<double>(all.total()) > 0.9 * static_cast<double>(memory);
+}
+
+/// What the run may use of the device: a GPU may have less than run.gpu_memory says.
+std::int64_t memory_on(at::Device device, const RunConfig& config) {
+  const std::int64_t said = memory_of(config);
+  if (!device.is_cuda()) return said;
+  return std::min(said,
+                  static_cast<std::int64_t>(at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(device.index()).second));
+}
+
+}  // namespace
+
 TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTransformer model,
                           const finetune::FlowTrainingConfig& config, const std::string& name,
                           const std::string& title) {
@@ -43,10 +78,15 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
   const std::uint64_t seed = run.config().run.seed;
   const data::LatentDataset& dataset = run.dataset().open(run.folder("prepare"));
   model->to(device);
-  finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), config, seed, name, world);
+  finetune::FlowTrainingConfig decided = config;
+  decided.recompute = recomputes(run, models::block_map_of(model), config, memory_on(device, run.config().run))
+                          ? finetune::RecomputePolicy::full
+                          : finetune::RecomputePolicy::none;
+  finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), decided, seed, name, world);
   const double tflops = training_step_tflops(model->architecture(), models::block_map_of(model), bucket_videos(run),
                                              samples_of_buckets(run), config.global_batch);
-  log::info(title, ": ", config.train.iterations, " steps of ", tflops, " TFLOP each");
+  log::info(title, ": ", config.train.iterations, " steps of ", tflops, " TFLOP each",
+            decided.recompute == finetune::RecomputePolicy::full ? ", blocks are run again in the backward pass" : "");
   train::Training training{title, folder.folder(), folder.fingerprint()};
   if (device.is_cuda()) training.tflops = tflops / world.size();  // on a CPU the rate says little
   const nlohmann::ordered_json last = train::train(task, config.train, training, world);
@@ -65,19 +105,19 @@ Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::F
   const models::Architecture& model = run.models().architecture();
   const auto choices = block_choices(blocks, model.layers);
   const analysis::VideoSize video = largest(bucket_videos(run));
-  analysis::TrainingSetup setup;
-  setup.batch = config.micro_batch;
-  setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
-  setup.ema = config.train.ema_decay.has_value();
+  analysis::TrainingSetup setup = setup_of(config);
+  setup.recompute = recomputes(run, blocks, config, memory_of(run.config().run));
   // A checkpoint holds weights and both moments, the result the weights once more.
   const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
   Needs needs;
   needs.model_parameters = analysis::model_cost(model, video, choices).parameters;
   needs.disk_bytes = 4 * *needs.model_parameters * copies;
   needs.memory_per_gpu = analysis::training_memory(model, video, choices, setup);
+  needs.recompute = setup.recompute ? "full" : "none";
   const double step =
       training_step_tflops(model, blocks, bucket_videos(run), samples_of_buckets(run), config.global_batch);
-  needs.work = work_of(step * static_cast<double>(config.train.iterations), run.config().run);
+  const double passes = setup.recompute ? (kStepOverForward + 1) / kStepOverForward : 1;
+  needs.work = work_of(passes * step * static_cast<double>(config.train.iterations), run.config().run);
   return needs;
 }
 

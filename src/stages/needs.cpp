@@ -25,13 +25,12 @@ void add_work(config::Fields& f, const std::string& of, std::optional<Work>& wor
   f.add("gpu_hours" + of, work->gpu_hours, "hours of one GPU at run.gpu_tflops");
 }
 
-/// Bytes of the memory that the run would have, and what it is called.
-std::pair<std::int64_t, std::string> memory_of(const RunConfig& run) {
-  if (wants_gpu(run.device)) return {run.gpu_memory, "one GPU (run.gpu_memory)"};
-  return {static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE), "this machine"};
-}
-
 }  // namespace
+
+std::int64_t memory_of(const RunConfig& run) {
+  if (wants_gpu(run.device)) return run.gpu_memory;
+  return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
+}
 
 MemoryNeeds::MemoryNeeds(const analysis::MemoryEstimate& estimate)
     : weights(estimate.weights),
@@ -68,6 +67,7 @@ void Needs::fields(config::Fields& f) {
   if (!buckets.empty()) f.list("buckets", buckets, "of windows");
   add_if_there(f, "quota_bytes", quota_bytes, "bytes that the stage may write at most");
   if (memory_per_gpu) f.section("memory_per_gpu", *memory_per_gpu, "bytes");
+  add_if_there(f, "recompute", recompute, "whether blocks are run again in the backward pass: none or full");
   add_if_there(f, "state_and_ring_bytes", state_and_ring_bytes, "of chunk-by-chunk sampling");
   add_if_there(f, "memory_of_points", memory_of_points, "bytes, over all ranks");
   add_if_there(f, "host_memory_bytes", host_memory_bytes, "bytes");
@@ -92,7 +92,8 @@ Work work_of(double tflops, const RunConfig& run) {
 }
 
 void warn_about_memory(Needs& needs, const RunConfig& run, const std::string& stage) {
-  const auto [limit, whose] = memory_of(run);
+  const std::int64_t limit = memory_of(run);
+  const char* whose = wants_gpu(run.device) ? "one GPU (run.gpu_memory)" : "this machine";
   if (needs.memory() <= limit) return;
   needs.warn(cat(stage, ": needs about ", human_bytes(needs.memory()), " of memory, but ", whose, " has ",
                  human_bytes(limit)));

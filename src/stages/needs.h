@@ -41,6 +41,7 @@ struct Needs {
   std::vector<BucketNeeds> buckets;
   std::optional<std::int64_t> quota_bytes;
   std::optional<MemoryNeeds> memory_per_gpu;
+  std::optional<std::string> recompute;              ///< of training: "none" or "full"
   std::optional<std::int64_t> state_and_ring_bytes;  ///< of chunk-by-chunk sampling
   std::optional<std::int64_t> memory_of_points;      ///< of online distillation, over all ranks
   std::optional<std::int64_t> host_memory_bytes;
@@ -56,6 +57,9 @@ struct Needs {
   /// Bytes of memory that one device has to have, as far as they are known.
   std::int64_t memory() const;
 };
+
+/// Bytes of the memory that a rank of the run would have: run.gpu_memory, or on CPUs this machine's.
+std::int64_t memory_of(const RunConfig& run);
 
 Work work_of(double tflops, const RunConfig& run);
 

@@ -35,7 +35,26 @@ TEST(TrainingMemory, ActivationsGrowWithTheBatchAndAreThoseOfAllBlocks) {
   const auto one = training_memory(kWan, kVideo, converted(), setup).activations;
   setup.batch = 2;
   EXPECT_EQ(training_memory(kWan, kVideo, converted(), setup).activations, 2 * one);
-  EXPECT_GT(one, 30 * kVideo.tokens(kWan) * kWan.saved_by_block * setup.compute_bytes);
+  EXPECT_GT(one, 30 * kVideo.tokens(kWan) * kWan.saved_by_block.bytes(setup.compute_bytes));
+}
+
+TEST(TrainingMemory, OfTheRealSizeIsAsMeasuredOnOneGpu) {
+  // One H100, bf16 over float32 masters, batch 1, phi composed of operators: 5.5 GB a layer with softmax attention, its
+  // weights, gradients and moments included.
+  const std::int64_t layer = kWan.block.parameters * 16 + kVideo.tokens(kWan) * kWan.saved_by_block.bytes(2);
+  EXPECT_NEAR(static_cast<double>(layer), 5.5e9, 0.2e9);
+  std::vector<BlockChoice> half(30, softmax_block());
+  for (std::size_t i = 0; i < 30; i += 2) half[i] = BlockChoice{};
+  TrainingSetup setup;
+  const MemoryEstimate kept = training_memory(kWan, kVideo, half, setup);
+  setup.recompute = true;
+  const MemoryEstimate again = training_memory(kWan, kVideo, half, setup);
+  EXPECT_GT(kept.total(), 160e9);  // fits no GPU
+  EXPECT_LT(again.total(), 45e9);  // fits one
+  // The inputs of 30 blocks and what one block keeps are there in any case.
+  EXPECT_GT(again.activations, kVideo.tokens(kWan) * (30 * 1536 * 4 + kWan.saved_by_block.bytes(2)));
+  EXPECT_EQ(again.gradients, kept.gradients);
+  EXPECT_LT(again.weights, kept.weights);
 }
 
 TEST(TrainingMemory, DistillationTrainsOnlyPhi) {

@@ -199,7 +199,9 @@ models::Architecture ToyConfig::architecture() const {
   a.outside.parameters = dense(patch, width) + dense(2, width) + dense(word_width, width) + dense(width, patch);
   a.outside.macs_per_token = 2 * w * static_cast<double>(patch);
   a.outside.macs_per_video = w * static_cast<double>(2 + word_width);
-  a.saved_by_block = 14 * width;
+  a.saved_by_block = {.compute = 11 * width, .wide = 7 * width};
+  a.saved_outside = {.compute = 0, .wide = width};
+  a.backward_working = {.compute = 5 * width, .wide = 4 * width};
   return a;
 }
 

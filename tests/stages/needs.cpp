@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "stages/costs.h"
+#include "stages/flow_training.h"
 #include "stages/runner.h"
 #include "stages/toy_run.h"
 
@@ -13,8 +14,14 @@ using toy::toy_config;
 
 class StageNeeds : public ::testing::Test {
  protected:
-  Needs needs(const std::string& stage, const std::string& more) {
-    run_ = std::make_unique<stages::Run>(toy_config(folder_ / "run", more), world_, registry_, families_);
+  /// On a GPU of so much memory, or on CPUs.
+  Needs needs(const std::string& stage, const std::string& more, std::int64_t gpu_memory = 0) {
+    ExperimentConfig config = toy_config(folder_ / "run", more);
+    if (gpu_memory > 0) {
+      config.run.device = "cuda";
+      config.run.gpu_memory = gpu_memory;
+    }
+    run_ = std::make_unique<stages::Run>(std::move(config), world_, registry_, families_);
     return registry_.at(stage).needs(*run_);
   }
   TempFolder folder_;
@@ -43,6 +50,22 @@ TEST_F(StageNeeds, TheDryRunCountsATrainingStepAsTheLogDoes) {
   // Of one bucket the shares say nothing.
   EXPECT_DOUBLE_EQ(step, training_step_tflops(run_->models().architecture(), run_->models().blocks(),
                                               bucket_videos(*run_), {7}, run_->config().finetune.global_batch));
+}
+
+TEST_F(StageNeeds, BlocksAreRunAgainWhereMemoryNeedsIt) {
+  const auto of = [&](const std::string& policy, std::int64_t memory) {
+    return needs("finetune", "finetune: { iterations: 5, recompute: " + policy + " }\n", memory);
+  };
+  const std::int64_t large = 80'000'000'000, small = 1000;
+  const Needs all = of("none", large), again = of("full", large);
+  EXPECT_EQ(all.recompute, "none");
+  EXPECT_EQ(again.recompute, "full");
+  EXPECT_LT(again.memory_per_gpu->activations, all.memory_per_gpu->activations);
+  EXPECT_GT(again.work->tflops, 1.3 * all.work->tflops);
+  EXPECT_EQ(of("auto", large).memory_per_gpu->total, all.memory_per_gpu->total);
+  EXPECT_EQ(of("auto", small).memory_per_gpu->total, again.memory_per_gpu->total);
+  // No part of what decides the result.
+  EXPECT_FALSE(training_identity(run_->config().finetune).contains("recompute"));
 }
 
 TEST_F(StageNeeds, ACacheOverItsQuotaIsSaidBeforeItIsBegun) {

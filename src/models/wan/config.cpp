@@ -46,8 +46,13 @@ Architecture WanConfig::architecture() const {
   a.patch = {1, patch, patch};
   a.block = block_of(*this);
   a.outside = outside_of(*this);
-  // 16 tensors of [N, dim] (norms, q, k, v before and after RoPE, both attention outputs, residuals), 2 of [N, ffn].
-  a.saved_by_block = 16 * dim + 2 * ffn_dim;
+  // Self-attention: its input, q, k, v, what it attends to and its projection; the residual, its norm, q and k before
+  // and within their norms, the projection once more. Cross-attention: query, q, what it attends to; the residual, q
+  // before and within its norm. Feed-forward: its input and both sides of the activation; the residual, its norm, the
+  // result.
+  a.saved_by_block = {.compute = (6 + 3 + 1) * dim + 2 * ffn_dim, .wide = (7 + 3 + 3) * dim};
+  a.saved_outside = {.compute = 0, .wide = 3 * dim};  // the head: the residual, its norm, the modulated norm
+  a.backward_working = {.compute = dim + 2 * ffn_dim, .wide = 4 * dim};
   return a;
 }
 
