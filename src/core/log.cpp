@@ -9,8 +9,11 @@
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
+#include "core/terminal.h"
 
 namespace rehyat::log {
 namespace {
@@ -36,7 +39,7 @@ struct State {
   std::shared_ptr<spdlog::logger> logger;  // its first sink is the terminal's
   std::string pattern = std::string(kPattern) + "%v";
   int rank = 0;
-  std::string bar;  // the open line of the terminal; empty without one
+  std::optional<ProgressBar> bar;  // the open line of the terminal
 
   State() {
     auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
@@ -53,6 +56,15 @@ struct State {
     logger->set_level(sinks.size() > 1 ? spdlog::level::debug : sinks.front()->level());
   }
 };
+
+constexpr std::size_t kUnknownColumns = 80;
+
+/// Without the last column, at which some terminals go on to the next line.
+void draw(const ProgressBar& bar) {
+  const std::size_t columns = terminal_columns(STDERR_FILENO).value_or(kUnknownColumns);
+  std::fprintf(stderr, "\r\033[K%s", bar.in_columns(columns - 1).c_str());
+  std::fflush(stderr);
+}
 
 State& state() {
   static State instance;
@@ -100,13 +112,10 @@ FileScope::~FileScope() {
 void write(Level level, std::string_view text) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  const bool over_bar = !s.bar.empty() && to_spdlog(level) >= s.logger->sinks().front()->level();
+  const bool over_bar = s.bar && to_spdlog(level) >= s.logger->sinks().front()->level();
   if (over_bar) std::fputs("\r\033[K", stderr);
   s.logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
-  if (over_bar) {
-    std::fputs(s.bar.c_str(), stderr);
-    std::fflush(stderr);
-  }
+  if (over_bar) draw(*s.bar);
 }
 
 void record(std::string_view text, Level level) {
@@ -120,19 +129,18 @@ void record(std::string_view text, Level level) {
   }
 }
 
-void draw_bar(const std::string& text) {
+void draw_bar(ProgressBar bar) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  s.bar = text;
-  std::fprintf(stderr, "\r\033[K%s", text.c_str());
-  std::fflush(stderr);
+  s.bar = std::move(bar);
+  draw(*s.bar);
 }
 
 void end_bar() {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  if (s.bar.empty()) return;
-  s.bar.clear();
+  if (!s.bar) return;
+  s.bar.reset();
   std::fputs("\n", stderr);
   std::fflush(stderr);
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/progress_bar.h"
 #include "core/strings.h"
 
 /// The log: one line a message on stderr and, while a FileScope lives, in a file. Thread-safe.
@@ -19,8 +20,9 @@ void write(Level level, std::string_view text);
 void record(std::string_view text, Level level = Level::info);
 /// Whether stderr is a terminal on which this rank may draw a progress bar.
 bool interactive();
-/// Draws the open line at the bottom of the terminal in place of the one before; lines of the log go above it.
-void draw_bar(const std::string& text);
+/// Draws the open line at the bottom of the terminal in place of the one before, as wide as the terminal is at that
+/// moment and no wider; lines of the log go above it.
+void draw_bar(ProgressBar bar);
 /// Ends that line, which stays on the terminal.
 void end_bar();
 void flush();

@@ -1,16 +1,18 @@
 #include "core/progress.h"
 
 #include <algorithm>
-#include <sstream>
 #include <utility>
 
 #include "core/log.h"
+#include "core/strings.h"
 #include "core/units.h"
 
 namespace rehyat {
 namespace {
 
 constexpr auto kBarInterval = std::chrono::milliseconds(100);
+constexpr double kLongestPause = 600;  // seconds
+constexpr double kGrowth = 4.0 / 3;    // from one pause to the next
 
 double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::steady_clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
@@ -18,17 +20,23 @@ double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::ste
 
 }  // namespace
 
+bool GrowingPauses::over(double seconds) {
+  if (seconds - last_ < pause_) return false;
+  last_ = seconds;
+  pause_ = std::min(pause_ * kGrowth, std::max(pause_, kLongestPause));
+  return true;
+}
+
 Progress::Progress(std::string title, std::int64_t total, std::string unit, std::int64_t done,
-                   std::chrono::milliseconds between_lines)
+                   std::chrono::milliseconds first_pause)
     : title_(std::move(title)),
       unit_(std::move(unit)),
       total_(total),
       done_(done),
       first_(done),
-      between_lines_(between_lines),
+      pauses_(std::chrono::duration<double>(first_pause).count()),
       start_(Clock::now()),
-      drawn_(start_),
-      logged_(start_) {}
+      drawn_(start_) {}
 
 Progress::~Progress() {
   if (!finished_ && log::interactive()) log::end_bar();
@@ -50,14 +58,12 @@ void Progress::show(std::int64_t by, const std::string& note) {
   const auto now = Clock::now();
   if (!log::interactive() || now - drawn_ < kBarInterval) return;
   drawn_ = now;
-  draw(line(false, note));
+  log::draw_bar(bar(false, note));
 }
 
 void Progress::advance(std::int64_t by, const std::string& note) {
   show(by, note);
-  const auto now = Clock::now();
-  if (now - logged_ < between_lines_) return;
-  logged_ = now;
+  if (!pauses_.over(seconds())) return;
   log::interactive() ? log::record(line(false, note)) : log::info(line(false, note));
 }
 
@@ -69,29 +75,31 @@ void Progress::finish(const std::string& note) {
     log::info(text);
     return;
   }
-  draw(text);
+  log::draw_bar(bar(true, note));
   log::end_bar();
   log::record(text);
 }
 
-std::string Progress::line(bool last, const std::string& note) const {
-  const double elapsed = seconds();
-  const double rate = elapsed > 0 ? static_cast<double>(done_ - first_) / elapsed : 0;
-  std::ostringstream text;
-  text.precision(3);
-  text << title_ << ": " << done_ << '/' << total_ << ' ' << unit_;
-  if (rate > 0) text << ", " << rate << ' ' << unit_ << "/s";
-  text << ", " << human_seconds(elapsed);
-  if (!last && rate > 0) text << ", " << human_seconds(seconds_left()) << " left";
-  if (!note.empty()) text << ", " << note;
-  return text.str();
+ProgressBar Progress::bar(bool last, const std::string& note) const {
+  ProgressBar out{title_, unit_, done_, total_, "", human_seconds(seconds()), "", {}};
+  const double rate = seconds() > 0 ? static_cast<double>(done_ - first_) / seconds() : 0;
+  if (rate > 0) out.rate = cat(human_number(rate, 3), ' ', unit_, "/s");
+  if (!last && rate > 0) out.left = human_seconds(seconds_left()) + " left";
+  for (std::size_t at = 0; at < note.size();) {
+    const std::size_t end = std::min(note.find(", ", at), note.size());
+    out.remarks.push_back(note.substr(at, end - at));
+    at = end + 2;
+  }
+  return out;
 }
 
-void Progress::draw(const std::string& text) const {
-  constexpr std::int64_t kWidth = 24;
-  const std::int64_t filled = total_ > 0 ? std::clamp<std::int64_t>(done_ * kWidth / total_, 0, kWidth) : kWidth;
-  log::draw_bar('[' + std::string(static_cast<std::size_t>(filled), '#') +
-                std::string(static_cast<std::size_t>(kWidth - filled), '.') + "] " + text);
+std::string Progress::line(bool last, const std::string& note) const {
+  const ProgressBar all = bar(last, note);
+  std::string text = cat(all.title, ": ", all.done, '/', all.total, ' ', all.unit);
+  for (const std::string* part : {&all.rate, &all.taken, &all.left, &note}) {
+    if (!part->empty()) text += ", " + *part;
+  }
+  return text;
 }
 
 }  // namespace rehyat

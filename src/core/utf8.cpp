@@ -48,10 +48,11 @@ std::string printable(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const auto character = decode_utf8(text.substr(at));
     const std::size_t bytes = character ? character->bytes : 1;
-    if (!character || character->code < 0x20 || character->code == 0x7F)
-      out += escaped(text[at]);
-    else
+    if (!character || character->code < 0x20 || (character->code >= 0x7F && character->code < 0xA0)) {
+      for (const char byte : text.substr(at, bytes)) out += escaped(byte);
+    } else {
       out += text.substr(at, bytes);
+    }
     at += bytes;
   }
   return out;

@@ -27,7 +27,9 @@ void TrainConfig::fields(config::Fields& f) {
   f.add("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 = only at the end").at_least(0);
   f.add("keep_checkpoints", keep_checkpoints, "how many of the newest are kept").at_least(1);
   f.add("validate_every", validate_every, "steps between validations; 0 = only at the end").at_least(0);
-  f.add("log_every", log_every, "steps between log lines").at_least(1);
+  f.add("log_every", log_every,
+        "steps between log lines; null: the first three, then after growing pauses of up to 10 minutes, and the last")
+      .at_least(1);
 }
 
 void TrainConfig::validate() const {

@@ -20,8 +20,8 @@ struct TrainConfig {
   double clip_norm = 1.0;  ///< 0 = off
   std::optional<double> ema_decay;
   std::int64_t checkpoint_every = 100, keep_checkpoints = 2;
-  std::int64_t validate_every = 0;  ///< 0 = only at the end
-  std::int64_t log_every = 1;
+  std::int64_t validate_every = 0;        ///< 0 = only at the end
+  std::optional<std::int64_t> log_every;  ///< unset: at growing pauses
 
   /// Adds the keys to the section of the stage that trains.
   void fields(config::Fields& f);

@@ -27,6 +27,8 @@ namespace {
 using json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::int64_t kFirstSteps = 3;  // of which the log has a line each: whether all goes well is seen at once
+
 /// Everything that lives from the first step to the last.
 class Loop {
  public:
@@ -142,12 +144,20 @@ class Loop {
     }
   }
 
-  /// A bar on a terminal; in the log one line every `log_every` steps.
+  /// Whether the log gets a line of the step that is done, `taken` seconds after the start.
+  bool has_line(double taken) {
+    if (step_ == config_.iterations) return true;
+    if (config_.log_every) return step_ % *config_.log_every == 0;
+    const bool pause_is_over = pauses_.over(taken);
+    return step_ - started_at_ <= kFirstSteps || pause_is_over;
+  }
+
+  /// A bar on a terminal, now and then a line in the log.
   void say_step() {
     const bool files_only = training_.quiet || log::interactive();
     if (progress_) progress_->show(1, note_);
-    if (step_ % config_.log_every != 0 && step_ != config_.iterations) return;
     const double taken = std::chrono::duration<double>(Clock::now() - start_).count();
+    if (!has_line(taken)) return;
     const double left =
         taken / static_cast<double>(step_ - started_at_) * static_cast<double>(config_.iterations - step_);
     const std::string line = cat(training_.title, ", step ", step_, " of ", config_.iterations, ": ", note_, ", ",
@@ -246,6 +256,7 @@ class Loop {
   std::unique_ptr<Metrics> metrics_;
   std::optional<Progress> progress_;
   const Clock::time_point start_ = Clock::now();
+  GrowingPauses pauses_{1};
   std::int64_t step_ = 0;        ///< steps that are done
   std::int64_t started_at_ = 0;  ///< of them, by earlier starts
   std::int64_t saved_ = 0;       ///< of them, in the newest checkpoint

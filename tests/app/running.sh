@@ -19,7 +19,7 @@ run prepare > /dev/null 2> err.txt || fail "prepare"
 
 echo "== a training is asked to stop"
 "$REHYAT" pretrain -c "$config" pretrain.iterations=100000 > /dev/null 2> err.txt & pid=$!
-wait_for "$pid" written "step 10 of" "runs/pretrain-*/log.txt" || fail "pretrain does not run"
+wait_for "$pid" written "step 3 of" "runs/pretrain-*/log.txt" || fail "pretrain does not run"
 echo "== and another run starts beside it"
 code=0; run pretrain pretrain.iterations=100000 > /dev/null 2> beside.txt || code=$?
 [ "$code" -eq 1 ] && grep -q "^rehyat: .*another run at work there (process $pid on " beside.txt || { cat beside.txt; fail "two runs worked in one folder: $code"; }

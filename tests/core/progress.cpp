@@ -2,16 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <thread>
+#include <vector>
 
 #include "core/error.h"
 #include "core/expect_error.h"
 #include "core/log.h"
 #include "core/signals.h"
 #include "core/temp_folder.h"
+#include "core/terminal.h"
 #include "files/atomic_file.h"
 
 namespace rehyat {
@@ -41,6 +44,54 @@ TEST(Progress, PrintsOneClosingLine) {
   EXPECT_NE(text.find("caching: 3/3 clips"), std::string::npos) << text;
   EXPECT_NE(text.find("all well"), std::string::npos);
   EXPECT_EQ(text.find("again"), std::string::npos);
+}
+
+TEST(Progress, PausesGrowUpToTenMinutes) {
+  GrowingPauses pauses(1);
+  EXPECT_FALSE(pauses.over(0.9));
+  EXPECT_TRUE(pauses.over(1));
+  EXPECT_FALSE(pauses.over(2.2));  // the next pause is 4/3 s
+  EXPECT_TRUE(pauses.over(2.4));
+  std::vector<double> lines;
+  GrowingPauses of_a_week(1);
+  for (int second = 1; second <= 7 * 86'400; ++second) {
+    if (of_a_week.over(second)) lines.push_back(second);
+  }
+  EXPECT_LE(std::count_if(lines.begin(), lines.end(), [](double at) { return at <= 60; }), 11);
+  EXPECT_LE(std::count_if(lines.begin(), lines.end(), [](double at) { return at <= 3600; }), 25);
+  for (std::size_t i = 1; i < lines.size(); ++i) EXPECT_LE(lines[i] - lines[i - 1], 600);
+  EXPECT_EQ(lines.back() - lines[lines.size() - 2], 600);
+  GrowingPauses none(0);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(none.over(0));
+}
+
+TEST(ProgressBar, WhatMattersMostStaysWhereColumnsAreFew) {
+  const ProgressBar bar{"distill", "steps", 12, 60, "3.2 steps/s", "4 s", "15 s left", {"loss 0.5", "norm 2"}};
+  EXPECT_EQ(bar.in_columns(120),
+            "[####....................] distill: 12/60 steps, 3.2 steps/s, 4 s, 15 s left, loss 0.5, norm 2");
+  EXPECT_EQ(bar.in_columns(79), "[##........] distill: 12/60 steps, 4 s, 15 s left, loss 0.5, norm 2");
+  EXPECT_EQ(bar.in_columns(45), "distill: 12/60 steps, 15 s left, loss 0.5");
+  EXPECT_EQ(bar.in_columns(32), "distill: 12/60 steps, 15 s left");
+  EXPECT_EQ(bar.in_columns(19), "distill: 12/60");
+  EXPECT_EQ(bar.in_columns(12), "disti: 12/60");
+  EXPECT_EQ(bar.in_columns(5), "12/60");
+  EXPECT_EQ(bar.in_columns(3), "12/");
+  EXPECT_EQ(bar.in_columns(0), "");
+  const ProgressBar empty{"x", "clips", 0, 0, "", "0 s", "", {}};
+  EXPECT_EQ(empty.in_columns(30), "x: 0/0 clips, 0 s");
+}
+
+TEST(Terminal, ColumnsAreThoseThatTheScreenShows) {
+  EXPECT_EQ(columns_of(""), 0U);
+  EXPECT_EQ(columns_of("abc"), 3U);
+  EXPECT_EQ(columns_of("\xE7\x8C\xAB"), 2U);      // a wide character
+  EXPECT_EQ(columns_of("e\xCC\x81x"), 2U);        // a combining accent
+  EXPECT_EQ(columns_of("\xF0\x9F\x98\x80"), 2U);  // an emoji
+  EXPECT_EQ(columns_of("\xFF\xFE"), 2U);          // not UTF-8
+  EXPECT_EQ(first_columns("\xE7\x8C\xAB\xE7\x8C\xAB", 3), "\xE7\x8C\xAB");
+  EXPECT_EQ(first_columns("e\xCC\x81x", 1), "e\xCC\x81");
+  EXPECT_EQ(first_columns("abc", 0), "");
+  EXPECT_EQ(terminal_columns(-1), std::nullopt);
 }
 
 TEST(Progress, AnEmptyTotalIsNoDivisionByZero) {

@@ -1,14 +1,19 @@
+#include "core/terminal.h"
+
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <functional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "core/log.h"
 #include "core/progress.h"
@@ -19,12 +24,21 @@
 namespace rehyat {
 namespace {
 
-/// Runs `work` in a process whose stderr is a terminal, and returns what it showed there.
-std::string on_terminal(const std::function<void()>& work) {
+void set_columns(int terminal, unsigned short columns) {
+  winsize size{};
+  size.ws_row = 50;
+  size.ws_col = columns;
+  EXPECT_EQ(::ioctl(terminal, TIOCSWINSZ, &size), 0);
+}
+
+/// Runs `work` in a process whose stderr is a terminal, and returns what it showed there. The terminal does not know
+/// its columns where they are 0.
+std::string on_terminal(const std::function<void()>& work, unsigned short columns = 0) {
   const int screen = ::posix_openpt(O_RDWR | O_NOCTTY);
   EXPECT_GE(screen, 0);
   EXPECT_EQ(::grantpt(screen), 0);
   EXPECT_EQ(::unlockpt(screen), 0);
+  set_columns(screen, columns);
   const pid_t child = ::fork();
   if (child == 0) {
     const int terminal = ::open(::ptsname(screen), O_RDWR | O_NOCTTY);
@@ -71,12 +85,76 @@ TEST(Terminal, LinesOfTheLogDoNotStickToTheBar) {
   EXPECT_EQ(text.find("below the level"), std::string::npos);
 }
 
+/// The bars that were drawn, each without the line end behind it.
+std::vector<std::string> bars_in(const std::string& shown) {
+  const std::string clear = "\r\033[K";
+  std::vector<std::string> out;
+  for (std::size_t at = 0; (at = shown.find(clear, at)) != std::string::npos;) {
+    at += clear.size();
+    const std::string bar = shown.substr(at, std::min(shown.find_first_of("\r\n", at), shown.size()) - at);
+    if (bar.starts_with("20") || bar.empty()) continue;  // a line of the log, which begins with its date
+    out.push_back(bar);
+  }
+  return out;
+}
+
+TEST(Terminal, ABarIsNeverAsWideAsTheTerminal) {
+  const std::string title = "sampling \xE7\x8C\xAB\xE7\x8C\xAB e\xCC\x81\nsecond line \x1b[2J";
+  for (const unsigned short columns : {2, 20, 21, 40, 59, 60, 80, 99, 100, 132, 200}) {
+    const std::string shown = on_terminal(
+        [&] {
+          Progress progress(title, 1000, "steps");
+          std::this_thread::sleep_for(std::chrono::milliseconds(150));
+          progress.advance(10, "loss 0.69315, norm 0.123, lr 0.001, 12 ms, 340 samples/s, 1.5 TFLOP/s a GPU");
+          log::warn("a line between");
+          progress.finish("done");
+        },
+        columns);
+    const auto bars = bars_in(shown);
+    ASSERT_EQ(bars.size(), 3U) << shown;
+    for (const std::string& bar : bars) EXPECT_LT(columns_of(bar), columns) << bar;
+    const auto holds = [&](const char* part) { return bars.front().find(part) != std::string::npos; };
+    EXPECT_EQ(holds("10/1000"), columns >= 20) << bars.front();
+    EXPECT_EQ(holds(" left, loss 0.69315"), columns >= 132) << bars.front();
+    EXPECT_EQ(holds("TFLOP/s a GPU"), columns >= 200) << bars.front();
+  }
+}
+
+TEST(Terminal, WithoutAKnownWidthABarFitsEightyColumns) {
+  const std::string shown = on_terminal([] {
+    Progress progress(std::string(200, 'x'), 1000, "steps");
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    progress.advance(10, "loss 0.69315");
+  });
+  const auto bars = bars_in(shown);
+  ASSERT_EQ(bars.size(), 1U) << shown;
+  EXPECT_EQ(columns_of(bars.front()), 79U) << bars.front();
+}
+
+TEST(Terminal, ABarFollowsTheSizeOfTheWindow) {
+  const std::string shown = on_terminal(
+      [] {
+        Progress progress("training a model of a long name", 1000, "steps");
+        for (const unsigned short columns : {120, 40, 120}) {
+          set_columns(STDERR_FILENO, columns);
+          std::this_thread::sleep_for(std::chrono::milliseconds(150));
+          progress.advance(10, "loss 0.69315, norm 0.123, lr 0.001, 12 ms");
+        }
+      },
+      80);
+  const auto bars = bars_in(shown);
+  ASSERT_EQ(bars.size(), 3U) << shown;
+  EXPECT_LT(columns_of(bars[1]), 40U) << bars[1];
+  EXPECT_GT(columns_of(bars[0]), 40U) << bars[0];
+  EXPECT_GT(columns_of(bars[2]), 40U) << bars[2];
+}
+
 TEST(Terminal, TheFileGetsLinesOfProgressNowAndThen) {
-  const auto lines_with = [](std::chrono::milliseconds between_lines) {
+  const auto lines_with = [](std::chrono::milliseconds first_pause) {
     const testing::TempFolder folder;
     on_terminal([&] {
       const log::FileScope file(folder / "log.txt");
-      Progress progress("caching", 100, "clips", 0, between_lines);
+      Progress progress("caching", 100, "clips", 0, first_pause);
       progress.advance(10);
       progress.advance(20);
       progress.finish("all well");

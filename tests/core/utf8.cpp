@@ -61,6 +61,9 @@ TEST(Utf8, AgreesWithThePublishedTableOnEveryPairOfBytes) {
 
 TEST(Utf8, SaysTheLineAndTheByte) {
   EXPECT_EQ(printable("a\xE9\n\xC3\xA9"), "a\\xE9\\x0A\xC3\xA9");
+  EXPECT_EQ(printable("a\xC2\x9B"
+                      "b"),
+            "a\\xC2\\x9Bb");  // a control character of two bytes
   EXPECT_NO_THROW(require_utf8("fine\n", "a.txt"));
   expect_error<UserError>([] { require_utf8("one\ntwo\nc\xE9\n", "a.txt"); }, {"a.txt:3", "\\xE9", "UTF-8", "iconv"});
 }

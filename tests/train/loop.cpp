@@ -116,6 +116,7 @@ TEST_F(TrainingLoop, LogMetricsAndTrainingCountStepsFromOneOnALineEach) {
   ToyTask task(alone_);
   TrainConfig often = config(12);
   often.validate_every = 4;
+  often.log_every = 1;
   const log::FileScope file(temp_ / "log.txt");
   train(task, often, training("a"), alone_);
   std::istringstream lines(read_file(temp_ / "a/metrics.jsonl"));
@@ -129,6 +130,21 @@ TEST_F(TrainingLoop, LogMetricsAndTrainingCountStepsFromOneOnALineEach) {
   const std::string text = read_file(temp_ / "log.txt");
   for (std::int64_t step = 1; step <= 12; ++step)
     EXPECT_NE(text.find(cat("toy, step ", step, " of 12: loss ")), std::string::npos) << step;
+}
+
+TEST_F(TrainingLoop, TheLogHasTheFirstStepsTheLastAndFewBetween) {
+  ToyTask task(alone_);
+  {
+    const log::FileScope file(temp_ / "log.txt");
+    train(task, config(400), training("a"), alone_);
+  }
+  const std::string text = read_file(temp_ / "log.txt");
+  for (const int step : {1, 2, 3, 400})
+    EXPECT_NE(text.find(cat("toy, step ", step, " of 400: loss ")), std::string::npos) << text;
+  std::size_t lines = 0;
+  for (std::size_t at = 0; (at = text.find("toy, step ", at)) != std::string::npos; ++at) ++lines;
+  EXPECT_LT(lines, 40U) << text;  // 18 in the first minute and a half
+  EXPECT_EQ(newest_line(temp_ / "a/metrics.jsonl").at("step"), 400);
 }
 
 TEST_F(TrainingLoop, ACompleteTrainingIsNotRepeated) {

@@ -64,7 +64,7 @@ TEST(TrainConfig, AShareThatTheScheduleDoesNotUseIsRefused) {
                                    {"final_lr_share", "constant", "cosine or linear"});
   EXPECT_EQ(load("final_lr_share: 0.2\nschedule: linear\n").final_lr_share, 0.2);
   EXPECT_FALSE(load("schedule: constant\n").final_lr_share);
-  EXPECT_EQ(load("{}").log_every, 1);
+  EXPECT_FALSE(load("{}").log_every.has_value());
 }
 
 TEST(TrainConfig, IsReadStrictly) {
