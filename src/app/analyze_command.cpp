@@ -39,7 +39,8 @@ Command analyze_command() {
   command.name = "analyze";
   command.summary =
       "parameters, FLOPs and state sizes of each kind of attention, counted as in the paper and recurrently";
-  command.example = "rehyat analyze --height 480 --width 832 --frames 81    (Wan2.1 1.3B; or -c FILE.yaml)";
+  command.example =
+      "rehyat analyze --height 480 --width 832 --frames 81    # Wan2.1 1.3B\n  rehyat analyze -c configs/demo.yaml";
   command.config = Command::Config::optional;
   const auto options = std::make_shared<AnalyzeOptions>();
   command.declare = [options](CLI::App& app) {

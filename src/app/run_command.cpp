@@ -1,16 +1,30 @@
 #include "app/command.h"
 #include "app/load_run.h"
+#include "config/config.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "stages/config.h"
 #include "stages/runner.h"
 
 namespace rehyat::app {
+namespace {
+
+/// Every key of the file, a line each.
+std::string all_settings() {
+  stages::ExperimentConfig defaults;
+  config::Fields fields;
+  defaults.fields(fields);
+  return config::documentation(fields);
+}
+
+}  // namespace
 
 Command run_command() {
   Command command;
   command.name = "run";
   command.summary = "every stage that the file describes, in order, leaving out what is complete";
   command.example = "mpirun -n 2 rehyat run -c configs/demo.yaml";
+  command.settings = all_settings();
   command.config = Command::Config::needed;
   command.dry_run = true;
   command.polls = true;

@@ -49,8 +49,8 @@ Command verify_command(const stages::Stage& stage) {
   command.summary += "; or compare with a fixture";
   command.example +=
       "\n  rehyat verify --model runs/demo/export-1a2b3c4d/transformer\n"
-      "  rehyat verify --parity attention --fixture FILE.safetensors --form recurrent --json\n"
-      "  rehyat verify --parity transformer --weights weights/wan/transformer --fixture FILE.safetensors";
+      "  rehyat verify --parity attention --fixture attention.safetensors --form recurrent --json\n"
+      "  rehyat verify --parity transformer --weights weights/wan/transformer --fixture transformer.safetensors";
   command.config = Command::Config::optional;
   const auto options = std::make_shared<VerifyOptions>();
   command.declare = [options](CLI::App& app) { options->declare(app); };

@@ -44,10 +44,11 @@ void VerifyOptions::declare(CLI::App& app) {
                      evaluate::parity_component_names(Weights::none), ", may be left out for ",
                      evaluate::parity_component_names(Weights::optional), " whose fixture names its class"))
       ->transform(user_path_option());
-  app.add_option("--fixture", fixture,
-                 "safetensors file with the component's inputs and expected outputs, named as in the original "
-                 "library (README), and settings in its metadata; of attention slices and kind are needed, tc = 3, "
-                 "to = 1, causal = true, normalizer = joint and rate = 2 are assumed where they are absent")
+  app.add_option(
+         "--fixture", fixture,
+         "safetensors file with the component's inputs and expected outputs, named as in the original "
+         "library (docs/parity.md), and settings in its metadata; of attention slices and kind are needed, tc = 3, "
+         "to = 1, causal = true, normalizer = joint and rate = 2 are assumed where they are absent")
       ->transform(user_path_option());
   app.add_option("--form", form,
                  "of attention: reference, chunked (default) or recurrent, which has no gradients: only y is compared")
