@@ -48,6 +48,10 @@ class EncoderFamily {
   virtual VideoGeometry published_geometry() const = 0;
   /// Throws UserError where files are missing or do not fit the model.
   virtual Encoders open(const EncoderRequest& request) const = 0;
+  /// What `open` would miss of these files, for people: "the VAE (model.vae)".
+  virtual std::vector<std::string> missing(const EncoderFiles& /*files*/) const { return {}; }
+  /// As `open`, but what is missing is stood in for by AssumedCodec and AssumedTextEncoder.
+  virtual Encoders assume(const EncoderRequest& request) const { return open(request); }
 };
 
 /// The encoders that a program knows. A value, handed down from where the program begins.

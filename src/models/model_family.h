@@ -36,6 +36,13 @@ struct ModelFormat {
   std::filesystem::path place;  ///< under the folder of an export: a folder, or a file
 };
 
+/// The sizes of a model that is published under a name: known before its files are here.
+struct PublishedArchitecture {
+  std::string name;  ///< in lower case: "wan2.1-t2v-1.3b"
+  Architecture architecture;
+  std::string encoders;  ///< name of the encoder family that is published with it
+};
+
 /// A kind of video transformer: its files, its settings and how it is made. Adding one is a folder and a line in
 /// known_models().
 class ModelFamily {
@@ -45,6 +52,10 @@ class ModelFamily {
 
   /// Whether this folder or file looks like a model of the family. Throws nothing.
   virtual bool recognises(const std::filesystem::path& path) const = 0;
+  /// Whether the sizes can be read there, which they cannot before a download has brought them. Throws nothing.
+  virtual bool has_architecture(const std::filesystem::path& path) const { return recognises(path); }
+  /// The models of the family that are known by name.
+  virtual std::vector<PublishedArchitecture> published() const { return {}; }
   /// Where the parts of what the user named lie: by default all of it is the transformer. Throws UserError with file,
   /// found and expected; so do all that follow.
   virtual ModelFiles find(const std::filesystem::path& weights) const { return {weights, {}, {}, {}}; }

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,14 @@ class ModelRegistry {
   const ModelFamily& of_files(const std::filesystem::path& path) const;
   const ModelFamily& of(const VideoTransformer& model) const;
   std::vector<std::string> names() const;
+  /// The published model of that name. Throws UserError on an unknown one, with the known ones.
+  PublishedArchitecture published(const std::string& name) const;
+  /// The published model that a path names: "weights/Wan2.1-T2V-1.3B-Diffusers" is of wan2.1-t2v-1.3b. The longest name
+  /// counts; nothing where there is none.
+  std::optional<PublishedArchitecture> published_as(const std::filesystem::path& path) const;
+  std::vector<std::string> published_names() const;
+  /// Whether a family can read the sizes of a model there. Throws nothing.
+  bool has_architecture(const std::filesystem::path& path) const;
   /// What makes the latents and embeddings that these models take.
   const EncoderRegistry& encoders() const { return encoders_; }
 
@@ -34,6 +43,8 @@ class ModelRegistry {
   std::string fingerprint(const std::filesystem::path& path) const;
 
  private:
+  std::vector<PublishedArchitecture> all_published() const;
+
   std::vector<std::shared_ptr<const ModelFamily>> families_;
   EncoderRegistry encoders_;
 };

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/strings.h"
+#include "models/assumed_encoders.h"
 #include "models/umt5/text_encoder.h"
 #include "models/wan/vae_codec.h"
 #include "models/wan/vae_weights.h"
@@ -90,7 +91,48 @@ class LazyUmt5 : public TextEncoder {
   std::unique_ptr<Umt5TextEncoder> encoder_;
 };
 
+bool vae_is_here(const EncoderFiles& files) {
+  std::error_code ignored;
+  return !files.vae.empty() && std::filesystem::exists(files.vae, ignored);
+}
+
+/// Whether what `find_umt5` finds is there.
+bool text_is_here(const EncoderFiles& files) {
+  if (files.text.empty()) return false;
+  try {
+    const Umt5TextOptions found = find_umt5(files.text);
+    return std::filesystem::exists(found.weights) && std::filesystem::exists(found.tokenizer);
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> WanEncoders::missing(const EncoderFiles& files) const {
+  std::vector<std::string> out;
+  const auto add = [&](const char* what, const char* key, const std::filesystem::path& path) {
+    out.push_back(cat(what, " (", key, path.empty() ? "" : ", ", path.string(), ")"));
+  };
+  if (!vae_is_here(files)) add("the VAE", "model.vae", files.vae);
+  if (!text_is_here(files)) add("the text encoder", "model.text", files.text);
+  return out;
+}
+
+Encoders WanEncoders::assume(const EncoderRequest& request) const {
+  Encoders out;
+  if (vae_is_here(request.files)) {
+    out.codec = std::make_unique<LazyWanCodec>(request);
+  } else {
+    out.codec = std::make_unique<AssumedCodec>(published_geometry());
+  }
+  if (text_is_here(request.files)) {
+    out.text = std::make_unique<LazyUmt5>(request);
+  } else {
+    out.text = std::make_unique<AssumedTextEncoder>();
+  }
+  return out;
+}
 
 VideoGeometry WanEncoders::published_geometry() const {
   return VaeConfig().geometry();

@@ -12,6 +12,8 @@ class WanEncoders : public EncoderFamily {
   bool has_files(const EncoderFiles& files) const override { return !files.vae.empty() || !files.text.empty(); }
   VideoGeometry published_geometry() const override;
   Encoders open(const EncoderRequest& request) const override;
+  std::vector<std::string> missing(const EncoderFiles& files) const override;
+  Encoders assume(const EncoderRequest& request) const override;
 };
 
 }  // namespace rehyat::models

@@ -68,6 +68,18 @@ bool WanFamily::recognises(const std::filesystem::path& path) const {
   }
 }
 
+bool WanFamily::has_architecture(const std::filesystem::path& path) const {
+  std::error_code ignored;
+  if (!is_wan_pipeline(path)) return recognises(path);
+  return std::filesystem::exists(path / kPipelineTransformer / "config.json", ignored);
+}
+
+std::vector<PublishedArchitecture> WanFamily::published() const {
+  WanConfig large;  // as its config.json says; what is not named here is as in the 1.3B model
+  large.dim = 5120, large.layers = 40, large.heads = 40, large.ffn_dim = 13'824;
+  return {{"wan2.1-t2v-1.3b", WanConfig().architecture(), kFamily}, {"wan2.1-t2v-14b", large.architecture(), kFamily}};
+}
+
 ModelFiles WanFamily::find(const std::filesystem::path& weights) const {
   return find_wan(weights);
 }

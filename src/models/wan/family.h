@@ -10,6 +10,9 @@ class WanFamily : public ModelFamily {
   std::string name() const override;
   /// A pipeline's folder, a .safetensors file, or a folder whose config.json is of a Wan transformer or names no class.
   bool recognises(const std::filesystem::path& path) const override;
+  bool has_architecture(const std::filesystem::path& path) const override;
+  /// Wan2.1's text-to-video models.
+  std::vector<PublishedArchitecture> published() const override;
   ModelFiles find(const std::filesystem::path& weights) const override;
   Architecture read_architecture(const std::filesystem::path& path) const override;
   VideoTransformer load(const std::filesystem::path& path, const LoadOptions& options) const override;

@@ -36,11 +36,11 @@ ModelFiles of_pipeline(const fs::path& folder, const fs::path& index) {
   require(!two, [&] {
     return cat(index.string(), ": found a second transformer (transformer_2), expected one, as in Wan2.1");
   });
-  require(fs::is_directory(folder / "transformer"), [&] {
-    return cat((folder / "transformer").string(), ": found no such folder, expected the transformer that ",
+  require(fs::is_directory(folder / kPipelineTransformer), [&] {
+    return cat((folder / kPipelineTransformer).string(), ": found no such folder, expected the transformer that ",
                index.filename().string(), " names");
   });
-  return {folder / "transformer", if_there(folder / "vae"),
+  return {folder / kPipelineTransformer, if_there(folder / "vae"),
           fs::is_directory(folder / "text_encoder") ? folder : fs::path(),
           if_there(folder / "scheduler" / "scheduler_config.json")};
 }

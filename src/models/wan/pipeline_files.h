@@ -4,6 +4,9 @@
 
 namespace rehyat::models {
 
+/// The folder of a pipeline that holds its transformer.
+constexpr const char* kPipelineTransformer = "transformer";
+
 /// The parts under `weights`: a pipeline's folder of diffusers (model_index.json), a folder of the original repository
 /// (Wan2.1_VAE.pth and google/umt5-xxl beside the transformer), or a transformer alone, folder or file. Throws
 /// UserError on a pipeline of another kind.
