@@ -1,6 +1,7 @@
 #include "distill/block_task.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -42,7 +43,9 @@ BlockTask::Constants BlockTask::constants(data::Split split, std::int64_t index,
 BlockTask::Point BlockTask::point(data::Split split, std::int64_t index) {
   const at::NoGradGuard no_grad;
   Point out;
+  const auto start = std::chrono::steady_clock::now();
   const at::Tensor input = source_.input(split, index, student_.block).to(student_.rope.cos.device()).unsqueeze(0);
+  seconds_of_waiting_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   out.heads = student_.attention->heads(input.to(compute_), student_.rope);
   const auto found = split == data::Split::train ? constants_.find(index) : constants_.end();
   if (found != constants_.end()) {

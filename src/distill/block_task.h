@@ -29,6 +29,7 @@ class BlockTask : public train::Task {
   std::vector<train::NamedParameter> parameters() override;
   at::Tensor loss(std::int64_t step, std::int64_t micro_batch) override;
   nlohmann::ordered_json validate() override;
+  double seconds_of_waiting() const override { return seconds_of_waiting_; }
   std::int64_t samples_per_step() const override { return 1; }
 
   /// Mean over held-out points of sum|student - teacher| / sum|teacher|, with phi as it is.
@@ -59,6 +60,7 @@ class BlockTask : public train::Task {
   at::ScalarType compute_;
   std::map<std::int64_t, Constants> constants_;  ///< of training points, up to config_.keep_softmax bytes
   std::int64_t constants_bytes_ = 0;
+  double seconds_of_waiting_ = 0;
 };
 
 }  // namespace rehyat::distill

@@ -1,17 +1,16 @@
 #include "evaluate/forward_bench.h"
 
-#include <ATen/DeviceAccelerator.h>
 #include <torch/cuda.h>
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <set>
 
 #include "analysis/cost.h"
 #include "core/progress.h"
 #include "core/strings.h"
 #include "models/hybrid.h"
+#include "tensor/peak_memory.h"
 
 namespace rehyat::evaluate {
 namespace {
@@ -32,23 +31,6 @@ at::Tensor spread(at::IntArrayRef sizes, double size, const at::TensorOptions& o
 
 void wait_for(at::Device device) {
   if (device.is_cuda()) torch::cuda::synchronize(device.index());
-}
-
-void reset_peak(at::Device device) {
-  if (device.is_cuda()) at::getDeviceAllocator(at::kCUDA)->resetPeakStats(device.index());
-}
-
-std::int64_t peak_bytes(at::Device device) {
-  if (device.is_cuda()) {
-    const auto stats = at::getDeviceAllocator(at::kCUDA)->getDeviceStats(device.index());
-    return stats.allocated_bytes[static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
-  }
-  constexpr std::int64_t kibibyte = 1024;
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(std::string("VmHWM:").size())) * kibibyte;
-  }
-  return 0;
 }
 
 /// The settings of the model with arbitrary weights.
@@ -101,7 +83,7 @@ std::vector<double> time_passes(const models::VideoTransformer& model, const For
   how.compute = bench.compute;
   how.form = bench.form;
   wait_for(bench.device);
-  reset_peak(bench.device);
+  reset_peak_memory(bench.device);
   std::vector<double> seconds;
   Progress progress("bench forward", bench.warmup + bench.repeats, "passes");
   for (std::int64_t i = 0; i < bench.warmup + bench.repeats; ++i) {
@@ -133,7 +115,7 @@ ForwardTimes time_forward(const ForwardBench& bench, const models::ModelRegistry
   out.tokens = video.tokens(sizes);
   out.seconds = time_passes(model, bench, latent);
   out.tflop = tflop_of(model, video, bench.batch);
-  out.peak_bytes = peak_bytes(bench.device);
+  out.peak_bytes = peak_memory(bench.device);
   return out;
 }
 

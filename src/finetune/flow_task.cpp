@@ -1,6 +1,7 @@
 #include "finetune/flow_task.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <numeric>
 
@@ -86,7 +87,9 @@ at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
   // A rank without a sample still takes part: 0 times a parameter has a gradient of 0.
   if (from >= to) return model_->parameters().front().sum() * 0;
   std::vector<FlowSample> batch;
+  const auto start = std::chrono::steady_clock::now();
   for (std::int64_t i = from; i < to; ++i) batch.push_back(draw(step, i));
+  seconds_of_waiting_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return sample_losses(model_, batch, forward_).sum() / static_cast<double>(config_.global_batch);
 }
 

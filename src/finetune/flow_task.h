@@ -30,6 +30,7 @@ class FlowTask : public train::Task {
   std::int64_t micro_batches() const override;
   at::Tensor loss(std::int64_t step, std::int64_t micro_batch) override;
   nlohmann::ordered_json validate() override;
+  double seconds_of_waiting() const override { return seconds_of_waiting_; }
   std::int64_t samples_per_step() const override { return config_.global_batch; }
 
  private:
@@ -47,6 +48,7 @@ class FlowTask : public train::Task {
   const comm::Communicator& world_;
   std::int64_t begin_ = 0, end_ = 0;  ///< this rank's samples of a step
   std::vector<FlowSample> validation_;
+  double seconds_of_waiting_ = 0;
 };
 
 }  // namespace rehyat::finetune

@@ -16,6 +16,7 @@
 #include "core/units.h"
 #include "files/atomic_file.h"
 #include "tensor/error_text.h"
+#include "tensor/peak_memory.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
@@ -78,6 +79,7 @@ class Loop {
  private:
   json one_step() {
     const auto start = Clock::now();
+    const double waited_before = task_.seconds_of_waiting();
     // 1. Gradients of this rank's share, where every rank can make its own.
     at::Tensor loss = gradients();
     // 2. The sum over ranks.
@@ -99,12 +101,14 @@ class Loop {
     ++step_;
     // 5. Report the step.
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    const double data_ms = (task_.seconds_of_waiting() - waited_before) * 1000;
     const double speed = static_cast<double>(task_.samples_per_step()) / ms * 1000;
     std::ostringstream note;
     note << "loss " << std::setprecision(5) << last_loss_ << ", norm " << std::setprecision(3) << size << ", lr " << lr
-         << ", " << static_cast<int>(ms) << " ms, " << speed << " samples/s";
-    json line = {{"step", step_}, {"loss", last_loss_}, {"grad_norm", size},
-                 {"lr", lr},      {"ms", ms},           {"samples_per_s", speed}};
+         << ", " << static_cast<int>(ms) << " ms, " << static_cast<int>(data_ms) << " ms of them for data, " << speed
+         << " samples/s";
+    json line = {{"step", step_}, {"loss", last_loss_}, {"grad_norm", size},     {"lr", lr},
+                 {"ms", ms},      {"data_ms", data_ms}, {"samples_per_s", speed}};
     if (training_.tflops > 0) {
       line["tflops_per_s"] = training_.tflops / ms * 1000;
       note << ", " << training_.tflops / ms * 1000 << " TFLOP/s a GPU";
@@ -160,8 +164,9 @@ class Loop {
     if (!has_line(taken)) return;
     const double left =
         taken / static_cast<double>(step_ - started_at_) * static_cast<double>(config_.iterations - step_);
-    const std::string line = cat(training_.title, ", step ", step_, " of ", config_.iterations, ": ", note_, ", ",
-                                 human_seconds(left), " left");
+    const std::int64_t memory = peak_memory(parameters_.front().tensor.device());
+    const std::string line = cat(training_.title, ", step ", step_, " of ", config_.iterations, ": ", note_,
+                                 ", memory ", human_bytes(memory), ", ", human_seconds(left), " left");
     files_only ? log::record(line) : log::info(line);
   }
 

@@ -29,6 +29,8 @@ class Task {
   virtual at::Tensor loss(std::int64_t step, std::int64_t micro_batch) = 0;
   /// Measures on held-out data, the same on every rank. Collective: it throws on all ranks or on none.
   virtual nlohmann::ordered_json validate() { return nlohmann::ordered_json::object(); }
+  /// Seconds that this rank's `loss` has waited for its samples so far, in all steps; for the log.
+  virtual double seconds_of_waiting() const { return 0; }
   /// Samples of one step, over all ranks; for the speed in the log.
   virtual std::int64_t samples_per_step() const = 0;
 };

@@ -132,6 +132,30 @@ TEST_F(TrainingLoop, LogMetricsAndTrainingCountStepsFromOneOnALineEach) {
     EXPECT_NE(text.find(cat("toy, step ", step, " of 12: loss ")), std::string::npos) << step;
 }
 
+/// A task whose samples take their time.
+struct SlowData : ToyTask {
+  using ToyTask::ToyTask;
+  at::Tensor loss(std::int64_t step, std::int64_t micro) override {
+    seconds += 0.25;
+    return ToyTask::loss(step, micro);
+  }
+  double seconds_of_waiting() const override { return seconds; }
+  double seconds = 0;
+};
+
+TEST_F(TrainingLoop, TheLogTellsTheWaitForDataTheMemoryAndTheTimeLeft) {
+  SlowData task(alone_);
+  {
+    const log::FileScope file(temp_ / "log.txt");
+    train(task, config(3), training("a"), alone_);
+  }
+  const std::string text = read_file(temp_ / "log.txt");
+  const std::string line = text.substr(text.find("toy, step 2 of 3: "));
+  for (const char* part : {"loss ", "250 ms of them for data", "memory ", "B, ", " left"})
+    EXPECT_NE(line.substr(0, line.find('\n')).find(part), std::string::npos) << text;
+  EXPECT_NE(read_file(temp_ / "a/metrics.jsonl").find("\"data_ms\":250.0"), std::string::npos);
+}
+
 TEST_F(TrainingLoop, TheLogHasTheFirstStepsTheLastAndFewBetween) {
   ToyTask task(alone_);
   {

@@ -53,6 +53,7 @@ std::string result_of(const std::filesystem::path& folder) {
   for (std::string line; std::getline(lines, line);) {
     auto values = nlohmann::ordered_json::parse(line);
     values.erase("ms");
+    values.erase("data_ms");
     values.erase("samples_per_s");
     out << '\n' << values.dump();
   }
