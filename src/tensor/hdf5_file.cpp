@@ -12,6 +12,8 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "files/file_format.h"
+#include "tensor/hdf5_reason.h"
 #include "tensor/io.h"
 
 namespace rehyat {
@@ -62,8 +64,29 @@ hid_t storage_type(at::ScalarType type) {
   }
 }
 
+constexpr const char* kMakeAgain = "remove the file and run the command that made it again";
+
 [[noreturn]] void damaged(const std::filesystem::path& path, const std::string& what, const std::string& expected) {
-  throw UserError({path.string(), what, expected, "remove the file and run the command that made it again"});
+  throw UserError({path.string(), what, expected, kMakeAgain});
+}
+
+/// The system's refusal of a good file, which must not be removed.
+[[noreturn]] void refused(const std::filesystem::path& path, const char* action, const std::string& reason) {
+  throw UserError(cat(path.string(), ": cannot be ", action, ": ", reason));
+}
+
+/// What HDF5 could not write: the system's reason, or the likeliest where it gives none.
+[[noreturn]] void not_written(const std::filesystem::path& path, const std::string& what) {
+  const std::string reason = hdf5_reason(Access::write);
+  throw UserError(cat(path.string(), what.empty() ? "" : ": ", what, ": cannot be written as HDF5: ",
+                      reason.empty() ? "the library gives no reason; check the disk's space" : reason));
+}
+
+/// What HDF5 could not read: the system's refusal where there was one, else damage.
+[[noreturn]] void not_read(const std::filesystem::path& path, const std::string& what, const std::string& expected) {
+  const std::string reason = hdf5_reason(Access::read);
+  if (!reason.empty()) refused(path, "read", reason);
+  damaged(path, what, expected);
 }
 
 void write_text(hid_t object, const std::string& name, const std::string& text, const std::filesystem::path& path) {
@@ -72,8 +95,7 @@ void write_text(hid_t object, const std::string& name, const std::string& text, 
   const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   const Handle attribute(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
   const char* data = text.empty() ? "" : text.data();
-  if (attribute < 0 || H5Awrite(attribute, type, data) < 0)
-    throw UserError({path.string(), "an attribute that cannot be written", "room on the disk", "free some space"});
+  if (attribute < 0 || H5Awrite(attribute, type, data) < 0) not_written(path, cat("the attribute '", name, "'"));
 }
 
 std::string read_text(hid_t object, const std::string& name, const std::filesystem::path& path) {
@@ -84,43 +106,34 @@ std::string read_text(hid_t object, const std::string& name, const std::filesyst
     damaged(path, "an attribute '" + name + "' that is no text", "a text");
   std::string text(H5Tget_size(type), '\0');
   if (text.size() > (64U << 20) || H5Aread(attribute, type, text.data()) < 0)
-    damaged(path, "an attribute '" + name + "' that cannot be read", "a text");
+    not_read(path, "an attribute '" + name + "' that cannot be read", "a text");
   return text.size() == 1 && text[0] == '\0' ? "" : text;
 }
 
-/// The system's refusal of a good file, which must not be removed.
-[[noreturn]] void refused(const std::filesystem::path& path, const char* action, int error) {
-  std::string hint = "check that it may be read";
-  if (error == EMFILE || error == ENFILE)
-    hint = "this process or system has too many files open: raise the limit (ulimit -n)";
-  else if (error == EWOULDBLOCK)
-    hint = "another program is writing to it: wait until it has ended";
-  else if (error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP)
-    hint = "its file system knows no locks: set HDF5_USE_FILE_LOCKING=FALSE";
-  throw UserError(cat(path.string(), ": cannot be ", action, ": ", std::strerror(error), "; ", hint));
-}
-
-/// Looks at the start of a file, and at its lock once HDF5 has failed.
+/// An open file beside HDF5's own, to find out why HDF5 cannot open it.
 class Probe {
  public:
   explicit Probe(const std::filesystem::path& path) : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (file_ < 0) refused(path, "opened", errno);
+    if (file_ < 0) refused(path, "opened", system_reason(errno, Access::read));
   }
   ~Probe() { ::close(file_); }
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
 
-  bool is_hdf5() const {
-    constexpr std::array<char, 8> signature = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
-    std::array<char, 8> start{};
-    return ::pread(file_, start.data(), start.size(), 0) == static_cast<ssize_t>(start.size()) && start == signature;
+  std::string first_bytes() const {
+    std::string out(512, '\0');
+    const ssize_t count = ::pread(file_, out.data(), out.size(), 0);
+    if (count < 0) refused(path_, "read", system_reason(errno, Access::read));
+    out.resize(static_cast<std::size_t>(count));
+    return out;
   }
-  /// HDF5 says only that it failed: throws where opening once more, or locking, is what fails.
+  /// Throws where opening once more is what fails, or where another program is writing to the file.
   void explain() const {
     const int again = ::dup(file_);
-    if (again < 0) refused(path_, "opened", errno);
+    if (again < 0) refused(path_, "opened", system_reason(errno, Access::read));
     ::close(again);
-    if (::flock(file_, LOCK_SH | LOCK_NB) != 0) refused(path_, "locked", errno);
+    if (::flock(file_, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      refused(path_, "locked", std::strerror(EWOULDBLOCK) + lock_hint(EWOULDBLOCK));
   }
 
  private:
@@ -138,7 +151,7 @@ void silence() {
 
 constexpr const char* kTypeAttribute = "type";
 constexpr const char* kChecksumAttribute = "checksum";
-constexpr const char* kBytesAttribute = "rehyat_format";
+constexpr const char* kFormatAttribute = "rehyat_format";
 
 }  // namespace
 
@@ -152,10 +165,10 @@ std::string hdf5_version() {
 Hdf5Writer::Hdf5Writer(std::filesystem::path path)
     : path_(std::move(path)), file_(std::make_unique<AtomicFile>(path_)) {
   silence();
-  handle_ = H5Fcreate(file_->temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-  require(handle_ >= 0,
-          [&] { return path_.string() + ": cannot be written as HDF5; check the folder's rights and space"; });
-  attribute(kBytesAttribute, "1");
+  const Handle access(hdf5_access_without_locks(), H5Pclose);
+  handle_ = H5Fcreate(file_->temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (handle_ < 0) not_written(path_, "");
+  attribute(kFormatAttribute, "1");
 }
 
 Hdf5Writer::~Hdf5Writer() {
@@ -189,8 +202,7 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor) {
   const Handle dataset(H5Dcreate2(handle_, name.c_str(), type, space, links, creation, H5P_DEFAULT), H5Dclose);
   const bool written = dataset >= 0 && (flat.numel() == 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT,
                                                                       flat.const_data_ptr()) >= 0);
-  require(written,
-          [&] { return cat(path_.string(), ": the dataset '", name, "' cannot be written; check the disk's space"); });
+  if (!written) not_written(path_, cat("the dataset '", name, "'"));
   write_text(dataset, kTypeAttribute, type_name, path_);
   write_text(dataset, kChecksumAttribute, rehyat::hash_tensor(flat), path_);
 }
@@ -206,27 +218,32 @@ void Hdf5Writer::attribute(const std::string& name, const std::string& text) {
 }
 
 void Hdf5Writer::commit() {
-  const bool flushed = H5Fflush(handle_, H5F_SCOPE_GLOBAL) >= 0;
-  const bool closed = H5Fclose(std::exchange(handle_, -1)) >= 0;
-  require(flushed && closed, [&] { return path_.string() + ": cannot be finished; check the disk's space"; });
+  if (H5Fflush(handle_, H5F_SCOPE_GLOBAL) < 0 || H5Fclose(std::exchange(handle_, -1)) < 0) not_written(path_, "");
   file_->commit();
 }
 
 Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, std::uint64_t bytes) : path_(path) {
   silence();
+  const Probe probe(path);
   require(std::filesystem::is_regular_file(path),
-          [&] { return path.string() + ": found no such file, expected an HDF5 file; check the path"; });
+          [&] { return path.string() + ": found something that is no regular file, expected an HDF5 file"; });
+  const std::string start = probe.first_bytes();
+  const auto known = recognise_format(start);
+  if (!known || known->format != FileFormat::hdf5)
+    throw UserError(explain_by_start(
+        {path.string(), "a file that does not start like HDF5", "an HDF5 file", kMakeAgain}, start, FileFormat::hdf5));
   const std::uint64_t size = std::filesystem::file_size(path);
   if (bytes > 0 && size != bytes) damaged(path, cat(size, " bytes"), cat(bytes, " bytes"));
-  const Probe probe(path);
-  if (!probe.is_hdf5()) damaged(path, "a file that does not start like HDF5", "an HDF5 file");
-  handle_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  const Handle access(hdf5_access_without_locks(), H5Pclose);
+  handle_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
   if (handle_ < 0) {
+    const std::string reason = hdf5_reason(Access::read);
     probe.explain();
+    if (!reason.empty()) refused(path, "opened", reason);
     damaged(path, "an HDF5 file that is cut off or damaged", "a whole one");
   }
   try {
-    if (attribute(kBytesAttribute) != "1") damaged(path, "another format", "format 1 of this program");
+    if (attribute(kFormatAttribute) != "1") damaged(path, "another format", "format 1 of this program");
   } catch (...) {
     H5Fclose(handle_);
     throw;
@@ -248,7 +265,7 @@ Hdf5Reader& Hdf5Reader::operator=(Hdf5Reader&& other) noexcept {
 
 at::Tensor Hdf5Reader::read(const std::string& name) const {
   const Handle dataset(H5Dopen2(handle_, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (dataset < 0) damaged(path_, "no dataset '" + name + "'", "one");
+  if (dataset < 0) not_read(path_, "no dataset '" + name + "'", "one");
   const std::string type_name = read_text(dataset, kTypeAttribute, path_);
   at::ScalarType type = at::ScalarType::Undefined;
   for (const TypeName& entry : kTypes) {
@@ -273,7 +290,7 @@ at::Tensor Hdf5Reader::read(const std::string& name) const {
   at::Tensor tensor = at::empty(std::vector<std::int64_t>(shape.begin(), shape.end()), type);
   if (tensor.numel() > 0 &&
       H5Dread(dataset, storage_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor.data_ptr()) < 0) {
-    damaged(path_, "the dataset '" + name + "' that cannot be read", "a whole one");
+    not_read(path_, "the dataset '" + name + "' that cannot be read", "a whole one");
   }
   if (rehyat::hash_tensor(tensor) != read_text(dataset, kChecksumAttribute, path_))
     damaged(path_, "the dataset '" + name + "' with another checksum than when it was written", "the same");

@@ -15,7 +15,8 @@ namespace rehyat {
 /// Version of the HDF5 library that is running.
 std::string hdf5_version();
 
-/// Writes an HDF5 file that is whole or absent. Every dataset carries its type and a checksum.
+/// Writes an HDF5 file that is whole or absent. Every dataset carries its type and a checksum. Throws UserError with
+/// the system's reason. Neither writing nor reading takes locks (hdf5_reason.h).
 class Hdf5Writer {
  public:
   explicit Hdf5Writer(std::filesystem::path path);
@@ -35,7 +36,7 @@ class Hdf5Writer {
 };
 
 /// Reads such a file. Throws UserError with path and dataset on anything that is cut off, altered or not ours, and with
-/// a sentence of its own where the system refuses to open or to lock the file.
+/// the system's reason where it refuses to open the file.
 class Hdf5Reader {
  public:
   /// `bytes`: the size that a manifest promises; 0 = unknown.

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/system_reason.h"
 
 namespace rehyat {
 
@@ -12,8 +13,10 @@ Hdf5Pool::Hdf5Pool(std::filesystem::path folder, std::vector<File> files, const 
   for (const File& file : files_) {
     const auto path = folder_ / file.name;
     std::error_code error;
-    const bool there = std::filesystem::is_regular_file(path, error);
-    const std::uint64_t bytes = there ? std::filesystem::file_size(path, error) : 0;
+    const std::uint64_t bytes = std::filesystem::file_size(path, error);
+    const bool there = !error;
+    require(there || error == std::errc::no_such_file_or_directory,
+            [&] { return cat(path.string(), ": cannot be read: ", system_reason(error.value(), Access::read)); });
     require(there && bytes == file.bytes, [&] {
       return cat(path.string(), ": found ", there ? cat(bytes, " bytes") : std::string("no file"), ", expected ",
                  file.bytes, " bytes; remove the folder and run `rehyat ", command, "` again");

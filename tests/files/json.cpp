@@ -48,7 +48,7 @@ TEST(Json, TheReasonIsToldWithItsColumn) {
       {R"(["\ud83d\u0041"])", {":1:3", "half of a surrogate pair", "\\ud83d"}},
       {R"(["\ude00"])", {":1:3", "half of a surrogate pair", "\\ude00"}},
       {R"({"a": 1, "b": 2, "a": 3})", {":1:18", "'a' twice"}},
-      {R"({"x\"y": 1, "x\"y": 2})", {":1:12", "twice"}},
+      {R"({"x\"y": 1, "x\"y": 2})", {":1:13", "twice"}},
       {R"({"a": 1},)", {":1:9", "a comma behind the value"}},
       {R"({"a": 1,})", {":1:9", "a comma behind the last value"}},
       {"[\n1,\n]", {":3:1", "a comma behind the last value"}},

@@ -77,8 +77,9 @@ TEST_F(Hdf5File, WithoutCommitNothingIsLeft) {
 TEST_F(Hdf5File, RefusesCutFilesAtEveryLength) {
   const std::string bytes = read_file(written());
   expect_refused([&] { Hdf5Reader(folder_ / "a.h5", bytes.size() + 1); }, {"a.h5", "bytes"});
-  expect_refused([&] { Hdf5Reader(folder_ / "none.h5"); }, {"none.h5", "no such file"});
+  expect_refused([&] { Hdf5Reader(folder_ / "none.h5"); }, {"none.h5", "No such file"});
   expect_refused([&] { Hdf5Reader(file("text.h5", "plain text")); }, {"text.h5", "does not start like HDF5"});
+  expect_refused([&] { Hdf5Reader(file("page.h5", "<html>sign in</html>")); }, {"page.h5", "a web page"});
   for (std::size_t length = 0; length < bytes.size(); length += 97) {
     const auto path = file("cut.h5", bytes.substr(0, length));
     expect_refused([&] { Hdf5Reader(path).read("group/values"); }, {"cut.h5"});
@@ -138,9 +139,15 @@ TEST_F(Hdf5File, ALockIsNotDamage) {
   const auto path = written();
   const int fd = ::open(path.c_str(), O_RDONLY);
   ASSERT_EQ(::flock(fd, LOCK_EX), 0);
-  expect_refused([&] { Hdf5Reader reader(path); }, {"a.h5", "cannot be locked", "another program is writing"});
+  EXPECT_NO_THROW(Hdf5Reader(path).read("group/values"));
+  // A lock on a file that cannot be read tells of a program that is writing to it.
+  const std::string bytes = read_file(path);
+  const int changed = ::open(file("b.h5", bytes.substr(0, bytes.size() / 2)).c_str(), O_RDONLY);
+  ASSERT_EQ(::flock(changed, LOCK_EX), 0);
+  expect_refused([&] { Hdf5Reader reader(folder_ / "b.h5"); },
+                 {"b.h5", "cannot be locked", "another program is writing"});
+  ::close(changed);
   ::close(fd);
-  EXPECT_NO_THROW(Hdf5Reader reader(path));
 }
 
 TEST_F(Hdf5File, AFullDiskSaysSo) {
@@ -152,7 +159,7 @@ TEST_F(Hdf5File, AFullDiskSaysSo) {
         writer.write("x", at::zeros({100'000}));
         writer.commit();
       },
-      {"large.h5", "space"});
+      {"large.h5", "File too large", "space"});
   EXPECT_TRUE(std::filesystem::is_empty(folder_));
 }
 
