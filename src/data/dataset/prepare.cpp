@@ -148,6 +148,9 @@ PrepareResult finish(const Shards& shards, const DatasetInputs& inputs, const Ma
     remove_clip_files(folder.path());
     remove_text_parts(folder.path());
     for (const std::string& line : table_lines(content.table)) log::info(line);
+    if (const std::int64_t hdr = throughput.hdr_clips(); hdr > 0)
+      log::info("prepare: ", hdr, hdr == 1 ? " clip is" : " clips are",
+                " HDR (PQ or HLG); pixels are taken as they are, without tone mapping, and look flat and dark");
     return result_of(content, inputs, throughput);
   });
 }

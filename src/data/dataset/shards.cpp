@@ -166,14 +166,26 @@ void Shards::one_clip(std::size_t clip, LeftOut& left_out, Throughput& throughpu
   log::warn("clip set aside: ", fault->reason);
 }
 
-/// Looks for the clip's bucket, and again where it turns out to be shorter than its container says.
+/// Looks for the clip's bucket. Where the clip turns out to be shorter than its container says, it looks again; and
+/// before it drops a clip as too short, it measures it.
 std::optional<ClipFault> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
                                              const comm::Communicator& world) const {
+  VideoInfo info;
   ClipShape shape;
-  std::optional<ClipFault> fault =
-      attempt(clips_.files[clip], [&] { shape = shape_of(probe_video(clips_.files[clip]), config_.fps); });
+  const auto probe = [&](Length length) {
+    return attempt(clips_.files[clip], [&] {
+      info = probe_video(clips_.files[clip], length);
+      shape = shape_of(info, config_.fps);
+    });
+  };
+  std::optional<ClipFault> fault = probe(Length::stated);
+  bool read = false;  // the number of pictures is known from reading them
   while (!fault) {
     const BucketChoice choice = choose_bucket(config_, shape);
+    if (choice.too_short && !info.measured && !read) {
+      fault = probe(Length::measured);
+      continue;
+    }
     if (!choice.bucket) {
       left_out.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.kind}, {"reason", choice.reason}});
       log::debug("clip dropped: ", clips_.videos[clip], ": ", choice.reason);
@@ -183,6 +195,7 @@ std::optional<ClipFault> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out
     // Each turn the clip gets shorter.
     if (!fault || !fault->pictures || *fault->pictures >= shape.pictures) return fault;
     shape.pictures = *fault->pictures;
+    read = true;
     fault.reset();
   }
   return fault;
@@ -215,6 +228,9 @@ std::optional<ClipFault> Shards::windows(std::size_t clip, std::size_t bucket, T
   } while (!latents.empty());
   if (windows) throughput.spent(windows->decode_seconds(), windows->codec_seconds());
   if (fault) return fault;
+  const ClipRemarks& remarks = windows->remarks();
+  if (remarks.hdr) throughput.hdr_clip();
+  if (!remarks.track.empty()) log::info(clips_.files[clip].shown(), ": ", remarks.track);
   file.attribute("entries", entries.dump());
   file.commit();
   return {};

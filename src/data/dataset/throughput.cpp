@@ -10,7 +10,7 @@
 namespace rehyat::data {
 namespace {
 
-enum Sum : std::size_t { kClips, kDecode, kCodec, kText, kSums };
+enum Sum : std::size_t { kClips, kDecode, kCodec, kText, kHdr, kSums };
 constexpr std::chrono::seconds kBetweenLines{60};
 
 std::string percent(double share) {
@@ -28,8 +28,8 @@ void Throughput::spent(double decode, double codec) {
 }
 
 void Throughput::clip_done(const std::string& name) {
-  tally_.add({1, decode_, codec_, 0});
-  decode_ = codec_ = 0;
+  tally_.add({1, decode_, codec_, 0, hdr_});
+  decode_ = codec_ = hdr_ = 0;
   const auto done = static_cast<std::int64_t>(tally_.read()[kClips]);
   progress_.advance(done - shown_, name);
   shown_ = done;
@@ -45,7 +45,7 @@ void Throughput::clips_finished() {
 }
 
 void Throughput::text_encoded(double seconds) {
-  tally_.add({0, 0, 0, seconds});
+  tally_.add({0, 0, 0, seconds, 0});
 }
 
 PrepareSpeed Throughput::speed() const {
@@ -57,6 +57,10 @@ PrepareSpeed Throughput::speed() const {
           sums[kDecode] / all,
           sums[kCodec] / all,
           sums[kText] / all};
+}
+
+std::int64_t Throughput::hdr_clips() const {
+  return static_cast<std::int64_t>(tally_.read()[kHdr]);
 }
 
 std::string Throughput::line() const {

@@ -21,6 +21,7 @@ class Throughput {
   Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done);
 
   void spent(double decode, double codec);  ///< adds seconds of this rank
+  void hdr_clip() { hdr_ += 1; }            ///< counts the clip at work as HDR
   void clip_done(const std::string& name);
   /// Ends the progress bar, before the text encoder starts. Not collective.
   void clips_finished();
@@ -28,6 +29,8 @@ class Throughput {
 
   /// What all ranks have done and spent in this start.
   PrepareSpeed speed() const;
+  /// How many clips of this start are HDR, on all ranks.
+  std::int64_t hdr_clips() const;
   std::string line() const;
 
  private:
@@ -40,7 +43,7 @@ class Throughput {
   Progress progress_;
   Clock::time_point start_ = Clock::now(), said_ = start_;
   std::int64_t shown_ = 0;
-  double decode_ = 0, codec_ = 0;  ///< of this rank, not yet in the tally
+  double decode_ = 0, codec_ = 0, hdr_ = 0;  ///< of this rank, not yet in the tally
 };
 
 }  // namespace rehyat::data

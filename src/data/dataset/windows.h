@@ -34,6 +34,7 @@ class ClipWindows {
   /// window.
   std::vector<at::Tensor> next();
 
+  const ClipRemarks& remarks() const { return reader_.remarks(); }
   double decode_seconds() const { return decode_seconds_; }
   double codec_seconds() const { return codec_seconds_; }
 

@@ -31,7 +31,8 @@ std::size_t best_of(const DataConfig& config, const std::vector<std::size_t>& fi
 }  // namespace
 
 ClipShape shape_of(const VideoInfo& info, double fps) {
-  const double seconds = std::max(info.seconds, info.rate > 0 ? static_cast<double>(info.frames) / info.rate : 0.0);
+  const bool by_rate = !info.measured && info.rate > 0;
+  const double seconds = std::max(info.seconds, by_rate ? static_cast<double>(info.frames) / info.rate : 0.0);
   // Picture i is there where i / fps < seconds; containers round to milliseconds.
   const double pictures = std::ceil(seconds * fps - std::max(1e-6, 1e-3 * fps));
   return {info.height, info.width, std::max<std::int64_t>(static_cast<std::int64_t>(std::min(pictures, 1e15)), 1)};
@@ -49,7 +50,8 @@ BucketChoice choose_bucket(const DataConfig& config, const ClipShape& clip) {
     return {{},
             "smaller than every bucket",
             cat(clip.width, "x", clip.height, " pixels, smaller than ", scale == 2 ? "twice the size of " : "",
-                "every bucket; data.upscale=true enlarges it")};
+                "every bucket; data.upscale=true enlarges it"),
+            false};
   std::ranges::copy_if(large, std::back_inserter(fitting),
                        [&](std::size_t i) { return clip.pictures >= config.buckets[i].frames; });
   if (fitting.empty() && config.short_clips == ShortClips::bounce && clip.pictures >= 2) {
@@ -64,8 +66,9 @@ BucketChoice choose_bucket(const DataConfig& config, const ClipShape& clip) {
             cat(clip.pictures, " pictures at ", config.fps,
                 " fps, fewer than every bucket has that it is large enough "
                 "for",
-                config.short_clips == ShortClips::bounce ? "" : "; data.short_clips=bounce plays it back and forth")};
-  return {best_of(config, fitting, clip), "", ""};
+                config.short_clips == ShortClips::bounce ? "" : "; data.short_clips=bounce plays it back and forth"),
+            true};
+  return {best_of(config, fitting, clip), "", "", false};
 }
 
 }  // namespace rehyat::data

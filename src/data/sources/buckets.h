@@ -16,15 +16,16 @@ struct ClipShape {
   std::int64_t pictures = 0;           ///< at data.fps
 };
 
-/// The shape that the container states. Where the stated length and the stated number of frames differ, the longer one
-/// counts.
+/// The shape of a clip. Where the length was not measured and the container's length and number of frames differ, the
+/// longer one counts: that a clip is shorter shows when it is read.
 ClipShape shape_of(const VideoInfo& info, double fps);
 
 /// The bucket of a clip, or why it has none.
 struct BucketChoice {
   std::optional<std::size_t> bucket;  ///< its number in data.buckets
-  std::string kind;    ///< why there is none, in words that many clips share: "smaller than every bucket"
-  std::string reason;  ///< the same in a sentence with the numbers of this clip
+  std::string kind;        ///< why there is none, in words that many clips share: "smaller than every bucket"
+  std::string reason;      ///< the same in a sentence with the numbers of this clip
+  bool too_short = false;  ///< a longer clip of this size would have a bucket
 };
 
 /// Chooses the bucket that a clip goes to; `config` has buckets.

@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/strings.h"
 #include "core/units.h"
+#include "data/video/ffmpeg_frames.h"
 #include "data/video/ffmpeg_input.h"
 #include "data/video/video.h"
 
@@ -100,6 +102,28 @@ class Scaler {
   Owner<SwsContext> context_;
 };
 
+/// Counts the packets and adds up what their decoding time stamps span. A jump of the clock, as where recordings were
+/// joined, counts as one frame; so does a packet without a stamp.
+void measure(Input& input, VideoInfo& info) {
+  const Owner<AVPacket> packet(av_packet_alloc());
+  double seconds = 0, length = 0;
+  std::optional<double> last;
+  info.frames = 0;
+  while (input.read(*packet)) {
+    double step = length;
+    length = packet->duration > 0 ? static_cast<double>(packet->duration) * input.tick() : 1 / info.rate;
+    if (packet->dts != AV_NOPTS_VALUE) {
+      const double stamp = static_cast<double>(packet->dts) * input.tick();
+      if (last && stamp > *last && stamp - *last <= av::kMaxStill) step = stamp - *last;
+      last = stamp;
+    }
+    seconds += step;
+    ++info.frames;
+  }
+  info.seconds = std::max(info.seconds, seconds + length);
+  info.measured = true;
+}
+
 }  // namespace
 
 std::string video_library_version() {
@@ -108,7 +132,7 @@ std::string video_library_version() {
 
 void require_video_library() {}
 
-VideoInfo probe_video(const ClipFile& clip) {
+VideoInfo probe_video(const ClipFile& clip, Length length) {
   Input input(clip);
   const AVStream& stream = input.stream();
   VideoInfo info;
@@ -118,17 +142,14 @@ VideoInfo probe_video(const ClipFile& clip) {
   info.width = static_cast<int>(std::lround(stream.codecpar->width * input.pixel_aspect()));
   if (orientation_of(stream).transpose) std::swap(info.width, info.height);
   info.frames = stream.nb_frames;
-  if (stream.duration != AV_NOPTS_VALUE && stream.duration > 0) {
+  const bool guessed = input.format().duration_estimation_method == AVFMT_DURATION_FROM_BITRATE;
+  if (stream.duration != AV_NOPTS_VALUE && stream.duration > 0 && !guessed) {
     info.seconds = static_cast<double>(stream.duration) * input.tick();
-  } else if (input.format().duration != AV_NOPTS_VALUE && input.format().duration > 0) {
+  } else if (input.format().duration != AV_NOPTS_VALUE && input.format().duration > 0 && !guessed) {
     info.seconds = static_cast<double>(input.format().duration) / AV_TIME_BASE;
   }
-  if (info.frames <= 0) {
-    Owner<AVPacket> packet(av_packet_alloc());
-    while (input.read(*packet)) ++info.frames;
-  }
+  if (length == Length::measured || info.frames <= 0 || info.seconds <= 0) measure(input, info);
   if (info.frames == 0) input.broken("a video stream without a frame");
-  if (info.seconds <= 0) info.seconds = static_cast<double>(info.frames) / info.rate;
   return info;
 }
 
@@ -146,9 +167,8 @@ struct ClipReader::State {
   void advance() {
     std::swap(current, following);
     pictures.assign(scalers.size(), at::Tensor());
-    const double alone = reader.time() + reader.duration();
     more = reader.next(*following);
-    end = more ? reader.time() : alone;
+    end = more ? reader.time() : reader.time() + reader.duration();
   }
 
   double fps, slack = 0, end = 0;
@@ -181,6 +201,10 @@ bool ClipReader::next() {
     s.advance();
   }
   return true;
+}
+
+const ClipRemarks& ClipReader::remarks() const {
+  return state_->input.remarks();
 }
 
 at::Tensor ClipReader::picture(std::size_t size) {

@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/strings.h"
+#include "data/sources/clips.h"
+#include "data/video/cut_short.h"
 #include "data/video/video.h"
 
 namespace rehyat::data::av {
 namespace {
 
 constexpr std::int64_t kMaxStoredPixels = std::int64_t{1} << 28;  // of one stored frame: sixteen times 4K
-constexpr double kMaxStill = 10;                                  // seconds that one frame may stay on the screen
 
 /// Demuxers that open other files or the network, run scripts, or draw pictures of what is no video.
 constexpr std::array<std::string_view, 20> kRefused{
@@ -80,19 +81,78 @@ Input::Input(const ClipFile& clip) : path_(clip.shown()) {
   quiet();
   check_file(clip);
   AVIOContext* io = open_bytes(clip);
-  format_ = avformat_alloc_context();
-  format_->pb = io;
-  format_->format_whitelist = av_strdup(containers().c_str());
-  format_->protocol_whitelist = av_strdup("none");  // a demuxer may open nothing else
-  const std::string& name = clip.whole() ? path_ : clip.member;
-  const int code = avformat_open_input(&format_, name.c_str(), nullptr, nullptr);  // frees the context when it fails
-  if (code < 0) failed(code, code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
+  check_whole(io);
+  // FFmpeg guesses the container from the bytes and the extension. The rest of the name stays away from it: it would
+  // take a colon for a protocol and %d for a series of pictures.
+  const std::filesystem::path name = clip.whole() ? clip.path : std::filesystem::path(clip.member);
+  const std::string shown = is_video_name(name) ? "clip" + name.extension().string() : "clip";
   try {
-    open_stream();
+    open_container(io, shown);
+    const Track track = choose_track();
+    if (track.read_ahead) {
+      avformat_close_input(&format_);
+      if (const std::int64_t code = avio_seek(io, 0, SEEK_SET); code < 0) failed(static_cast<int>(code), "no start");
+      open_container(io, shown);
+    }
+    open_decoder(track.index);
   } catch (...) {
     avformat_close_input(&format_);
     throw;
   }
+}
+
+void Input::check_whole(AVIOContext* io) const {
+  const auto read = [&](std::uint64_t at, char* to, std::size_t bytes) -> std::size_t {
+    std::int64_t code = avio_seek(io, static_cast<std::int64_t>(at), SEEK_SET);
+    if (code >= 0) code = avio_read(io, reinterpret_cast<unsigned char*>(to), static_cast<int>(bytes));
+    if (code == AVERROR_EOF) return 0;
+    if (code < 0) failed(static_cast<int>(code), reason(static_cast<int>(code)));
+    return static_cast<std::size_t>(code);
+  };
+  const std::int64_t size = avio_size(io);
+  if (size <= 0) return;
+  const std::string why = why_cut_short({static_cast<std::uint64_t>(size), read});
+  if (!why.empty()) broken(why);
+  if (const std::int64_t code = avio_seek(io, 0, SEEK_SET); code < 0) failed(static_cast<int>(code), "no start");
+}
+
+void Input::open_container(AVIOContext* io, const std::string& name) {
+  format_ = avformat_alloc_context();
+  format_->pb = io;
+  format_->format_whitelist = av_strdup(containers().c_str());
+  format_->protocol_whitelist = av_strdup("none");                           // a demuxer may open nothing else
+  int code = avformat_open_input(&format_, name.c_str(), nullptr, nullptr);  // frees the context when it fails
+  if (code < 0) failed(code, code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
+  code = avformat_find_stream_info(format_, nullptr);
+  if (code < 0) broken(reason(code));
+}
+
+Input::Track Input::choose_track() {
+  const int best = av_find_best_stream(format_, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+  if (best < 0) broken("no video stream");
+  const auto is_video = [&](int index) {
+    const AVStream& stream = *format_->streams[index];
+    return stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO && !(stream.disposition & AV_DISPOSITION_ATTACHED_PIC);
+  };
+  const int tracks = static_cast<int>(format_->nb_streams);
+  int videos = 0;
+  for (int i = 0; i < tracks; ++i) videos += is_video(i) ? 1 : 0;
+  if (videos < 2 || !is_video(best) || format_->streams[best]->nb_frames > 1) return {best, false};
+  // A camera may store a thumbnail as a track of its own, and FFmpeg prefers it where it is the larger picture.
+  std::vector<std::int64_t> pictures(format_->nb_streams);
+  const auto at = [](int index) { return static_cast<std::size_t>(index); };
+  const Owner<AVPacket> packet(av_packet_alloc());
+  while (pictures[at(best)] < 2 && av_read_frame(format_, packet.get()) >= 0) {
+    if (at(packet->stream_index) < pictures.size() && is_video(packet->stream_index) && packet->size > 0)
+      ++pictures[at(packet->stream_index)];
+    av_packet_unref(packet.get());
+  }
+  if (pictures[at(best)] > 1) return {best, true};
+  const int most = static_cast<int>(std::ranges::max_element(pictures) - pictures.begin());
+  if (pictures[at(most)] < 2) return {best, true};
+  remarks_.track = cat("track ", most + 1, " of ", pictures[at(most)], " pictures is taken, not track ", best + 1,
+                       " of one picture");
+  return {most, true};
 }
 
 AVIOContext* Input::open_bytes(const ClipFile& clip) {
@@ -139,6 +199,10 @@ bool Input::read(AVPacket& packet) {
   }
 }
 
+bool Input::may_be_joined() const {
+  return std::string_view(format_->iformat->name) == "mpegts";
+}
+
 void Input::check_complete() const {
   // Only MP4 lists where each frame lies. What an edit list leaves out is not read, so packets cannot be counted.
   if (!std::string_view(format_->iformat->name).starts_with("mov")) return;
@@ -164,17 +228,13 @@ void Input::check_file(const ClipFile& clip) {
          "the archive was changed meanwhile");
 }
 
-void Input::open_stream() {
-  int code = avformat_find_stream_info(format_, nullptr);
-  if (code < 0) broken(reason(code));
-  const int index = av_find_best_stream(format_, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-  if (index < 0) broken("no video stream");
+void Input::open_decoder(int index) {
   stream_ = format_->streams[index];
   if (stream_->disposition & AV_DISPOSITION_ATTACHED_PIC) broken("no video stream but a cover picture");
   const AVCodec* codec = avcodec_find_decoder(stream_->codecpar->codec_id);
   if (!codec) broken(cat("codec ", avcodec_get_name(stream_->codecpar->codec_id), ", which this FFmpeg cannot decode"));
   decoder_.reset(avcodec_alloc_context3(codec));
-  code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
+  int code = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
   if (code < 0) broken(reason(code));
   decoder_->pkt_timebase = stream_->time_base;
   decoder_->max_pixels = kMaxStoredPixels;
@@ -183,65 +243,8 @@ void Input::open_stream() {
   if (code < 0) broken(cat("codec ", codec->name, ", which does not open (", reason(code), ")"));
   for (unsigned i = 0; i < format_->nb_streams; ++i)
     if (static_cast<int>(i) != index) format_->streams[i]->discard = AVDISCARD_ALL;
-}
-
-bool FrameReader::next(AVFrame& frame) {
-  for (;;) {
-    av_frame_unref(&frame);
-    const int code = avcodec_receive_frame(&input_.decoder(), &frame);
-    if (code == AVERROR_EOF) return false;
-    if (code == 0) {
-      take(frame);
-      return true;
-    }
-    if (code != AVERROR(EAGAIN)) {
-      damaged(code);
-      continue;
-    }
-    feed();
-  }
-}
-
-void FrameReader::feed() {
-  if (input_.read(*packet_)) {
-    if (packet_->flags & AV_PKT_FLAG_CORRUPT) damaged(AVERROR_INVALIDDATA);
-    const int code = avcodec_send_packet(&input_.decoder(), packet_.get());
-    if (code < 0 && code != AVERROR(EAGAIN)) damaged(code);
-    return;
-  }
-  input_.check_complete();
-  avcodec_send_packet(&input_.decoder(), nullptr);
-}
-
-/// A stream that was cut out of a longer one may start with packets that need what came before.
-void FrameReader::damaged(int code) const {
-  if (count_ > 0) input_.failed(code, cat("damaged after frame ", count_ - 1, " (", reason(code), ")"));
-}
-
-void FrameReader::take(const AVFrame& frame) {
-  if (frame.decode_error_flags != 0) damaged(AVERROR_INVALIDDATA);
-#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
-  const std::int64_t ticks = frame.duration;
-#else
-  const std::int64_t ticks = frame.pkt_duration;
-#endif
-  const double step = ticks > 0 ? static_cast<double>(ticks) * input_.tick() : 1 / input_.rate();
-  std::optional<double> stamp;  // the PTS, else the DTS
-  if (frame.best_effort_timestamp != AV_NOPTS_VALUE)
-    stamp = static_cast<double>(frame.best_effort_timestamp) * input_.tick();
-  if (count_ == 0) {
-    first_ = stamp.value_or(0);
-    time_ = 0;
-  } else {
-    const double expected = time_ + duration_;
-    const double told = stamp ? *stamp - first_ : expected;
-    if (told - time_ > kMaxStill)
-      input_.broken(cat("a jump of ", told - time_, " s in the time stamps after frame ", count_ - 1),
-                    cat("frames that follow each other within ", kMaxStill, " s"));
-    time_ = told > time_ ? told : expected;  // a clock that stands still or runs backwards is not believed
-  }
-  duration_ = std::min(step, kMaxStill);
-  ++count_;
+  const AVColorTransferCharacteristic curve = decoder_->color_trc;
+  remarks_.hdr = curve == AVCOL_TRC_SMPTE2084 || curve == AVCOL_TRC_ARIB_STD_B67;
 }
 
 }  // namespace rehyat::data::av

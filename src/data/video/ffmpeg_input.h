@@ -6,9 +6,10 @@
 
 #include "data/sources/clip_file.h"
 #include "data/video/ffmpeg.h"
+#include "data/video/video.h"
 #include "files/file_bytes.h"
 
-/// Files and their frames through FFmpeg; internal to data/video/ffmpeg*.cpp.
+/// Files and their packets through FFmpeg; internal to data/video/ffmpeg*.cpp.
 namespace rehyat::data::av {
 
 /// FFmpeg's view of a member of an archive: a file that begins at the member and ends with it.
@@ -29,9 +30,11 @@ class MemberIo {
   AVIOContext* context_ = nullptr;
 };
 
-/// An open file, its video stream and the stream's decoder.
+/// An open file, its video track and the track's decoder. Of several tracks FFmpeg's choice counts, unless that is one
+/// picture beside a track of more.
 class Input {
  public:
+  /// Throws UserError, also where the container says that the file was cut short.
   explicit Input(const ClipFile& clip);
   ~Input() { avformat_close_input(&format_); }
   Input(const Input&) = delete;
@@ -53,15 +56,26 @@ class Input {
   /// Width over height of a stored pixel.
   double pixel_aspect() const;
 
+  const ClipRemarks& remarks() const { return remarks_; }
+  /// Whether the mark of a corrupt packet says only that the packet counter jumped, as where recordings were joined.
+  bool may_be_joined() const;
+
   /// The next packet of the video stream; false at the end.
   bool read(AVPacket& packet);
-  /// Call at the end of the file: a download that stopped leaves less than the index lists.
+  /// Call at the end of the file: throws UserError where the index of an MP4 lists frames behind it.
   void check_complete() const;
 
  private:
+  struct Track {
+    int index = 0;
+    bool read_ahead = false;  ///< packets were read to find it
+  };
   static void check_file(const ClipFile& clip);
   AVIOContext* open_bytes(const ClipFile& clip);
-  void open_stream();
+  void check_whole(AVIOContext* io) const;
+  void open_container(AVIOContext* io, const std::string& name);
+  Track choose_track();
+  void open_decoder(int index);
 
   std::string path_;
   Owner<AVIOContext> file_io_;           // where the clip is a whole file
@@ -70,28 +84,7 @@ class Input {
   AVStream* stream_ = nullptr;
   Owner<AVCodecContext> decoder_;
   std::int64_t packets_ = 0;
-};
-
-/// Decoded frames in the order of their presentation, each with its time in seconds since the first.
-class FrameReader {
- public:
-  explicit FrameReader(Input& input) : input_(input), packet_(av_packet_alloc()) {}
-
-  /// Puts the next frame there; false at the end.
-  bool next(AVFrame& frame);
-
-  double time() const { return time_; }
-  double duration() const { return duration_; }
-
- private:
-  void feed();
-  void damaged(int code) const;
-  void take(const AVFrame& frame);
-
-  Input& input_;
-  Owner<AVPacket> packet_;
-  std::int64_t count_ = 0;
-  double first_ = 0, time_ = 0, duration_ = 0;
+  ClipRemarks remarks_;
 };
 
 }  // namespace rehyat::data::av

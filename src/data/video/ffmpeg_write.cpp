@@ -25,12 +25,18 @@ at::Tensor checked_picture(const at::Tensor& frames, std::int64_t dims, const st
   return frames.to(at::kCPU).contiguous();
 }
 
+/// The path as FFmpeg takes it for a file, whatever is in it: without the protocol, what stands before a colon is one.
+std::string file_url(const std::filesystem::path& path) {
+  return "file:" + path.string();
+}
+
 /// An MP4 file while it is written.
 class Mp4 {
  public:
   Mp4(const std::filesystem::path& temporary, std::string where, std::int64_t height, std::int64_t width, double fps)
       : where_(std::move(where)), packet_(av_packet_alloc()), frame_(av_frame_alloc()) {
-    check(avformat_alloc_output_context2(&format_, nullptr, "mp4", temporary.c_str()), where_, "making the container");
+    check(avformat_alloc_output_context2(&format_, nullptr, "mp4", file_url(temporary).c_str()), where_,
+          "making the container");
     try {
       open(temporary, height, width, fps);
     } catch (...) {
@@ -90,7 +96,7 @@ class Mp4 {
     stream_->time_base = encoder_->time_base;
     stream_->avg_frame_rate = rate;
     check(avcodec_parameters_from_context(stream_->codecpar, encoder_.get()), where_, "making the stream");
-    check(avio_open(&format_->pb, temporary.c_str(), AVIO_FLAG_WRITE), where_, "opening");
+    check(avio_open(&format_->pb, file_url(temporary).c_str(), AVIO_FLAG_WRITE), where_, "opening");
     check(avformat_write_header(format_, nullptr), where_, "writing the header");
 
     frame_->format = encoder_->pix_fmt;

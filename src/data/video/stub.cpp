@@ -21,7 +21,7 @@ void require_video_library() {
   refuse("prepare");
 }
 
-VideoInfo probe_video(const ClipFile& clip) {
+VideoInfo probe_video(const ClipFile& clip, Length) {
   refuse(clip.shown());
 }
 struct ClipReader::State {};
@@ -33,6 +33,9 @@ bool ClipReader::next() {
   refuse("video");
 }
 at::Tensor ClipReader::picture(std::size_t) {
+  refuse("video");
+}
+const ClipRemarks& ClipReader::remarks() const {
   refuse("video");
 }
 at::Tensor decode_clip(const ClipFile& clip, double, std::int64_t, std::int64_t, std::int64_t) {

@@ -15,8 +15,9 @@ namespace rehyat::data {
 
 struct VideoInfo {
   double seconds = 0;
-  std::int64_t frames = 0;    ///< as the container says, else counted
-  double rate = 0;            ///< average frames per second
+  std::int64_t frames = 0;    ///< as the container says; counted where it was measured
+  double rate = 0;            ///< average frames per second; FFmpeg guesses it where the container says none
+  bool measured = false;      ///< all packets were read: `seconds` holds at least what their time stamps span
   int width = 0, height = 0;  ///< as shown: after rotation, with square pixels
   std::string codec;
 };
@@ -24,8 +25,19 @@ struct VideoInfo {
 /// Version of the library that reads and writes videos; "none" in a build without one.
 std::string video_library_version();
 
-/// What the first video stream of the clip is. Throws UserError with the clip and the reason.
-VideoInfo probe_video(const ClipFile& clip);
+enum class Length {
+  stated,   ///< as the container says; measured where it does not say it
+  measured  ///< by the time stamps of all packets, which are read
+};
+
+/// What the video track of the clip is. Throws UserError with the clip and the reason.
+VideoInfo probe_video(const ClipFile& clip, Length length = Length::stated);
+
+/// What the user should hear of a clip that can be used.
+struct ClipRemarks {
+  bool hdr = false;   ///< its brightness follows PQ or HLG; pixels are taken as they are, without tone mapping
+  std::string track;  ///< which of several video tracks is taken and why, where it is not the first choice of FFmpeg
+};
 
 /// The system and not the clip is at fault (memory, open files, a disk that does not answer): another try may succeed.
 class PassingFailure : public UserError {
@@ -43,8 +55,8 @@ struct PictureSize {
 /// Plays a clip from its start at a fixed rate, one picture after the other, so that memory does not grow with the
 /// clip. Picture i is the source frame that is on the screen at time i / fps, so that variable frame rates keep their
 /// speed. A member of an archive is read where it lies. Throws UserError with the clip and the reason: not a video, no
-/// video stream, damaged, cut short, a jump of over 10 s in the time stamps; PassingFailure where the system is at
-/// fault.
+/// video stream, damaged, cut short (see cut_short.h), a jump of over 10 s in the time stamps; PassingFailure where the
+/// system is at fault.
 class ClipReader {
  public:
   ClipReader(const ClipFile& clip, double fps, std::vector<PictureSize> sizes);
@@ -57,6 +69,7 @@ class ClipReader {
   /// The picture at the i-th of the sizes, uint8 RGB [height, width, 3]: turned upright, scaled until it covers the
   /// size, cropped around its centre. Only pictures that are asked for are scaled, and each once; never write to it.
   at::Tensor picture(std::size_t size = 0);
+  const ClipRemarks& remarks() const;
 
  private:
   struct State;

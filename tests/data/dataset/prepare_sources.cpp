@@ -170,6 +170,45 @@ TEST_F(PrepareBuckets, AClipThatIsShorterThanItsContainerSaysGetsAnotherOne) {
   EXPECT_EQ(samples(), (Samples{"a 0 4"}));
 }
 
+TEST_F(PrepareBuckets, AClipThatIsLongerThanItsRateSaysIsMeasured) {
+  // Live streams state no length; the rate of the first seconds, 50 a second, falls to 5.
+  config_.buckets = {{{32, 32}, 101}};
+  ClipSpec spec;
+  for (std::int64_t i = 0; i < 330; ++i) spec.pts.push_back(i < 300 ? 20 * i : 6000 + 200 * (i - 300));
+  make_clip(config_.videos / "live.mkv", grey_steps(330, 32, 32), spec);
+  std::string bytes = read("clips/live.mkv");
+  const std::size_t duration = bytes.find("\x44\x89\x88");
+  ASSERT_NE(duration, std::string::npos);
+  bytes.replace(duration, 3, std::string("\xEC\x89\0", 3));  // an element that says nothing in place of Duration
+  file("clips/live.mkv", bytes);
+  file("clips/live.txt", "caption");
+  const VideoInfo info = probe_video(config_.videos / "live.mkv");
+  EXPECT_TRUE(info.measured);
+  EXPECT_NEAR(info.seconds, 12, 0.2);
+  EXPECT_EQ(info.frames, 330);
+  EXPECT_EQ(prepared().usable_clips, 1);
+}
+
+TEST_F(PrepareBuckets, BeforeAClipIsDroppedAsTooShortItIsMeasured) {
+  config_.buckets = {{{32, 32}, 9}};
+  for (const std::int64_t frames : {10, 4}) {
+    const std::string name = cat("clips/", frames, ".avi");
+    ClipSpec spec;
+    for (std::int64_t i = 0; i < frames; ++i) spec.pts.push_back(100 * i);
+    make_clip(folder_ / name, grey_steps(frames, 32, 32), spec);
+    std::string bytes = read(name);
+    const std::size_t header = bytes.find("strh");
+    ASSERT_NE(header, std::string::npos);
+    bytes.replace(header + 40, 4, std::string("\2\0\0\0", 4));  // the length that the track states
+    file(name, bytes);
+    file(cat("clips/", frames, ".txt"), "caption");
+    EXPECT_LE(shape_of(probe_video(folder_ / name), 10).pictures, 2);
+  }
+  const PrepareResult result = prepared();
+  EXPECT_EQ(result.usable_clips, 1);
+  EXPECT_EQ(result.dropped, 1);
+}
+
 TEST_F(PrepareBuckets, NothingThatFitsIsAnError) {
   sized("small", 10, 16, 16);
   expect_refused([&] { prepared(); },

@@ -43,6 +43,7 @@ void make_clip(const std::filesystem::path& path, const at::Tensor& frames, cons
   encoder->pix_fmt = AV_PIX_FMT_BGR0;
   encoder->time_base = {1, 1000};
   encoder->sample_aspect_ratio = {spec.pixel_aspect, 1};
+  if (spec.hdr) encoder->color_trc = AVCOL_TRC_SMPTE2084;
   if (format->oformat->flags & AVFMT_GLOBALHEADER) encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
   check(avcodec_open2(encoder, codec, nullptr));
   AVStream* stream = avformat_new_stream(format, nullptr);

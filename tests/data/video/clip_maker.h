@@ -48,6 +48,7 @@ struct ClipSpec {
   std::vector<std::int64_t> pts;  ///< milliseconds, one a picture
   std::vector<std::int32_t> display_matrix;
   int pixel_aspect = 1;  ///< width over height of a stored pixel
+  bool hdr = false;      ///< marked as PQ
 };
 
 /// Writes pictures [F, H, W, 3] without loss (FFV1) and with the given times; the extension names the container.

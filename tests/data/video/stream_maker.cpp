@@ -79,6 +79,36 @@ bool make_stream(const std::filesystem::path& path, const at::Tensor& frames, co
   return true;
 }
 
+void join_tracks(const std::filesystem::path& path, const std::vector<std::filesystem::path>& files,
+                 const std::string& muxer) {
+  AVFormatContext* format = nullptr;
+  must(avformat_alloc_output_context2(&format, nullptr, muxer.c_str(), path.c_str()));
+  std::vector<AVFormatContext*> inputs;
+  for (const std::filesystem::path& file : files) {
+    AVFormatContext* input = nullptr;
+    must(avformat_open_input(&input, file.c_str(), nullptr, nullptr));
+    must(avformat_find_stream_info(input, nullptr));
+    AVStream* stream = avformat_new_stream(format, nullptr);
+    must(avcodec_parameters_copy(stream->codecpar, input->streams[0]->codecpar));
+    stream->codecpar->codec_tag = 0;
+    stream->time_base = input->streams[0]->time_base;
+    inputs.push_back(input);
+  }
+  must(avio_open(&format->pb, path.c_str(), AVIO_FLAG_WRITE));
+  must(avformat_write_header(format, nullptr));
+  AVPacket* packet = av_packet_alloc();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    while (av_read_frame(inputs[i], packet) >= 0) {
+      packet->stream_index = static_cast<int>(i);
+      av_packet_rescale_ts(packet, inputs[i]->streams[0]->time_base, format->streams[i]->time_base);
+      must(av_interleaved_write_frame(format, packet));
+    }
+    avformat_close_input(&inputs[i]);
+  }
+  close(format);
+  av_packet_free(&packet);
+}
+
 void make_sound(const std::filesystem::path& path, const std::string& cover_png) {
   AVFormatContext* format = nullptr;
   must(avformat_alloc_output_context2(&format, nullptr, "matroska", path.c_str()));
