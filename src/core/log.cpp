@@ -40,6 +40,7 @@ struct State {
   std::string pattern = std::string(kPattern) + "%v";
   int rank = 0;
   std::optional<ProgressBar> bar;  // the open line of the terminal
+  bool has_complained = false;     // of the file that is open now
 
   State() {
     auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
@@ -48,6 +49,16 @@ struct State {
     logger->set_pattern(pattern);
     logger->set_level(spdlog::level::info);
     logger->flush_on(spdlog::level::info);
+    logger->set_error_handler([this](const std::string& reason) { complain(reason); });
+  }
+
+  /// Says on the terminal, once a file, that a log file gets no more lines; the work goes on without.
+  void complain(const std::string& reason) {
+    if (has_complained) return;
+    has_complained = true;
+    const std::string text = cat("the log file is not whole: ", reason, "; check the disk's space");
+    logger->sinks().front()->log(spdlog::details::log_msg(logger->name(), spdlog::level::warn, text));
+    logger->sinks().front()->flush();
   }
 
   /// The logger lets through what any sink wants: files want everything.
@@ -95,6 +106,7 @@ FileScope::FileScope(const std::filesystem::path& path) : sink_(std::make_unique
   } catch (const spdlog::spdlog_ex& error) {
     throw UserError({path.string(), error.what(), "a log file that can be written", ""});
   }
+  s.has_complained = false;
   sink_->file->set_pattern(s.pattern);
   s.logger->sinks().push_back(sink_->file);
   s.adjust();
@@ -103,7 +115,11 @@ FileScope::FileScope(const std::filesystem::path& path) : sink_(std::make_unique
 FileScope::~FileScope() {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  sink_->file->flush();
+  try {
+    sink_->file->flush();
+  } catch (const spdlog::spdlog_ex& error) {
+    s.complain(error.what());
+  }
   auto& sinks = s.logger->sinks();
   sinks.erase(std::remove(sinks.begin(), sinks.end(), sink_->file), sinks.end());
   s.adjust();
@@ -124,8 +140,12 @@ void record(std::string_view text, Level level) {
   const spdlog::details::log_msg message(s.logger->name(), to_spdlog(level),
                                          spdlog::string_view_t(text.data(), text.size()));
   for (std::size_t i = 1; i < s.logger->sinks().size(); ++i) {
-    s.logger->sinks()[i]->log(message);
-    s.logger->sinks()[i]->flush();
+    try {
+      s.logger->sinks()[i]->log(message);
+      s.logger->sinks()[i]->flush();
+    } catch (const spdlog::spdlog_ex& error) {
+      s.complain(error.what());
+    }
   }
 }
 

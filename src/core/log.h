@@ -27,7 +27,8 @@ void draw_bar(ProgressBar bar);
 void end_bar();
 void flush();
 
-/// While it lives every line is also appended to this file (one a rank; the folder must exist), debug lines too.
+/// While it lives every line is also appended to this file (one a rank; the folder must exist), debug lines too. Where
+/// lines do not reach the file (a full disk) the terminal says so once, and the work goes on.
 class FileScope {
  public:
   /// Throws UserError where the file cannot be written.

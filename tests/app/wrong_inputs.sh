@@ -138,6 +138,7 @@ fi
 
 run prepare > /dev/null 2>&1 && run pretrain > /dev/null 2>&1 || { echo "FAILED: the good run"; cat err.txt; exit 1; }
 teacher=$(echo runs/pretrain-*/model)
+run prepare > /dev/null 2> /dev/full && { echo "FAILED: what was said on stderr did not arrive, exit code 0"; failures=$((failures + 1)); }
 spoil() { rm -rf spoiled && mkdir spoiled && cp -r runs/prepare-* spoiled/; }
 spoil; truncate -s -100 spoiled/prepare-*/shard-00000.h5
 expect "truncated HDF5" 1 "shard-00000.h5: found [0-9]+ bytes, expected [0-9]+ bytes" run pretrain run.dir=spoiled

@@ -130,6 +130,23 @@ TEST(Log, AFileThatCannotBeWrittenIsNamed) {
                                    {"a log file that can be written"});
 }
 
+TEST(Log, AFileThatTakesNoMoreIsToldOnceAndTheWorkGoesOn) {
+  log::setup(0, 1, log::Level::info);
+  ::testing::internal::CaptureStderr();
+  {
+    const log::FileScope file("/dev/full");
+    log::info("a line");
+    log::record("another");
+    log::debug("and one that is flushed in the end");
+  }
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  const std::size_t told = text.find("the log file is not whole: ");
+  ASSERT_NE(told, std::string::npos) << text;
+  EXPECT_NE(text.find("/dev/full", told), std::string::npos) << text;
+  EXPECT_NE(text.find("No space left", told), std::string::npos) << text;
+  EXPECT_EQ(text.find("the log file", told + 1), std::string::npos) << text;
+}
+
 TEST(Log, AFileIsContinuedNotReplaced) {
   const testing::TempFolder folder;
   for (const char* part : {"first", "second"}) {
