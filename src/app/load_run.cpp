@@ -43,7 +43,7 @@ std::unique_ptr<stages::Run> load_run(const Context& context) {
       auto config = config::load<stages::ExperimentConfig>(document);
       run = std::make_unique<stages::Run>(std::move(config), context.world, context.registry, context.families);
       if (context.world.rank() == 0) warn_about_encoders(*run);
-      run->models().blocks();  // numbers that the model lacks
+      run->models().blocks();  // throws where the config names one that the model lacks
     } catch (const UsageError&) {
       throw;
     } catch (const UserError& error) {

@@ -37,7 +37,7 @@ void verify_parity(const Context& context, const VerifyOptions& options) {
 /// The options that say the same as settings.
 void verify_run(const Context& context, const VerifyOptions& options, const stages::Stage& stage) {
   Arguments arguments = context.arguments;
-  if (!options.which.empty()) arguments.overrides.push_back("verify.model=" + options.which);
+  if (!options.trained_model.empty()) arguments.overrides.push_back("verify.model=" + options.trained_model);
   if (options.tolerance) arguments.overrides.push_back("verify.tolerance=" + json(*options.tolerance).dump());
   run_stage_command({arguments, context.world, context.registry, context.families}, stage);
 }

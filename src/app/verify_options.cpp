@@ -17,7 +17,7 @@ void refuse(bool given, const std::string& option, const std::string& where, con
 void check_parity(const VerifyOptions& o, const Arguments& arguments) {
   refuse(!arguments.config.empty(), "-c", "--parity", "a fixture alone; leave -c out");
   refuse(!o.model.empty(), "--model", "--parity", "a fixture alone; leave --model out, weights go with --weights");
-  refuse(!o.which.empty(), "--which", "--parity", "a fixture alone; leave --which out");
+  refuse(!o.trained_model.empty(), "--which", "--parity", "a fixture alone; leave --which out");
   const evaluate::ParityComponent& component = evaluate::parity_component(o.parity);
   const std::string where = cat("--parity ", o.parity);
   refuse(o.fixture.empty(), "no fixture", where, "--fixture FILE.safetensors");
@@ -33,7 +33,7 @@ void VerifyOptions::declare(CLI::App& app) {
   std::vector<std::string> names;
   for (const auto& item : stages::model_names()) names.push_back(item.first);
   const std::string components = evaluate::parity_component_names();
-  app.add_option("--which", which,
+  app.add_option("--which", trained_model,
                  "model of the run, the same as verify.model: teacher, undistilled, distilled, finetuned")
       ->check(CLI::IsMember(names));
   app.add_option("--model", model, "or a model folder or single file, an exported one for example")
@@ -71,7 +71,7 @@ void VerifyOptions::check(const Arguments& arguments) const {
   refuse(!weights.empty(), "--weights without --parity", "", "both, or neither; a model's folder goes with --model");
   refuse(!form.empty(), "--form without --parity", "", "it beside --parity; a model is checked in every form");
   refuse(config && !model.empty(), "-c and --model", "", "one of them");
-  refuse(!config && !which.empty(), "--which without -c", "", "-c FILE.yaml; a folder holds one model");
+  refuse(!config && !trained_model.empty(), "--which without -c", "", "-c FILE.yaml; a folder holds one model");
   refuse(config && !device.empty(), "--device beside -c", "", "run.device=cpu or run.device=cuda");
   refuse(!config && model.empty(), "neither a config, a model nor a fixture", "",
          "-c FILE.yaml, --model FOLDER, or --parity attention --fixture FILE.safetensors");

@@ -10,7 +10,7 @@ namespace rehyat::app {
 
 /// What `verify` checks: a model of a run (-c), a model's folder, or one component against a fixture.
 struct VerifyOptions {
-  std::string which, model, parity, weights, fixture, form, device;
+  std::string trained_model, model, parity, weights, fixture, form, device;
   std::optional<double> tolerance;
 
   void declare(CLI::App& app);

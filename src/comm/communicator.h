@@ -12,7 +12,7 @@ namespace rehyat::comm {
 
 class NcclGroup;
 
-/// On an exception whose error another rank reports: this rank ends without a message.
+/// Marks an exception whose error another rank reports, so that this rank ends without a message.
 class ReportedByAnotherRank {
  public:
   virtual ~ReportedByAnotherRank() = default;

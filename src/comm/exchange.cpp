@@ -68,7 +68,7 @@ class Messages {
     }
   }
 
-  /// Asked for a message alone: a group of one sends none and may live without MPI.
+  /// Called only where there is a message: a group of one sends none and may live without MPI.
   MPI_Comm comm() const { return MPI_Comm_f2c(world_.mpi_handle()); }
 
   const Communicator& world_;

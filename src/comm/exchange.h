@@ -24,10 +24,11 @@ struct Cargo {
   std::function<void(std::size_t, at::Tensor)> take;
 };
 
-/// Sends each tensor along its route and to no other rank. Every rank passes the same routes; they are travelled in
-/// their order, as many at once as keep every rank's messages within `bytes_at_once` (one at least), so that the memory
-/// it takes beside the tensors is bounded. Returns the bytes that this rank received from others. Collective; an error
-/// in `give` or `take` on one rank ends all ranks. Throws UserError when the ranks disagree on routes, shape or dtype.
+/// Sends each tensor along its route and to no other rank. Every rank passes the same routes. The tensors
+/// are sent in the order of the routes, as many at once as keep every rank's messages within `bytes_at_once` (one at
+/// least), so that the memory beside the tensors is bounded. Returns the bytes that this rank received from others.
+/// Collective; an error in `give` or `take` on one rank ends all ranks. Throws UserError when the ranks disagree on
+/// routes, shape or dtype.
 std::int64_t exchange(const std::vector<Route>& routes, const Cargo& cargo, const Communicator& world,
                       std::int64_t bytes_at_once = std::int64_t{1} << 28);
 

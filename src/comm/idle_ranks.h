@@ -15,8 +15,8 @@ struct SharedWork {
   std::string setting;  ///< the key that says how many there are; empty where none does
 };
 
-/// One sentence that says how many ranks have nothing to do, what share of all ranks' time is lost and how to mend it;
-/// empty where the pieces can be shared out evenly, where there are none, and where nothing can be mended.
+/// Returns the sentence that says how many ranks have nothing to do, what share of all ranks' time is lost and how to
+/// mend it. It is empty where the pieces can be shared out evenly, where there are none, and where nothing helps.
 std::string idle_ranks(const SharedWork& work, int ranks);
 
 /// Logs that sentence as a warning, once, on rank 0. Not collective.

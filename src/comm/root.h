@@ -23,7 +23,8 @@ void on_root(const Communicator& world, Work&& work) {
 
 namespace detail {
 
-/// Of rank 0; the others' argument is not read. NaN, infinity and texts that are not UTF-8 arrive as they are.
+/// Returns rank 0's value on every rank; the arguments of the others are not read. NaN, infinity and texts that are not
+/// UTF-8 arrive as they are.
 nlohmann::ordered_json broadcast_json(const nlohmann::ordered_json& value, const Communicator& world);
 
 template <typename T>
@@ -46,8 +47,8 @@ T unpack(const nlohmann::ordered_json& json) {
 
 }  // namespace detail
 
-/// What `look` returns on rank 0, on all ranks: a struct with fields(), or anything that JSON holds (numbers, texts,
-/// lists, JSON itself). Where `look` throws, all ranks throw. Collective.
+/// Returns on every rank what `look` returns on rank 0: a struct with fields(), or anything that JSON holds (numbers,
+/// texts, lists, JSON itself). Where `look` throws, all ranks throw. Collective.
 template <typename T, typename Look>
 T from_root(const Communicator& world, Look&& look) {
   std::optional<T> seen;

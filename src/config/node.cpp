@@ -29,7 +29,7 @@ class Builder : public YAML::EventHandler {
     if (found == anchors_.end()) fail(mark, "an alias inside of what it stands for", "an alias of something complete");
     nodes_ += count(found->second);
     check_nodes(mark);
-    place(found->second);
+    attach(found->second);
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
@@ -95,9 +95,10 @@ class Builder : public YAML::EventHandler {
   }
   void leaf(Node node, YAML::anchor_t anchor) {
     if (anchor != 0) anchors_[anchor] = node;
-    place(std::move(node));
+    attach(std::move(node));
   }
-  void place(Node node) {
+  /// Gives the node to the list or map that is open.
+  void attach(Node node) {
     if (levels_.empty()) {
       root_ = std::move(node);
       return;

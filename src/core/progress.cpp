@@ -33,7 +33,7 @@ Progress::Progress(std::string title, std::int64_t total, std::string unit, std:
       unit_(std::move(unit)),
       total_(total),
       done_(done),
-      first_(done),
+      done_before_(done),
       pauses_(std::chrono::duration<double>(first_pause).count()),
       start_(Clock::now()),
       drawn_(start_) {}
@@ -47,10 +47,10 @@ double Progress::seconds() const {
 }
 
 double Progress::seconds_left() const {
-  const std::int64_t ours = done_ - first_;
-  return ours > 0
-             ? seconds() / static_cast<double>(ours) * static_cast<double>(std::max<std::int64_t>(total_ - done_, 0))
-             : 0;
+  const std::int64_t done_here = done_ - done_before_;
+  return done_here > 0 ? seconds() / static_cast<double>(done_here) *
+                             static_cast<double>(std::max<std::int64_t>(total_ - done_, 0))
+                       : 0;
 }
 
 void Progress::show(std::int64_t by, const std::string& note) {
@@ -82,7 +82,7 @@ void Progress::finish(const std::string& note) {
 
 ProgressBar Progress::bar(bool last, const std::string& note) const {
   ProgressBar out{title_, unit_, done_, total_, "", human_seconds(seconds()), "", {}};
-  const double rate = seconds() > 0 ? static_cast<double>(done_ - first_) / seconds() : 0;
+  const double rate = seconds() > 0 ? static_cast<double>(done_ - done_before_) / seconds() : 0;
   if (rate > 0) out.rate = cat(human_number(rate, 3), ' ', unit_, "/s");
   if (!last && rate > 0) out.left = human_seconds(seconds_left()) + " left";
   for (std::size_t at = 0; at < note.size();) {

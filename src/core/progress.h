@@ -49,7 +49,8 @@ class Progress {
   std::string line(bool last, const std::string& note) const;
 
   std::string title_, unit_;
-  std::int64_t total_, done_, first_;
+  std::int64_t total_, done_;
+  std::int64_t done_before_;  ///< by an earlier run
   GrowingPauses pauses_;
   Clock::time_point start_, drawn_;
   bool finished_ = false;

@@ -64,7 +64,7 @@ json inspect_config(const std::filesystem::path& path) {
   return {{"type", "config of an experiment"}, {"valid", true}, {"settings", config::to_json(config)}};
 }
 
-/// Of each key of a file of metrics: how often, and how it moved.
+/// How often a key stands in a file of metrics, and how its value moved.
 struct Track {
   std::int64_t count = 0;
   double first = 0, last = 0, least = 0, most = 0;
@@ -135,7 +135,7 @@ std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& f
   return out;
 }
 
-/// What the weights of a folder add up to, hybrid part apart.
+/// Adds how many parameters the files of a model hold, and how many of them are those of feature maps.
 void add_parameters(json& out, const std::vector<std::filesystem::path>& entries) {
   std::int64_t base = 0, phi = 0;
   for (const auto& file : entries) {
@@ -147,7 +147,7 @@ void add_parameters(json& out, const std::vector<std::filesystem::path>& entries
   out["feature_map_parameters"] = phi;
 }
 
-/// What a checkpoint's marker says, the checksums of its files verified.
+/// Verifies the checksums of a checkpoint's files and adds what its marker says.
 void add_checkpoint(json& out, const std::filesystem::path& folder) {
   const std::optional<std::string> fingerprint = marked_fingerprint(folder / "state.json");
   const MarkedFolder checkpoint(
@@ -161,7 +161,7 @@ void add_checkpoint(json& out, const std::filesystem::path& folder) {
   out["checksums"] = "verified";
 }
 
-/// The stages of a run's folder.
+/// A row for each stage of a run's folder.
 json stages_of(const std::vector<std::filesystem::path>& entries) {
   json out = json::array();
   for (const auto& entry : entries) {
