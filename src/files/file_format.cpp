@@ -58,7 +58,7 @@ constexpr std::array kSignatures = {
     Signature{0, "BZh"sv, {FileFormat::compressed, "a file compressed with bzip2", "unpack it with bunzip2"}},
     Signature{0,
               "\xFD"
-              "7zXZ\0"sv,
+              "7zXZ"sv,
               {FileFormat::compressed, "a file compressed with xz", "unpack it with unxz"}},
     Signature{
         0, "\x28\xB5\x2F\xFD"sv, {FileFormat::compressed, "a file compressed with zstd", "unpack it with unzstd"}},

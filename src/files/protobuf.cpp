@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "files/file_format.h"
 
 namespace rehyat::protobuf {
 namespace {
@@ -25,7 +26,8 @@ void append(std::string& out, Number value) {
 }  // namespace
 
 void Reader::fail() const {
-  throw UserError({words_.where, cat("damaged data at byte ", at_), words_.expected, words_.hint});
+  throw UserError(
+      explain_by_start({words_.where, cat("damaged data at byte ", at_), words_.expected, words_.hint}, file_));
 }
 
 std::string_view Reader::take(std::uint64_t count) {

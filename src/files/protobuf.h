@@ -27,19 +27,22 @@ class Reader {
   struct Words {
     std::string where, expected, hint;
   };
-  Reader(std::string_view data, Words words) : data_(data), words_(std::move(words)) {}
+  Reader(std::string_view data, Words words) : Reader(data, data, std::move(words)) {}
 
-  /// Nothing at the end. Throws UserError on data that is no message.
+  /// Nothing at the end. Throws UserError on data that is no message, with what its first bytes tell (file_format.h).
   std::optional<Field> next();
   /// A reader of the message that a field holds, with the same words.
-  Reader inside(const Field& field) const { return Reader(field.bytes, words_); }
+  Reader inside(const Field& field) const { return Reader(field.bytes, file_, words_); }
 
  private:
+  Reader(std::string_view data, std::string_view file, Words words)
+      : data_(data), file_(file), words_(std::move(words)) {}
   [[noreturn]] void fail() const;
   std::string_view take(std::uint64_t count);
   std::uint64_t varint();
 
   std::string_view data_;
+  std::string_view file_;  ///< the outermost message, whose first bytes may tell what is there instead
   Words words_;
   std::size_t at_ = 0;
 };

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "core/utf8.h"
+#include "files/file_format.h"
 
 namespace rehyat {
 namespace {
@@ -33,13 +34,14 @@ std::string_view text_at(const Block& block, std::size_t from, std::size_t width
   return field.substr(0, field.find('\0'));
 }
 
+/// Reads the headers of an archive, one after the other.
 class TarReader {
  public:
   explicit TarReader(const std::filesystem::path& path) : file_(path) {}
 
   std::vector<TarMember> members() {
     Block block{};
-    while (next_block(block)) one(block);
+    while (next_block(block)) take_header(block);
     return std::move(members_);
   }
 
@@ -52,7 +54,7 @@ class TarReader {
   /// The next header; false at the end mark.
   bool next_block(Block& block) {
     header_ = at_;
-    if (at_ == 0 && file_.size() >= 2) check_magic();
+    if (at_ == 0) check_format();
     if (at_ + kBlock > file_.size())
       refuse(cat("the end of the file at byte ", file_.size(), at_ == file_.size() ? " without an end mark" : ""),
              "an archive that ends with zeros", cut_short());
@@ -65,14 +67,15 @@ class TarReader {
 
   static std::string_view cut_short() { return "it was cut short: fetch or pack it again"; }
 
-  void check_magic() const {
-    std::array<unsigned char, 2> magic{};
-    file_.read_all(0, magic.data(), magic.size());
-    const bool packed = (magic[0] == 0x1f && magic[1] == 0x8b) || (magic[0] == 'B' && magic[1] == 'Z') ||
-                        (magic[0] == 0xfd && magic[1] == '7') || (magic[0] == 0x28 && magic[1] == 0xb5);
-    if (packed)
-      refuse("a compressed archive", "a plain tar, of which members can be read where they lie",
-             "videos do not get smaller: unpack it, for example with gunzip");
+  /// Refuses what the first bytes tell to be another format; an archive without members is zeros alone.
+  void check_format() const {
+    std::string start(static_cast<std::size_t>(std::min(file_.size(), kBlock)), '\0');
+    file_.read_all(0, start.data(), start.size());
+    const auto known = recognise_format(start);
+    if (!known || known->format == FileFormat::tar || known->format == FileFormat::zeros) return;
+    refuse(std::string(known->found), "a plain tar, of which members can be read where they lie",
+           known->format == FileFormat::compressed ? "videos do not get smaller: unpack it, for example with gunzip"
+                                                   : known->hint);
   }
 
   /// Behind the end mark there are only zeros: what else is there would be left out in silence.
@@ -98,9 +101,9 @@ class TarReader {
       plain += static_cast<unsigned char>(c);
       with_sign += static_cast<signed char>(c);
     }
-    const auto told = static_cast<std::int64_t>(number(block, 148, 8, "checksum"));
-    if (told != plain && told != with_sign)
-      refuse(cat(here(), " with the checksum ", told), cat(plain), header_ == 0 ? "is it a tar?" : "it is damaged");
+    const auto stated = static_cast<std::int64_t>(number(block, 148, 8, "checksum"));
+    if (stated != plain && stated != with_sign)
+      refuse(cat(here(), " with the checksum ", stated), cat(plain), header_ == 0 ? "is it a tar?" : "it is damaged");
   }
 
   /// Octal digits, or GNU's binary form with the highest bit set.
@@ -170,7 +173,7 @@ class TarReader {
     long_size_ = size;
   }
 
-  void one(const Block& block) {
+  void take_header(const Block& block) {
     check_sum(block);
     const char type = block[156];
     const std::uint64_t bytes = number(block, 124, 12, "size");
@@ -191,7 +194,7 @@ class TarReader {
       refuse(cat("\"", printable(name), "\", ", kind_of(type)), "plain files and folders", kRepack);
     if (type == '\0' && name.ends_with('/')) return;  // a folder in the oldest format
     check_inside(size, cat("\"", printable(name), "\""));
-    add({clean(name), at_, size});
+    add({safe_name(name), at_, size});
     at_ += std::min(to_whole_blocks(size), file_.size() - at_);
   }
 
@@ -225,7 +228,7 @@ class TarReader {
   }
 
   /// Without "./"; nothing that would lie outside of a folder.
-  std::string clean(const std::string& name) const {
+  std::string safe_name(const std::string& name) const {
     const auto shown = [&] { return cat("the name \"", printable(name), "\""); };
     if (name.empty() || name.find('\0') != std::string::npos) refuse(cat(here(), " without a name"), "one");
     if (invalid_utf8(name)) refuse(shown(), "a name in UTF-8", kRepack);

@@ -7,10 +7,10 @@
 
 #include "files/file_bytes.h"
 
-/// Tar archives, of which the members are read where they lie.
+/// Tar archives, whose members are read in place.
 ///
-/// Not through libarchive, which reads a stream from its start, names no offset of a member's data and passes over
-/// damage in silence; and the machines with GPUs lack it.
+/// libarchive is not used: it reads a stream from its start, names no offset of a member's data and passes over damage
+/// in silence; and the machines with GPUs lack it.
 namespace rehyat {
 
 struct TarMember {

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "files/file_format.h"
 
 // Field offsets and signatures are those of PKWARE's APPNOTE.TXT, sections 4.3.7 to 4.5.3.
 namespace rehyat {
@@ -78,11 +79,13 @@ ZipArchive::Directory ZipArchive::find_directory() const {
     --end;
     found = number<std::uint32_t>(end) == kEnd && end + kEndBytes + number<std::uint16_t>(end + 20) == size;
   }
-  require(found, [&] {
-    return path_ +
-           ": found no end of a zip archive, expected one at the end of the file; the file is cut off or is "
-           "no zip archive";
-  });
+  if (!found) {
+    const std::string_view start(reinterpret_cast<const char*>(file_->data()), file_->size());
+    throw UserError(
+        explain_by_start({path_, "no end of a zip archive", "a zip archive, with one at the end of the file",
+                          "the file is cut off or is no zip archive"},
+                         start, FileFormat::zip));
+  }
   Directory directory{number<std::uint32_t>(end + 16), number<std::uint32_t>(end + 12),
                       number<std::uint16_t>(end + 10)};
   std::uint64_t limit = end;

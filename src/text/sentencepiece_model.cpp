@@ -1,6 +1,7 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
+#include "files/file_format.h"
 #include "files/protobuf.h"
 #include "text/vocabulary.h"
 
@@ -49,7 +50,8 @@ Vocabulary read_sentencepiece(const std::filesystem::path& path, std::int64_t ex
     }
   }
   require(model == kUnigram, [&] { return where + ": found a SentencePiece model of another type, expected unigram"; });
-  require(!out.pieces.empty(), [&] { return where + ": found no pieces, expected a SentencePiece model"; });
+  if (out.pieces.empty())
+    throw UserError(explain_by_start({where, "no pieces", "a SentencePiece model", "check the download"}, data));
   for (std::int64_t i = extra - 1; i >= 0; --i) {
     const std::string name = cat("<extra_id_", i, ">");
     out.special.emplace_back(name, static_cast<std::int64_t>(out.pieces.size()));

@@ -169,8 +169,15 @@ TEST_F(Tar, RefusesDamage) {
                                   "7zXZ",
                                   "\x28\xb5\x2f\xfd"}) {
     file("x.tar", magic + std::string(1000, 'x'));
-    expect_refused([&] { list_tar(folder_ / "x.tar"); }, {"a compressed archive", "unpack"});
+    expect_refused([&] { list_tar(folder_ / "x.tar"); }, {"a file compressed with", "unpack"});
   }
+}
+
+TEST_F(Tar, WhatIsNoTarIsCalledByItsName) {
+  file("x.tar", "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 5\n");
+  expect_refused([&] { list_tar(folder_ / "x.tar"); }, {"x.tar: found a Git LFS pointer", "git lfs pull"});
+  file("x.tar", "<!DOCTYPE html><html>" + std::string(1000, 'x'));
+  expect_refused([&] { list_tar(folder_ / "x.tar"); }, {"a web page"});
 }
 
 TEST_F(Tar, LargeMembersAreNotReadAsText) {

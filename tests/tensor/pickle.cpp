@@ -82,9 +82,15 @@ TEST(Pth, OtherContainersAreRefusedWithAHint) {
                           {"legacy.pth", "torch before 1.6", "weights_only=True"});
   expect_error<UserError>([&] { open_pth(kFixtures / "compressed.pth"); },
                           {"compressed.pth", "compressed (method 8", "torch.save"});
-  expect_error<UserError>([&] { open_pth(kFixtures / "expected.safetensors"); }, {"no end of a zip archive"});
+  expect_error<UserError>([&] { open_pth(kFixtures / "expected.safetensors"); },
+                          {"a safetensors file", "the extension .safetensors"});
   expect_error<UserError>([&] { open_pth(kFixtures / "missing.pth"); }, {"missing.pth", "check the path"});
   const TempFolder folder;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\n";
+  write_bytes(folder / "lfs.pth", pointer);
+  expect_error<UserError>([&] { open_pth(folder / "lfs.pth"); }, {"lfs.pth: found a Git LFS pointer", "git lfs pull"});
+  write_bytes(folder / "cut.pth", make_zip({{"a/data.pkl", std::string(100, 'x')}}).substr(0, 80));
+  expect_error<UserError>([&] { open_pth(folder / "cut.pth"); }, {"no end of a zip archive", "cut off"});
   write_bytes(folder / "a", make_zip({{"a/other", "x"}}));
   expect_error<UserError>([&] { open_pth(folder / "a"); }, {"no entry data.pkl"});
 }

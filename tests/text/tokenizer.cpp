@@ -63,6 +63,8 @@ TEST(Tokenizer, RefusesWhatItCannotRead) {
   refuse({"neither tokenizer.json nor spiece.model"});
   write("spiece.model", "\x0a\xff");
   refuse({"spiece.model", "damaged data"});
+  write("spiece.model", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 4548313\n");
+  refuse({"spiece.model: found a Git LFS pointer", "git lfs pull"});
   write("spiece.model", "");
   refuse({"spiece.model", "no pieces"});
   write("tokenizer.json", "[");

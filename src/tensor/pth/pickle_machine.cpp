@@ -38,12 +38,6 @@ const StorageName* find_storage(std::string_view name) {
   return nullptr;
 }
 
-std::string printable(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, 80)) out += c >= 0x20 && c < 0x7F ? c : '?';
-  return out;
-}
-
 class Machine : private Stack {
  public:
   using Stack::Stack;
@@ -260,7 +254,7 @@ void Machine::global(std::string_view module, std::string_view name) {
   global.kind = Kind::global;
   global.text = cat(module, ' ', name);
   check(global.text == kDict || global.text == kTensor || global.text == kParameter || find_storage(global.text), [&] {
-    return cat("the name ", printable(module), '.', printable(name),
+    return cat("the name ", excerpt(module), '.', excerpt(name),
                ", expected only names of tensors and plain data; nothing of the file was run: do not trust it, or have "
                "its owner save it as safetensors");
   });
@@ -278,7 +272,7 @@ void Machine::call() {
     make_tensor(items);
   } else {
     check(value(function).text == kParameter && items.size() == 3 && value(items[0]).kind == Kind::tensor, [&] {
-      return cat("a call of ", printable(value(function).text), " that makes no tensor; nothing of the file was run");
+      return cat("a call of ", excerpt(value(function).text), " that makes no tensor; nothing of the file was run");
     });
     push(items[0]);
   }

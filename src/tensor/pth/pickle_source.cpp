@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "files/file_format.h"
 #include "files/zip_archive.h"
 #include "tensor/pth/pickle_values.h"
 
@@ -182,10 +183,9 @@ at::Tensor PthSource::read(const std::string& name) const {
   return storage.as_strided(found.shape, found.strides, found.offset);
 }
 
-/// Files of torch before 1.6, and bare pickles, start with the PROTO instruction.
 bool is_bare_pickle(const std::filesystem::path& path) {
-  const MappedFile file(path, "a file of torch.save", 2);
-  return file.data()[0] == std::byte{0x80} && file.data()[1] <= std::byte{5};
+  const auto known = recognise_format(first_bytes(path));
+  return known && known->format == FileFormat::pickle;
 }
 
 }  // namespace
