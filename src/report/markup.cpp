@@ -1,10 +1,12 @@
 #include "report/markup.h"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 
 namespace rehyat::report {
 
@@ -60,6 +62,14 @@ std::string number(double value, int digits) {
   const auto result =
       std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::general, digits);
   return {buffer.data(), result.ptr};
+}
+
+std::string significant(double value, int digits) {
+  const std::string rounded = number(value, digits);
+  if (!std::isfinite(value) || value == 0 || rounded.find('e') != std::string::npos) return rounded;
+  // The rounded value's own size counts: 9.9996 becomes 10.00.
+  const double size = std::floor(std::log10(std::abs(std::strtod(rounded.c_str(), nullptr))) + 1e-12);
+  return fixed(value, std::max(0, digits - 1 - static_cast<int>(size)));
 }
 
 std::string fixed(double value, int decimals) {

@@ -17,6 +17,9 @@ std::string base64(std::string_view bytes);
 /// `value` with `digits` significant digits, whatever the locale; "–" where it is not finite.
 std::string number(double value, int digits = 4);
 
+/// The same with the zeros at the end, so that the numbers of a column show how exactly they are told: "4.300".
+std::string significant(double value, int digits = 4);
+
 /// `value` with `decimals` digits after the point; for coordinates and tick labels.
 std::string fixed(double value, int decimals);
 

@@ -21,7 +21,7 @@ struct Column {
 constexpr Column::Kind kNumber = Column::Kind::number;
 constexpr Column::Kind kMeter = Column::Kind::meter;
 
-void open_table(Markup& page, const std::vector<Column>& columns, const std::string& style = "table") {
+void open_table(Markup& page, const std::vector<Column>& columns, const std::string& style = "") {
   page.open("div", {{"class", "scroll"}}).open("table", {{"class", style}}).open("thead").open("tr");
   for (const Column& column : columns) {
     const char* kind = column.kind == kNumber ? "n" : column.kind == kMeter ? "meter" : "t";
@@ -34,8 +34,9 @@ void close_table(Markup& page) {
   page.close().close().close();
 }
 
-void number_cell(Markup& page, const std::string& text, bool best = false) {
-  page.element("td", {{"class", best ? "n best" : "n"}}, text);
+/// `name` stands before the text where the table is too narrow for columns.
+void number_cell(Markup& page, const std::string& name, const std::string& text, bool best = false) {
+  page.element("td", {{"class", best ? "n best" : "n"}, {"data-name", name}}, text);
 }
 
 std::string bytes_text(std::int64_t bytes) {
@@ -47,10 +48,10 @@ std::string flop_text(double tera) {
   if (!std::isfinite(tera)) return "–";
   double value = tera;
   for (const char* unit : {"TFLOP", "GFLOP", "MFLOP", "kFLOP"}) {
-    if (value >= 1 || value == 0) return number(value) + " " + unit;
+    if (value >= 1 || value == 0) return significant(value) + " " + unit;
     value *= 1000;
   }
-  return number(value) + " FLOP";
+  return significant(value) + " FLOP";
 }
 
 std::string seconds_text(double seconds) {
@@ -131,7 +132,7 @@ void clips_article(Markup& page, const std::string& text, const std::string& det
 }  // namespace
 
 void checks_section(Markup& page, const ReportData& data) {
-  open_table(page, {{"Result"}, {"Statement"}, {"Measured"}, {"Asked for"}}, "checks");
+  open_table(page, {{"Result"}, {"Statement"}, {"Measured"}, {"Asked for"}}, "stacked");
   for (const Check& check : data.checks) {
     const bool passed = check.state == Check::State::passed, missed = check.state == Check::State::missed;
     const std::string style = passed ? "passed" : missed ? "missed" : "info";
@@ -149,14 +150,16 @@ void losses_section(Markup& page, const ReportData& data) {
   for (const LossRow& row : data.losses) {
     if (std::isfinite(row.loss)) best = std::min(best, row.loss), worst = std::max(worst, row.loss);
   }
-  open_table(page, {{"Model"}, {"Loss", kNumber}, {"Above the best", kNumber}, {"From zero", kMeter}, {"Note"}});
+  open_table(page, {{"Model"}, {"Loss", kNumber}, {"Above the best", kNumber}, {"From zero", kMeter}, {"Note"}},
+             "stacked");
   for (const LossRow& row : data.losses) {
     const bool is_best = row.loss == best;
-    page.open("tr").element("td", {}, row.model);
-    number_cell(page, number(row.loss, 5), is_best);
+    page.open("tr").element("td", {{"class", "first"}}, row.model);
+    number_cell(page, "loss", significant(row.loss, 5), is_best);
     const double above = best > 0 ? 100 * (row.loss / best - 1) : kNaN;
-    number_cell(page, is_best ? "best" : std::isfinite(above) ? cat("+", fixed(above, 1), " %") : "–", is_best);
-    meter_cell(page, worst > 0 ? row.loss / worst : kNaN, "dot s0", number(row.loss, 5));
+    const std::string distance = is_best ? "best" : std::isfinite(above) ? cat("+", fixed(above, 1), " %") : "–";
+    number_cell(page, "above the best", distance, is_best);
+    meter_cell(page, worst > 0 ? row.loss / worst : kNaN, "dot s0", significant(row.loss, 5));
     page.element("td", {}, row.note).close();
   }
   close_table(page);
@@ -173,12 +176,14 @@ void errors_section(Markup& page, const ReportData& data) {
                     {"Distilled / window only", kNumber}});
   for (const BlockError& error : data.errors) {
     page.open("tr");
-    number_cell(page, cat(error.block));
+    number_cell(page, "block", cat(error.block));
     page.element("td", {}, error.attention);
-    number_cell(page, number(error.window_only));
-    number_cell(page, number(error.untrained));
-    number_cell(page, number(error.distilled), error.distilled < std::min(error.window_only, error.untrained));
-    number_cell(page, error.window_only > 0 ? number(error.distilled / error.window_only, 3) : "–");
+    number_cell(page, "window only", significant(error.window_only));
+    number_cell(page, "untrained", significant(error.untrained));
+    number_cell(page, "distilled", significant(error.distilled),
+                error.distilled < std::min(error.window_only, error.untrained));
+    number_cell(page, "distilled / window only",
+                error.window_only > 0 ? significant(error.distilled / error.window_only, 3) : "–");
     page.close();
   }
   close_table(page);
@@ -201,19 +206,21 @@ void comparisons_section(Markup& page, const ReportData& data) {
 }
 
 void costs_section(Markup& page, const ReportData& data) {
-  open_table(page, {{"One block"},
-                    {"Paper's count", kNumber},
-                    {"of which attention", kNumber},
-                    {"Recurrent count", kNumber},
-                    {"State", kNumber},
-                    {"Window of keys and values", kNumber}});
+  open_table(page,
+             {{"One block"},
+              {"Paper's count", kNumber},
+              {"of which attention", kNumber},
+              {"Recurrent count", kNumber},
+              {"State", kNumber},
+              {"Window of keys and values", kNumber}},
+             "stacked");
   for (const CostRow& row : data.costs) {
-    page.open("tr").element("td", {}, row.label);
-    number_cell(page, flop_text(row.paper_tflops));
-    number_cell(page, flop_text(row.attention_tflops));
-    number_cell(page, flop_text(row.recurrent_tflops));
-    number_cell(page, bytes_text(row.state_bytes));
-    number_cell(page, bytes_text(row.ring_bytes));
+    page.open("tr").element("td", {{"class", "first"}}, row.label);
+    number_cell(page, "paper's count", flop_text(row.paper_tflops));
+    number_cell(page, "of which attention", flop_text(row.attention_tflops));
+    number_cell(page, "recurrent count", flop_text(row.recurrent_tflops));
+    number_cell(page, "state", bytes_text(row.state_bytes));
+    number_cell(page, "window of keys and values", bytes_text(row.ring_bytes));
     page.close();
   }
   close_table(page);
@@ -232,14 +239,14 @@ void stages_section(Markup& page, const ReportData& data) {
     const bool over = has_budget && stage.seconds > stage.budget_seconds;
     page.open("tr").element("td", {}, stage.name);
     page.element("td", {{"class", over ? "n missed" : "n"}}, seconds_text(stage.seconds) + (over ? " (over)" : ""));
-    number_cell(page, has_budget ? seconds_text(stage.budget_seconds) : "–");
+    number_cell(page, "budget", has_budget ? seconds_text(stage.budget_seconds) : "–");
     meter_cell(page, longest > 0 ? stage.seconds / longest : kNaN, over ? "dot s-over" : "dot s0",
                seconds_text(stage.seconds));
     page.close();
   }
   page.close().open("tfoot").open("tr").element("td", {}, "Together");
-  number_cell(page, seconds_text(spent));
-  number_cell(page, budget > 0 ? seconds_text(budget) : "–");
+  number_cell(page, "took", seconds_text(spent));
+  number_cell(page, "budget", budget > 0 ? seconds_text(budget) : "–");
   page.element("td", {{"class", "meter"}}).close();
   close_table(page);
 }

@@ -59,24 +59,26 @@ svg text { font-size: 13px; fill: var(--soft); font-family: inherit; }
 .s4 { --c: var(--s4); } .s5 { --c: var(--s5); } .s6 { --c: var(--s6); } .s-over { --c: var(--bad); }
 .line { stroke: var(--c); } .dot { fill: var(--c); }
 .comparison { background: var(--panel); border-radius: 10px; padding: 14px; margin-bottom: 16px; }
-.clips { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 256px)); gap: 14px;
+.clips { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 256px)); gap: 6px 14px;
   margin-top: 10px; }
-.clip { min-width: 0; }
-.clip figcaption { font-size: .92rem; font-weight: 600; overflow-wrap: anywhere; }
+.clip { min-width: 0; display: grid; grid-template-rows: subgrid; grid-row: span 3; align-content: start; }
+.clip figcaption { font-size: .92rem; font-weight: 600; overflow-wrap: anywhere; align-self: end; }
 .clip video { display: block; width: 100%; border-radius: 6px; background: #000; }
 .clip video, .clip img { image-rendering: pixelated; }
-.strip { display: flex; flex-wrap: wrap; gap: 2px; margin-top: 6px; max-height: 260px; overflow-y: auto; }
+.strip { display: flex; flex-wrap: wrap; gap: 2px; max-height: 260px; overflow-y: auto;
+  align-content: start; }
 .strip img { flex: none; width: calc(20% - 2px); height: auto; display: block; } .large img { width: calc(33% - 2px); }
 pre { background: var(--panel); border-radius: 10px; padding: 12px; overflow-x: auto; margin: 8px 0;
   font: .88rem/1.5 ui-monospace, monospace; }
 summary { cursor: pointer; color: var(--link); padding: 4px 0; }
 @media (max-width: 600px) { h1 { font-size: 1.5rem; } .clips { grid-template-columns: 1fr 1fr; }
   .chart:not(.wide) svg text { font-size: 17px; } td { min-width: 6em; } td.n { min-width: 0; }
-  .meter { display: none; }
-  .checks thead { display: none; } .checks, .checks tbody, .checks tr, .checks td { display: block; }
-  .checks tr { border-bottom: 1px solid var(--rule); padding: 8px 0; } .checks td { border: 0; padding: 1px 0;
-  overflow-wrap: anywhere; }
-  .checks td[data-name]::before { content: attr(data-name) ": "; color: var(--soft); } }
+  .wide svg text { font-size: 16px; }
+  .stacked thead { display: none; } .stacked, .stacked tbody, .stacked tr, .stacked td { display: block; }
+  .stacked tr { border-bottom: 1px solid var(--rule); padding: 8px 0; } .stacked .first { font-weight: 600; }
+  .stacked td { border: 0; padding: 1px 0; overflow-wrap: anywhere; text-align: left; }
+  .stacked td[data-name]::before { content: attr(data-name) ": "; color: var(--soft); font-weight: 400; }
+  td.meter, th.meter { display: none; } }
 main { padding-bottom: 40px; }
 @media print { nav { display: none; } .chart, .comparison, tr { break-inside: avoid; } }
 )css";

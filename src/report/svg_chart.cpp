@@ -28,6 +28,7 @@ std::string coordinate(double value) {
 struct Axis {
   double low = 0, high = 1, pixel_low = 0, pixel_high = 1;
   bool log = false;
+  double step = 0;  ///< between ticks; 0 where they are not evenly apart
   std::vector<double> ticks;
 
   double scaled(double value) const { return log ? std::log10(value) : value; }
@@ -35,16 +36,15 @@ struct Axis {
     const double share = (scaled(value) - scaled(low)) / (scaled(high) - scaled(low));
     return pixel_low + share * (pixel_high - pixel_low);
   }
-  std::string label(double tick) const {
-    return tick_label(tick, !log && ticks.size() > 1 ? ticks[1] - ticks[0] : tick);
-  }
+  std::string label(double tick) const { return tick_label(tick, step > 0 ? step : tick); }
 };
 
 Axis make_axis(std::vector<double> ticks, double pixel_low, double pixel_high, bool log = false) {
   Axis axis;
-  axis.low = ticks.front(), axis.high = ticks.back();
+  if (!ticks.empty()) axis.low = ticks.front(), axis.high = ticks.back();
   axis.pixel_low = pixel_low, axis.pixel_high = pixel_high;
   axis.log = log;
+  if (!log && ticks.size() > 1) axis.step = ticks[1] - ticks[0];
   axis.ticks = std::move(ticks);
   return axis;
 }
@@ -58,6 +58,32 @@ struct Range {
   void add(double value) { low = std::min(low, value), high = std::max(high, value); }
   bool empty() const { return low > high; }
 };
+
+/// Ends with the values where the next tick lies further out than a twentieth of their range.
+Axis fitted_axis(const Range& values, double pixel_low, double pixel_high) {
+  Axis axis = make_axis(nice_ticks(values.low, values.high), pixel_low, pixel_high);
+  const double room = (values.high - values.low) / 20;
+  if (room <= 0) return axis;
+  if (axis.ticks.size() > 2 && axis.high - values.high > room) axis.high = values.high, axis.ticks.pop_back();
+  if (axis.ticks.size() > 2 && values.low - axis.low > room) {
+    axis.low = values.low;
+    axis.ticks.erase(axis.ticks.begin());
+  }
+  return axis;
+}
+
+/// A logarithmic axis that ends a little outside of its values, with even ticks where they are close together.
+Axis fitted_log_axis(const Range& values, double pixel_low, double pixel_high) {
+  constexpr double kRoom = 1.08, kClose = 4;
+  const double low = values.low / kRoom, high = values.high * kRoom;
+  const bool close = high < kClose * low;
+  std::vector<double> ticks = close ? nice_ticks(low, high, 4) : log_ticks(low, high);
+  const double step = close ? ticks[1] - ticks[0] : 0;
+  std::erase_if(ticks, [&](double tick) { return tick < low * (1 - 1e-9) || tick > high * (1 + 1e-9); });
+  Axis axis = make_axis(std::move(ticks), pixel_low, pixel_high, true);
+  axis.low = low, axis.high = high, axis.step = step;
+  return axis;
+}
 
 bool drawable(double value, bool log) {
   return std::isfinite(value) && std::abs(value) < kLimit && (!log || value > 1 / kLimit);
@@ -256,11 +282,13 @@ void line_chart(Markup& page, const Chart& chart) {
   }
   if (!chart.log_y && ys.low > 0 && ys.low < 0.5 * ys.high) ys.add(0);
   const Frame frame;
-  const Axis x = make_axis(nice_ticks(xs.low, xs.high), frame.left, frame.width - frame.right);
-  const Axis y = make_axis(chart.log_y ? log_ticks(ys.low, ys.high) : nice_ticks(ys.low, ys.high),
-                           frame.height - frame.bottom, frame.top, chart.log_y);
+  const double bottom = frame.height - frame.bottom;
+  const Axis x = fitted_axis(xs, frame.left, frame.width - frame.right);
+  const Axis y =
+      chart.log_y ? fitted_log_axis(ys, bottom, frame.top) : make_axis(nice_ticks(ys.low, ys.high), bottom, frame.top);
   open_svg(page, frame, chart.title);
   y_axis(page, frame, y, chart.log_y ? chart.y_label + " (log scale)" : chart.y_label);
+  svg_line(page, frame.left, bottom, frame.width - frame.right, bottom, "axis");
   x_ticks(page, frame, x);
   x_label(page, frame, chart.x_label);
   for (std::size_t i = 0; i < kept.size(); ++i) draw_series(page, chart.series[i], i, kept[i], x, y);

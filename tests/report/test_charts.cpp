@@ -1,7 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "report/html_checks.h"
 #include "report/svg_chart.h"
@@ -112,6 +117,47 @@ TEST(LineChart, ThinsLongSeriesButKeepsItsSpikes) {
   EXPECT_LT(svg.size(), 40000U);
   // The spike is at the very top of the axis, 32 pixels below the edge.
   EXPECT_EQ(count_of(svg, " 32.0L"), 1U);
+}
+
+/// Where the first path's points are, in pixels.
+std::vector<std::pair<double, double>> path_points(const std::string& svg) {
+  std::vector<std::pair<double, double>> points;
+  const std::size_t from = svg.find(" d=\"") + 4, to = svg.find('"', from);
+  std::string path = svg.substr(from, to - from);
+  std::replace_if(
+      path.begin(), path.end(), [](char c) { return c == 'M' || c == 'L'; }, ' ');
+  std::istringstream numbers(path);
+  for (double x = 0, y = 0; numbers >> x >> y;) points.emplace_back(x, y);
+  return points;
+}
+
+TEST(LineChart, UsesItsWholeWidthAndMostOfItsHeight) {
+  // The demo's finetuning: 150 steps, and losses that are close together, on a logarithmic axis.
+  Chart chart{"a", "step", "loss", true, {{"hybrid", {}}}};
+  for (int step = 1; step <= 150; ++step) chart.series[0].points.emplace_back(step, step % 2 == 1 ? 0.42 : 0.62);
+  const std::string svg = line(chart);
+  const auto points = path_points(svg);
+  ASSERT_EQ(points.size(), 150U);
+  EXPECT_NEAR(points.back().first, 438, 0.2);  // of 460, less the margin of 22
+  EXPECT_LT(points.front().first, 54 + 5);     // the axis begins at 0
+  EXPECT_GT(points[0].second - points[1].second, 0.6 * (280 - 44 - 32));
+  for (const char* tick : {">0.4<", ">0.5<", ">0.6<"}) EXPECT_EQ(count_of(svg, tick), 1U) << tick;
+  EXPECT_EQ(count_of(svg, ">200<"), 0U);
+}
+
+TEST(LineChart, EveryValueIsInsideOfTheAxes) {
+  for (const bool log : {false, true}) {
+    for (const double ratio : {1.0, 1.001, 1.5, 3.4, 3.6, 5.0, 9.0, 40.0, 1e3, 1e9}) {
+      for (const double low : {1e-9, 0.37, 0.99, 1234.5}) {
+        const std::string svg = line({"a", "x", "y", log, {{"s", {{3, low}, {1003, low * ratio}}}}});
+        for (const auto& [x, y] : path_points(svg)) {
+          EXPECT_TRUE(54 - 0.1 <= x && x <= 438.1 && 31.9 <= y && y <= 236.1)
+              << low << " " << ratio << ": " << x << ", " << y;
+        }
+        EXPECT_GE(count_of(svg, "text-anchor=\"end\""), 2U) << low << " " << ratio;  // a tick at least, and the x label
+      }
+    }
+  }
 }
 
 TEST(BarChart, LeavesOutWhatIsNotFinite) {

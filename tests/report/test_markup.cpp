@@ -35,6 +35,15 @@ TEST(Base64, TakesEveryByte) {
 TEST(Number, KeepsSignificantDigitsAndNamesWhatIsNotANumber) {
   EXPECT_EQ(number(0.0123456), "0.01235");
   EXPECT_EQ(number(2, 4), "2");
+  EXPECT_EQ(significant(4.3, 4), "4.300");
+  EXPECT_EQ(significant(0.5776, 5), "0.57760");
+  EXPECT_EQ(significant(9.99996, 4), "10.00");
+  EXPECT_EQ(significant(195.6, 4), "195.6");
+  EXPECT_EQ(significant(1234, 4), "1234");
+  EXPECT_EQ(significant(-0.05, 3), "-0.0500");
+  EXPECT_EQ(significant(0, 4), "0");
+  EXPECT_EQ(significant(1.5e-9, 3), "1.5e-09");
+  EXPECT_EQ(significant(std::numeric_limits<double>::quiet_NaN()), "–");
   EXPECT_EQ(number(1.5e-9, 3), "1.5e-09");
   EXPECT_EQ(number(std::numeric_limits<double>::quiet_NaN()), "–");
   EXPECT_EQ(number(-std::numeric_limits<double>::infinity()), "–");

@@ -206,7 +206,8 @@ TEST(Report, CountsOperationsInAUnitThatNeedsNoExponent) {
   data.costs = {
       {"large", 4.3, 4.256, 1.2, 0, 0}, {"small", 3.026e-7, 0.0042, 2e-5, 0, 0}, {"none", 0, kNotANumber, 1e-13, 0, 0}};
   const std::string html = render_html(data);
-  for (const char* text : {"4.3 TFLOP", "4.256 TFLOP", "302.6 kFLOP", "4.2 GFLOP", "20 MFLOP", ">0 TFLOP", ">0.1 FLOP"})
+  for (const char* text :
+       {"4.300 TFLOP", "4.256 TFLOP", "302.6 kFLOP", "4.200 GFLOP", "20.00 MFLOP", ">0 TFLOP", ">0.1000 FLOP"})
     EXPECT_NE(html.find(text), std::string::npos) << text;
   EXPECT_EQ(count_of(html, "e-07") + count_of(html, "e-05"), 0U);
 }
