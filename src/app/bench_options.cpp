@@ -1,46 +1,122 @@
 #include "app/bench_options.h"
 
+#include <utility>
+
+#include "app/device_option.h"
 #include "app/path_option.h"
 #include "core/error.h"
+#include "core/strings.h"
 
 namespace rehyat::app {
+namespace {
+
+constexpr const char* kFamily = "wan";
+
+at::ScalarType precision_of(const std::string& name, at::Device device) {
+  if (name == "auto") return device.is_cuda() ? at::kBFloat16 : at::kFloat;
+  return name == "bf16" ? at::kBFloat16 : name == "f16" ? at::kHalf : at::kFloat;
+}
+
+/// The values of --architecture, as a config's model.architecture would have them.
+struct Sizes {
+  config::Section architecture;
+  void fields(config::Fields& f) { f.add("architecture", architecture, "sizes of the model"); }
+};
+
+}  // namespace
 
 void BenchOptions::declare(CLI::App& app) {
-  app.add_option("what", what, "forward")->check(CLI::IsMember({"forward"}))->capture_default_str();
-  app.add_option("--model", model, "a model folder or single file; default: Wan2.1 1.3B's shape with arbitrary weights")
+  app.add_option("what", what, "forward: a forward pass; train: a step of finetuning")
+      ->check(CLI::IsMember({"forward", "train"}))
+      ->default_str("forward");
+  app.add_option("--model", model, "a model folder or single file; default: a family's sizes with arbitrary weights")
       ->transform(user_path_option());
-  app.add_option("--layers", layers, "of the arbitrary model (default 30)")->check(CLI::PositiveNumber);
-  app.add_option("--attention", attention, "rehyat: convert every block first; default: as the model is")
+  app.add_option("--family", family, "of the model with arbitrary weights (default wan, as Wan2.1 1.3B)");
+  app.add_option("--published", published,
+                 "arbitrary weights of a published model's sizes: wan2.1-t2v-14b, for example");
+  app.add_option("--architecture", architecture, "KEY=VALUE: a size of it, as in model.architecture of a config");
+  app.add_option("--layers", layers, "blocks of it (default: the family's own, 30 of Wan)")->check(CLI::PositiveNumber);
+  app.add_option("--attention", attention, "rehyat: convert blocks first; default: as the model is")
       ->check(CLI::IsMember({"rehyat"}));
   app.add_option("--tc", tc, "of rehyat: slices a chunk (default 3)")->check(CLI::PositiveNumber);
   app.add_option("--to", to, "of rehyat: slices of overlap (default 1)")->check(CLI::NonNegativeNumber);
-  app.add_option("--form", form, "form of the hybrid attention: parallel (default) or recurrent")
+  app.add_option("--converted", converted, "so many blocks, evenly spread (default all)")->check(CLI::PositiveNumber);
+  app.add_option("--form", form, "forward: of the hybrid attention, parallel (default) or recurrent")
       ->check(CLI::IsMember({"parallel", "recurrent"}));
-  app.add_option("--frames", frames, "4k + 1")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--recompute", recompute,
+                 "train: full (default) runs each block again in the backward pass, none keeps all")
+      ->check(CLI::IsMember({"none", "full"}));
+  app.add_option("--frames", frames, "as many as codec and model take: 4k + 1 of Wan")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--height", height, "pixels")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--width", width, "pixels")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--batch", batch, "videos at a time")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--precision", precision,
-                 "of weights and products: auto (bf16 on a GPU, f32 on a CPU), f32, bf16 or f16")
+                 "of the products, and of a forward pass's weights: auto (bf16 on a GPU, f32 on a CPU), f32, bf16, f16")
       ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str();
   app.add_option("--device", device, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
-  app.add_option("--repeats", repeats, "timed passes, whose median is told")
+  app.add_option("--repeats", repeats, "timed passes or steps, whose median is told")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--warmup", warmup, "passes before them")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--warmup", warmup, "passes or steps before them")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
 }
 
 void BenchOptions::check() const {
   const auto refuse = [](bool given, const char* option, const char* hint) {
     if (given) throw UsageError(Mistake{"bench", option, hint, ""});
   };
-  refuse(layers && !model.empty(), "--layers beside --model", "one of them; a model has its own layers");
-  refuse((tc || to) && attention != "rehyat", "--tc or --to alone", "--attention rehyat beside them");
+  const bool train = what == "train", own_sizes = !model.empty();
+  refuse(layers && own_sizes, "--layers beside --model", "one of them; a model has its own layers");
+  refuse(!family.empty() && own_sizes, "--family beside --model", "one of them; a model's files say its family");
+  refuse(!published.empty() && (own_sizes || !family.empty() || !architecture.empty()),
+         "--published beside --model, --family or --architecture", "one of them");
+  refuse(!architecture.empty() && own_sizes, "--architecture beside --model", "one of them; a model has its own sizes");
+  refuse((tc || to || converted) && attention != "rehyat", "--tc, --to or --converted alone",
+         "--attention rehyat beside them");
+  refuse(!form.empty() && train, "--form with train", "no form: training runs the parallel one");
   refuse(!form.empty() && attention != "rehyat" && model.empty(), "--form alone",
          "--attention rehyat or --model beside it; softmax attention has one form");
+  refuse(precision == "f16" && train, "--precision f16 with train", "f32 or bf16; training has no loss scaling");
+  refuse(!recompute.empty() && !train, "--recompute with forward", "train: a forward pass keeps nothing");
+}
+
+evaluate::BenchSubject BenchOptions::subject(const models::ModelRegistry& families) const {
+  evaluate::BenchSubject out;
+  out.model = model;
+  out.layers = layers;
+  out.family = !model.empty() ? families.of_files(model).name() : family.empty() ? kFamily : family;
+  if (!architecture.empty()) {
+    std::vector<std::string> overrides;
+    for (const std::string& item : architecture) overrides.push_back("architecture." + item);
+    const auto sizes = config::load<Sizes>(config::Document::from_text("", "--architecture", overrides));
+    out.settings = families.named(out.family).settings(sizes.architecture);
+  }
+  if (attention == "rehyat") {
+    models::BlockAttention converted_to{.spec = {}, .phi = {}};
+    converted_to.spec.kind = ops::AttentionKind::rehyat;
+    converted_to.spec.tc = tc.value_or(converted_to.spec.tc);
+    converted_to.spec.to = to.value_or(converted_to.spec.to);
+    out.attention = converted_to;
+    out.converted = converted;
+  }
+  out.frames = frames, out.height = height, out.width = width, out.batch = batch;
+  std::string encoders = out.family;
+  if (!published.empty()) {
+    const models::PublishedArchitecture named = families.published(published);
+    out.family = named.architecture.family;
+    out.settings = named.settings;
+    encoders = named.encoders;
+  }
+  out.geometry = families.encoders().named(encoders).published_geometry();
+  out.device = device_option(device);
+  out.compute = precision_of(precision, out.device);
+  return out;
 }
 
 }  // namespace rehyat::app

@@ -41,6 +41,7 @@ struct PublishedArchitecture {
   std::string name;  ///< in lower case: "wan2.1-t2v-1.3b"
   Architecture architecture;
   std::string encoders;  ///< name of the encoder family that is published with it
+  nlohmann::ordered_json settings = nlohmann::ordered_json::object();  ///< that its family makes such a model of
 };
 
 /// A kind of video transformer: its files, its settings and how it is made. Adding one is a folder and a line in
@@ -74,6 +75,8 @@ class ModelFamily {
 
   /// The settings of a new model, checked and complete: `given` with the family's defaults filled in.
   virtual nlohmann::ordered_json settings(const config::Section& given) const = 0;
+  /// The same settings of a model with so many blocks.
+  virtual nlohmann::ordered_json with_layers(nlohmann::ordered_json settings, std::int64_t layers) const = 0;
   /// The sizes of a model with these settings; what is left out has the family's default.
   virtual Architecture architecture(const nlohmann::ordered_json& settings) const = 0;
   /// Such a model, its weights not yet drawn (VideoTransformerImpl::initialize).

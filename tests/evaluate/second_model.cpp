@@ -9,6 +9,8 @@
 #include "data/dataset/manifest.h"
 #include "distill/collect.h"
 #include "distill/distill.h"
+#include "evaluate/forward_bench.h"
+#include "evaluate/train_bench.h"
 #include "evaluate/verify_model.h"
 #include "finetune/flow_task.h"
 #include "models/model_registry.h"
@@ -213,6 +215,7 @@ TEST_P(SecondModel, IsFinetuned) {
   config.global_batch = 2;
   config.micro_batch = 1;
   config.validation_samples = 2;
+  config.recompute = finetune::RecomputePolicy::full;
   config.train.iterations = 6;
   config.train.warmup = 1;
   config.train.lr = 1e-3;
@@ -224,6 +227,36 @@ TEST_P(SecondModel, IsFinetuned) {
   train::train(task, config.train, {"finetune", work.path(), "f"}, world);
   for (std::size_t i = 0; i < before.size(); ++i)
     EXPECT_FALSE(at::equal(before[i].tensor, kept[i])) << before[i].name << " was not trained";
+}
+
+TEST_P(SecondModel, IsMeasuredWithArbitraryWeights) {
+  BenchSubject subject;
+  subject.family = "toy";
+  subject.settings = {{"patch_slices", GetParam()}};
+  subject.layers = 2;
+  subject.attention = kAttention;
+  subject.converted = 1;
+  subject.frames = 11, subject.height = 12, subject.width = 48;
+  subject.geometry = ToyCodec().geometry();
+  const ForwardTimes times = time_forward({.subject = subject, .warmup = 0, .repeats = 2}, registry());
+  EXPECT_EQ(times.layers, 2);
+  EXPECT_EQ(times.tokens, 6 / GetParam() * 3 * 2);
+  EXPECT_NE(times.attention.find("rehyat(tc=2"), std::string::npos) << times.attention;
+  EXPECT_NE(times.attention.find("softmax"), std::string::npos) << times.attention;
+  std::vector<double> losses;
+  for (const models::Recompute recompute : {models::Recompute::none, models::Recompute::full}) {
+    const TrainBench bench{.subject = subject, .recompute = recompute, .warmup = 1, .repeats = 2};
+    const StepMeasures measures = measure_step(bench, registry());
+    EXPECT_EQ(measures.weight_bytes, 4 * measures.parameters);
+    EXPECT_EQ(measures.gradient_bytes, measures.weight_bytes);  // every parameter has one
+    EXPECT_GE(measures.optimizer_bytes, 2 * measures.weight_bytes);
+    EXPECT_EQ(measures.seconds.size(), 2U);
+    EXPECT_EQ(to_json(bench, measures)["recompute"], recompute == models::Recompute::full ? "full" : "none");
+    losses.push_back(measures.loss);
+  }
+  EXPECT_EQ(losses[0], losses[1]);  // of the third step
+  subject.frames = 12;
+  testing::expect_error<UserError>([&] { time_forward({.subject = subject}, registry()); }, {"frames", "12"});
 }
 
 TEST_P(SecondModel, VerifiesItself) {

@@ -79,5 +79,15 @@ TEST(Published, EncodersThatAreMissingAreNamedAndAssumed) {
   expect_error<UserError>([&] { assumed.text->encode({"a dog"}); }, {"model.text", "no files"});
 }
 
+TEST(Published, AModelIsMadeOfItsSettings) {
+  const ModelRegistry known = known_models();
+  for (const std::string& name : known.published_names()) {
+    const PublishedArchitecture model = known.published(name);
+    const ModelFamily& family = known.named(model.architecture.family);
+    EXPECT_EQ(family.architecture(model.settings), model.architecture) << name;
+    EXPECT_EQ(family.architecture(family.with_layers(model.settings, 2)).layers, 2) << name;
+  }
+}
+
 }  // namespace
 }  // namespace rehyat::models

@@ -241,6 +241,11 @@ json ToyFamily::settings(const config::Section& given) const {
   return config::to_json(given.load<ToyConfig>());
 }
 
+json ToyFamily::with_layers(json settings, std::int64_t layers) const {
+  settings["depth"] = layers;
+  return settings;
+}
+
 models::Architecture ToyFamily::architecture(const json& settings) const {
   return config::from_json<ToyConfig>(settings, name()).architecture();
 }

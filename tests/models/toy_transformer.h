@@ -37,6 +37,7 @@ class ToyFamily : public models::ModelFamily {
   bool is_whole(const std::filesystem::path& path) const override { return recognises(path); }
   std::string fingerprint(const std::filesystem::path& path) const override;
   nlohmann::ordered_json settings(const config::Section& given) const override;
+  nlohmann::ordered_json with_layers(nlohmann::ordered_json settings, std::int64_t layers) const override;
   models::Architecture architecture(const nlohmann::ordered_json& settings) const override;
   models::VideoTransformer make(const nlohmann::ordered_json& settings) const override;
 };

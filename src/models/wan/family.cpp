@@ -77,7 +77,10 @@ bool WanFamily::has_architecture(const std::filesystem::path& path) const {
 std::vector<PublishedArchitecture> WanFamily::published() const {
   WanConfig large;  // as its config.json says; what is not named here is as in the 1.3B model
   large.dim = 5120, large.layers = 40, large.heads = 40, large.ffn_dim = 13'824;
-  return {{"wan2.1-t2v-1.3b", WanConfig().architecture(), kFamily}, {"wan2.1-t2v-14b", large.architecture(), kFamily}};
+  const auto named = [](const char* name, WanConfig config) {
+    return PublishedArchitecture{name, config.architecture(), kFamily, config::to_json(config)};
+  };
+  return {named("wan2.1-t2v-1.3b", {}), named("wan2.1-t2v-14b", large)};
 }
 
 ModelFiles WanFamily::find(const std::filesystem::path& weights) const {
@@ -116,6 +119,11 @@ std::string WanFamily::fingerprint(const std::filesystem::path& path) const {
 
 json WanFamily::settings(const config::Section& given) const {
   return config::to_json(given.load<WanConfig>());
+}
+
+json WanFamily::with_layers(json settings, std::int64_t layers) const {
+  settings["layers"] = layers;
+  return settings;
 }
 
 Architecture WanFamily::architecture(const json& settings) const {

@@ -22,6 +22,7 @@ class WanFamily : public ModelFamily {
   bool is_whole(const std::filesystem::path& path) const override;
   std::string fingerprint(const std::filesystem::path& path) const override;
   nlohmann::ordered_json settings(const config::Section& given) const override;
+  nlohmann::ordered_json with_layers(nlohmann::ordered_json settings, std::int64_t layers) const override;
   Architecture architecture(const nlohmann::ordered_json& settings) const override;
   VideoTransformer make(const nlohmann::ordered_json& settings) const override;
 };

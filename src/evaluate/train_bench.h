@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "analysis/memory.h"
+#include "evaluate/bench_subject.h"
+
+namespace rehyat::evaluate {
+
+/// A finetuning step that is to be measured, of the subject's batch at once: flow matching of every parameter with
+/// float32 masters and AdamW, on numbers made here instead of prepared clips.
+struct TrainBench {
+  BenchSubject subject;
+  models::Recompute recompute = models::Recompute::full;
+  std::int64_t warmup = 1, repeats = 3;
+};
+
+/// One part of a step.
+struct StepPart {
+  std::vector<double> seconds;  ///< of each repeat, ascending
+  std::int64_t peak_bytes = 0;  ///< of all repeats; on a CPU of the whole process until then
+};
+
+struct StepMeasures {
+  std::string attention;  ///< of the blocks, each kind once
+  std::int64_t layers = 0, tokens = 0, parameters = 0;
+  std::vector<double> seconds;  ///< of each repeat, ascending
+  StepPart forward, backward, update;
+  std::int64_t weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;  ///< that are held between steps
+  analysis::MemoryEstimate estimate;                                       ///< what a dry run says
+  double tflop = 0;  ///< of one step as the model needs it, without what is run again
+  double loss = 0;   ///< of the last step
+
+  std::int64_t peak_bytes() const;
+};
+
+/// Runs the steps, with progress. Throws UserError on a video that the model does not take, and on a loss that is not
+/// finite.
+StepMeasures measure_step(const TrainBench& bench, const models::ModelRegistry& families);
+
+/// What was asked for and what was measured.
+nlohmann::ordered_json to_json(const TrainBench& bench, const StepMeasures& measures);
+std::string to_text(const TrainBench& bench, const StepMeasures& measures);
+
+}  // namespace rehyat::evaluate
