@@ -15,6 +15,7 @@
 #include "files/safetensors.h"
 #include "models/model_registry.h"
 #include "stages/config.h"
+#include "stages/lineage.h"
 #include "tensor/hdf5_file.h"
 
 namespace rehyat::inspect {
@@ -161,15 +162,24 @@ void add_checkpoint(json& out, const std::filesystem::path& folder) {
   out["checksums"] = "verified";
 }
 
-/// A row for each stage of a run's folder.
-json stages_of(const std::vector<std::filesystem::path>& entries) {
+/// A row for each stage of a run's folder; several of one stage have what tells them apart.
+json stages_of(const std::filesystem::path& run) {
+  const stages::RunListing listing(run);
+  std::map<std::string, std::string> apart;  // by folder
+  for (const stages::StageOnDisk& each : listing.all()) {
+    const std::vector<stages::StageOnDisk> same = listing.of_stage(each.stage);
+    const std::vector<std::string> texts = stages::told_apart(same, listing);
+    for (std::size_t i = 0; i < same.size(); ++i) apart[same[i].folder.string()] = texts[i];
+  }
   json out = json::array();
-  for (const auto& entry : entries) {
-    if (!std::filesystem::exists(entry / "identity.json")) continue;
-    json row = {{"stage", entry.filename().string()}, {"complete", false}, {"seconds", nullptr}};
-    if (std::filesystem::exists(entry / "stage.json")) {
-      row["complete"] = true;
-      const json marker = inspect_json(entry / "stage.json");
+  for (const stages::StageOnDisk& each : listing.all()) {
+    json row = {{"stage", each.folder.filename().string()},
+                {"links", join(each.links, ", ")},
+                {"complete", each.complete},
+                {"seconds", nullptr},
+                {"differs", apart[each.folder.string()]}};
+    if (each.complete) {
+      const json marker = inspect_json(each.folder / "stage.json");
       if (marker.is_object()) row["seconds"] = marker.value("content", json::object()).value("seconds", json());
     }
     out.push_back(row);
@@ -194,7 +204,7 @@ json inspect_folder(const std::filesystem::path& path) {
   } else if (documents.contains("identity.json")) {
     out["type"] = "stage";
     out["complete"] = documents.contains("stage.json");
-  } else if (const json stages = stages_of(entries); !stages.empty()) {
+  } else if (const json stages = stages_of(path); !stages.empty()) {
     out["type"] = "run";
     out["stages"] = stages;
   }

@@ -33,13 +33,13 @@ class CacheStage : public StageOf<CacheResult> {
             .polls = true};
   }
   nlohmann::ordered_json identity(Run& run) const override {
-    return {{"format", 1},
+    return {{"format", 2},
             {"teacher", run.models().fingerprint(TrainedModel::teacher)},
             prompts_identity(run),
-            {"settings", trajectory_settings(run)},
-            {"blocks", run.models().converted()},
-            {"latent", run.models().latent()},
-            {"seed", run.config().run.seed}};
+            {"cache", trajectory_settings(run)},
+            {"converted blocks", run.models().converted()},
+            {"latent size", run.models().latent()},
+            {"run", {{"seed", run.config().run.seed}}}};
   }
   std::vector<std::string> reads(Run& run) const override {
     std::vector<std::string> out = prompts_come_from(run);
@@ -47,7 +47,7 @@ class CacheStage : public StageOf<CacheResult> {
     return out;
   }
 
-  std::vector<std::filesystem::path> results(Run&) const override { return {"manifest.json"}; }
+  std::vector<std::filesystem::path> outputs(Run&) const override { return {"manifest.json"}; }
 
   Needs needs(Run& run) const override {
     const distill::CacheConfig& config = run.config().cache;

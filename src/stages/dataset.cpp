@@ -6,6 +6,7 @@
 #include "core/strings.h"
 #include "data/sources/path_pattern.h"
 #include "stages/dataset_notes.h"
+#include "stages/setting_sides.h"
 
 namespace rehyat::stages {
 namespace {
@@ -27,7 +28,11 @@ RunDataset::RunDataset(const ExperimentConfig& config, RunEncoders& encoders, co
     : config_(config), encoders_(encoders), world_(world) {}
 
 std::string RunDataset::section() const {
-  return data::section_key(config_.data, *encoders_.codec, *encoders_.text, config_.run.seed);
+  return data::section_key(config_.data, settings(), *encoders_.codec, *encoders_.text, config_.run.seed);
+}
+
+nlohmann::ordered_json RunDataset::settings() const {
+  return deciding("data", config::to_json(config_.data));
 }
 
 void RunDataset::read_clips() {
@@ -41,39 +46,37 @@ void RunDataset::read_clips() {
   clips_ = data::list_clips(config_.data, world_);
   world_.all_or_none([&] { checksums_ = std::make_unique<ChecksumMemory>(config_.run.dir / "checksums.json"); });
   data::share_checksums(*clips_, *checksums_, world_);
-  world_.all_or_none([&] { list(); });
+  world_.all_or_none([&] { identify(); });
 }
 
 data::DatasetInputs RunDataset::inputs() {
   return {config_.data, *clips_, *encoders_.codec, *encoders_.text, config_.run.seed};
 }
 
-void RunDataset::list() {
+void RunDataset::identify() {
   if (!checksums_) checksums_ = std::make_unique<ChecksumMemory>(config_.run.dir / "checksums.json");
   if (!clips_) clips_ = data::list_clips(config_.data);
-  identity_ = data::dataset_identity(inputs(), *checksums_);
+  identity_ = data::dataset_identity(inputs(), settings(), *checksums_);
   marks_ = data::clip_marks(*clips_, *checksums_);
 }
 
 const data::Identity& RunDataset::identity() {
   if (!identity_) identity_ = recall_dataset(config_.run.dir, section());
-  if (!identity_) list();
+  if (!identity_) identify();
   return *identity_;
 }
 
-std::string RunDataset::nearest() {
-  return nearest_dataset(config_.run.dir, identity(), marks_);
+std::string RunDataset::clip_changes(const std::filesystem::path& folder) {
+  return marks_.empty() ? "" : data::clip_changes(folder / "clips.json", marks_);
 }
 
 data::PrepareResult RunDataset::prepare(const StageFolder& folder) {
   // Where the videos are gone, this says so.
   if (!clips_) clips_ = data::list_clips(config_.data, world_);
-  if (!checksums_) world_.all_or_none([&] { list(); });
+  if (!checksums_) world_.all_or_none([&] { identify(); });
   comm::on_root(world_, [&] {
     checksums_->save();
     data::save_clip_marks(folder.folder() / "clips.json", marks_);
-    const std::string other = nearest();
-    if (!other.empty()) log::info("prepare: a new dataset, for ", other);
   });
   dataset_.reset();
   return data::prepare_dataset(inputs(), data::dataset_folder(folder.folder(), folder.identity()), world_);

@@ -25,8 +25,9 @@ class RunDataset {
   /// What decides the dataset: of the clips where they were read; else what was last prepared of this `data` section,
   /// for which no video need be there; else of the clips, which are read then. Rank 0 alone may call it.
   const data::Identity& identity();
-  /// How the dataset in the run's folder that is most like this one differs from it; "" where there is none.
-  std::string nearest();
+  /// How the clips differ from those that the dataset in this folder was made from, one by one; "" where that is not
+  /// known. On rank 0.
+  std::string clip_changes(const std::filesystem::path& folder);
   /// Makes the dataset. Collective.
   data::PrepareResult prepare(const StageFolder& folder);
   /// Notes that this dataset is complete. On rank 0.
@@ -36,7 +37,8 @@ class RunDataset {
 
  private:
   std::string section() const;
-  void list();
+  nlohmann::ordered_json settings() const;
+  void identify();
   data::DatasetInputs inputs();
 
   const ExperimentConfig& config_;

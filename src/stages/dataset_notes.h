@@ -17,10 +17,4 @@ void remember_dataset(const std::filesystem::path& run_folder, const std::string
 /// The identity that was noted; nothing where none was. Throws UserError for a damaged note.
 std::optional<data::Identity> recall_dataset(const std::filesystem::path& run_folder, const std::string& section);
 
-/// How the dataset of the run's folder that is most like this identity differs from it: "runs/a/prepare-12345678 was
-/// made from something else (data.size: found [64,64], expected [80,80])"; "" where there is none. Where the clips
-/// differ, those of now, `clips`, are compared with the ones in its clips.json (see data::save_clip_marks).
-std::string nearest_dataset(const std::filesystem::path& run_folder, const data::Identity& identity,
-                            const data::ClipMarks& clips = {});
-
 }  // namespace rehyat::stages

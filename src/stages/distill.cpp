@@ -7,6 +7,7 @@
 #include "distill/online.h"
 #include "stages/builtin.h"
 #include "stages/costs.h"
+#include "stages/setting_sides.h"
 #include "stages/teacher.h"
 
 namespace rehyat::stages {
@@ -53,20 +54,20 @@ class DistillStage : public StageOf<DistillResult> {
   nlohmann::ordered_json identity(Run& run) const override {
     const distill::DistillConfig& config = run.config().distill;
     nlohmann::ordered_json settings = config::to_json(config);
-    for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "keep_softmax"})
-      settings.erase(key);
-    if (!from_cache(run)) {
-      settings["online"] = config::to_json(config.online.value_or(distill::OnlineConfig()));
-      settings["online"].erase("memory");
-      settings["trajectories"] = trajectory_settings(run);
-      settings["trajectories"]["latent"] = run.models().latent();
+    if (!from_cache(run)) settings["online"] = config::to_json(config.online.value_or(distill::OnlineConfig()));
+    nlohmann::ordered_json out = {{"format", 3},
+                                  {"hybrid", models::to_json(run.models().blocks())},
+                                  {"teacher", run.models().fingerprint(TrainedModel::teacher)},
+                                  {"distill", deciding("distill", settings)},
+                                  {"run", {{"seed", run.config().run.seed}}}};
+    if (from_cache(run)) {
+      out["points"] = run.folder("cache").fingerprint();
+    } else {
+      out["points"] = prompts_identity(run).second;
+      out["cache"] = trajectory_settings(run);
+      out["latent size"] = run.models().latent();
     }
-    return {{"format", 2},
-            {"teacher", run.models().fingerprint(TrainedModel::teacher)},
-            {"points", from_cache(run) ? run.folder("cache").fingerprint() : prompts_identity(run).second},
-            {"settings", settings},
-            {"blocks", models::to_json(run.models().blocks())},
-            {"seed", run.config().run.seed}};
+    return out;
   }
 
   std::vector<std::string> reads(Run& run) const override {
@@ -79,7 +80,7 @@ class DistillStage : public StageOf<DistillResult> {
     return out;
   }
 
-  std::vector<std::filesystem::path> results(Run& run) const override {
+  std::vector<std::filesystem::path> outputs(Run& run) const override {
     std::vector<std::filesystem::path> out;
     for (const std::int64_t block : run.models().converted()) {
       out.emplace_back(distill::block_name(block) + ".safetensors");

@@ -10,6 +10,7 @@
 #include "stages/builtin.h"
 #include "stages/costs.h"
 #include "stages/run.h"
+#include "stages/setting_sides.h"
 
 namespace rehyat::stages {
 namespace {
@@ -46,9 +47,12 @@ class ExportStage : public StageOf<ExportResult> {
   }
   nlohmann::ordered_json identity(Run& run) const override {
     const ExportConfig& config = run.config().export_;
-    return {{"model", run.models().fingerprint(config.model)}, {"settings", config::to_json(config)}};
+    return {{"format", 2},
+            {"model", run.models().fingerprint(config.model)},
+            {"export", deciding("export", config::to_json(config))}};
   }
   std::vector<std::string> reads(Run& run) const override { return run.models().made_by(run.config().export_.model); }
+  std::string link_name(Run& run) const override { return link_to(name(), run.config().export_.model, run); }
   bool is_goal(const std::set<std::string>& sections) const override { return sections.contains(name()); }
   bool intact(Run& run, const StageFolder& folder) const override {
     const std::vector<std::string>& formats = run.config().export_.formats;

@@ -1,11 +1,12 @@
 #include "stages/builtin.h"
 #include "stages/costs.h"
 #include "stages/flow_training.h"
+#include "stages/setting_sides.h"
 
 namespace rehyat::stages {
 namespace {
 
-/// With no block converted there is nothing to distil: the control, the teacher trained on.
+/// The control, in which no block is converted, is the teacher trained on: there is nothing to distil.
 TrainedModel start_of(Run& run) {
   return run.models().blocks().empty() ? TrainedModel::teacher : TrainedModel::distilled;
 }
@@ -19,19 +20,21 @@ class FinetuneStage : public StageOf<TrainingResult> {
             .polls = true};
   }
   nlohmann::ordered_json identity(Run& run) const override {
-    return {{"format", 1},
+    return {{"format", 2},
+            {"hybrid", models::to_json(run.models().blocks())},
             {"start", run.models().fingerprint(start_of(run))},
-            {"data", run.folder("prepare").fingerprint()},
-            {"training", training_identity(run.config().finetune)},
-            {"seed", run.config().run.seed}};
+            {"prepare", run.folder("prepare").fingerprint()},
+            {"finetune", deciding("finetune", config::to_json(run.config().finetune))},
+            {"run", {{"seed", run.config().run.seed}}}};
   }
   std::vector<std::string> reads(Run& run) const override {
     std::vector<std::string> out = {"prepare"};
     for (const std::string& stage : run.models().made_by(start_of(run))) out.push_back(stage);
     return out;
   }
+  std::string link_name(Run& run) const override { return link_to(name(), TrainedModel::finetuned, run); }
   bool is_goal(const std::set<std::string>&) const override { return true; }
-  std::vector<std::filesystem::path> results(Run&) const override { return {"model"}; }
+  std::vector<std::filesystem::path> outputs(Run&) const override { return {"model"}; }
   Needs needs(Run& run) const override { return training_needs(run, run.models().blocks(), run.config().finetune); }
 
  protected:

@@ -32,13 +32,6 @@ std::string training_text(const TrainingResult& result) {
       .text();
 }
 
-nlohmann::ordered_json training_identity(const finetune::FlowTrainingConfig& config) {
-  nlohmann::ordered_json settings = config::to_json(config);
-  for (const char* key : {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "recompute"})
-    settings.erase(key);
-  return settings;
-}
-
 namespace {
 
 analysis::TrainingSetup setup_of(const finetune::FlowTrainingConfig& config) {

@@ -22,9 +22,6 @@ struct TrainingResult {
 /// The result as people read it.
 std::string training_text(const TrainingResult& result);
 
-/// The settings of a training that decide its result: how often something is written or said does not.
-nlohmann::ordered_json training_identity(const finetune::FlowTrainingConfig& config);
-
 /// Trains the model and writes it to model/ in the folder. `name` is the stage's, `title` that of log lines.
 TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTransformer model,
                           const finetune::FlowTrainingConfig& config, const std::string& name,

@@ -26,9 +26,12 @@ class PrepareStage : public StageOf<data::PrepareResult> {
   }
   nlohmann::ordered_json identity(Run& run) const override { return run.dataset().identity(); }
   std::vector<std::string> reads(Run&) const override { return {}; }
-  std::vector<std::filesystem::path> results(Run&) const override { return {"manifest.json"}; }
+  std::vector<std::filesystem::path> outputs(Run&) const override { return {"manifest.json"}; }
   void look(Run& run) const override { run.dataset().read_clips(); }
-  std::string why_missing(Run& run) const override { return run.dataset().nearest(); }
+  InputChanges input_changes(Run& run, const std::filesystem::path& other) const override {
+    const auto names = data::identity_names();
+    return {run.dataset().clip_changes(other), {names.at("files"), names.at("captions")}};
+  }
   void completed(Run& run) const override { run.dataset().remember(); }
 
   Needs needs(Run& run) const override {

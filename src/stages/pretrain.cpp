@@ -1,6 +1,7 @@
 #include "core/error.h"
 #include "stages/builtin.h"
 #include "stages/flow_training.h"
+#include "stages/setting_sides.h"
 
 namespace rehyat::stages {
 namespace {
@@ -18,14 +19,14 @@ class PretrainStage : public StageOf<TrainingResult> {
       return "model.weights: found a teacher, expected none for pretrain; remove model.weights and give "
              "model.architecture";
     });
-    return {{"format", 1},
-            {"data", run.folder("prepare").fingerprint()},
-            {"architecture", run.models().new_model()},
-            {"training", training_identity(run.config().pretrain)},
-            {"seed", run.config().run.seed}};
+    return {{"format", 2},
+            {"prepare", run.folder("prepare").fingerprint()},
+            {"model", {{"family", run.config().model.family}, {"architecture", run.models().new_model()}}},
+            {"pretrain", deciding("pretrain", config::to_json(run.config().pretrain))},
+            {"run", {{"seed", run.config().run.seed}}}};
   }
   std::vector<std::string> reads(Run&) const override { return {"prepare"}; }
-  std::vector<std::filesystem::path> results(Run&) const override { return {"model"}; }
+  std::vector<std::filesystem::path> outputs(Run&) const override { return {"model"}; }
   Needs needs(Run& run) const override { return training_needs(run, {}, run.config().pretrain); }
 
  protected:

@@ -15,6 +15,7 @@
 #include "stages/costs.h"
 #include "stages/report_parts.h"
 #include "stages/sample_request.h"
+#include "stages/setting_sides.h"
 #include "stages/stage.h"
 
 namespace rehyat::stages {
@@ -58,7 +59,7 @@ struct ReportResult {
   }
 };
 
-/// As JSON can hold it.
+/// Replaces NaN and infinity, which JSON cannot hold, by a huge number.
 void make_finite(double& loss, bool& finite) {
   if (std::isfinite(loss)) return;
   loss = 1e308;
@@ -112,11 +113,10 @@ class ReportStage : public StageOf<ReportResult> {
             .example = "rehyat report -c configs/demo.yaml"};
   }
   nlohmann::ordered_json identity(Run& run) const override {
-    const ReportConfig& config = run.config().report;
-    return {{"finetune", run.folder("finetune").fingerprint()},
-            {"title", config.title},
-            {"prompts", config.prompts},
-            {"sample", config::to_json(run.config().sample)}};
+    return {{"format", 2},
+            {"finetune", run.folder("finetune").fingerprint()},
+            {"report", deciding("report", config::to_json(run.config().report))},
+            {"sample", deciding("sample", config::to_json(run.config().sample))}};
   }
   std::vector<std::string> reads(Run& run) const override {
     std::vector<std::string> out = {"prepare"};

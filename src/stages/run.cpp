@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "comm/root.h"
+#include "core/strings.h"
 #include "export/model_export.h"
 
 namespace rehyat::stages {
@@ -38,7 +39,8 @@ Run::Run(ExperimentConfig config, const comm::Communicator& world, const Registr
           config_.model, models_.files(), models_.architecture(), families.encoders(), [this] { return device_.get(); },
           notes_)),
       prompts_(config_, encoders_, device_, notes_),
-      dataset_(config_, encoders_, world) {
+      dataset_(config_, encoders_, world),
+      links_(config_.run.dir) {
   if (config_.model.architecture) config_.model.architecture.show(models_.new_model());
   config_.data.check_sizes({encoders_.codec->geometry(), models_.architecture().patch});
   std::vector<std::string>& formats = config_.export_.formats;
@@ -67,6 +69,11 @@ std::unique_ptr<Run> Run::control() const {
   other.hybrid.groups.clear();
   other.hybrid.blocks.list = std::vector<std::int64_t>{};
   return std::make_unique<Run>(std::move(other), world_, registry_, models_.families());
+}
+
+std::string link_to(const std::string& stage, TrainedModel of, Run& run) {
+  if (of != TrainedModel::finetuned) return cat(stage, "-", to_string(of));
+  return run.models().blocks().empty() ? cat(stage, "-control") : stage;
 }
 
 std::vector<const Stage*> with_what_it_reads(Run& run, const Stage& stage) {

@@ -19,6 +19,7 @@
 #include "stages/published_model.h"
 #include "stages/registry.h"
 #include "stages/stage_folder.h"
+#include "stages/stage_links.h"
 
 namespace rehyat::stages {
 
@@ -42,6 +43,7 @@ class Run {
   RunEncoders& encoders() { return encoders_; }
   RunPrompts& prompts() { return prompts_; }
   RunDataset& dataset() { return dataset_; }
+  StageLinks& links() { return links_; }
   /// What the files that the config names said when they were last there.
   InputNotes& notes() { return notes_; }
 
@@ -64,8 +66,13 @@ class Run {
   RunEncoders encoders_;
   RunPrompts prompts_;
   RunDataset dataset_;
+  StageLinks links_;
   std::map<std::string, StageFolder, std::less<>> folders_;
 };
+
+/// The readable name of a stage's folder, by the model that it is of: the finetuned hybrid has the plain name, the
+/// control `NAME-control`, any other model `NAME-teacher` and the like.
+std::string link_to(const std::string& stage, TrainedModel of, Run& run);
 
 /// The stages that `stage` reads, and what those read, each once and after what it reads itself; the stage comes last.
 std::vector<const Stage*> with_what_it_reads(Run& run, const Stage& stage);

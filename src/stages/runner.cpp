@@ -13,6 +13,7 @@
 #include "files/atomic_file.h"
 #include "files/elapsed.h"
 #include "stages/environment.h"
+#include "stages/nearest_other.h"
 #include "tensor/error_text.h"
 
 namespace rehyat::stages {
@@ -30,16 +31,17 @@ void require_what_it_reads(Run& run, const Stage& stage) {
   for (const std::string& name : stage.reads(run)) {
     const StageFolder folder = run.folder(name);
     if (folder.complete()) continue;
-    const std::string why = run.registry().at(name).why_missing(run);
+    const std::string why = nearest_other(run, run.registry().at(name));
     throw UserError(cat(folder.folder().string(), ": the stage '", name, "' is not complete; run `rehyat ", name,
                         "` with this config first", why.empty() ? "" : "; ", why));
   }
 }
 
-/// Rank 0's claim of the folder; what an earlier run has made where it was complete.
+/// Rank 0's lock on the folder, or the result of a stage that is complete.
 struct Claim {
   std::optional<FolderLock> lock;
-  json earlier;  ///< the result, the same on all ranks; null where there is work to do
+  json earlier;         ///< the result, the same on all ranks; null where there is work to do
+  std::string nearest;  ///< on rank 0, of a folder that is new: the one of another config that is most like it
 };
 
 Claim claim(Run& run, const Stage& stage, const StageFolder& folder) {
@@ -47,9 +49,10 @@ Claim claim(Run& run, const Stage& stage, const StageFolder& folder) {
   out.earlier = comm::from_root<json>(run.world(), [&]() -> json {
     if (!is_done(run, stage, folder)) {
       require_what_it_reads(run, stage);
+      if (!std::filesystem::exists(folder.folder() / "identity.json")) out.nearest = nearest_other(run, stage);
       out.lock.emplace(folder.open());
     }
-    return is_done(run, stage, folder) ? folder.summary() : json();  // perhaps by a run that ended just now
+    return is_done(run, stage, folder) ? folder.result() : json();  // perhaps by a run that ended just now
   });
   return out;
 }
@@ -86,17 +89,18 @@ class Record {
 };
 
 /// The work itself, marked as complete.
-json do_work(Run& run, const Stage& stage, const StageFolder& folder) {
+json do_work(Run& run, const Stage& stage, const StageFolder& folder, const std::string& nearest) {
   const comm::Communicator& world = run.world();
   Record record(run, stage, folder);
   log::info(stage.name(), ": working in ", folder.folder().string(),
             "; all settings are in its resolved.yaml (--log-level debug prints them)");
+  if (!nearest.empty()) log::info(stage.name(), ": begins anew in a new folder, for ", nearest);
   if (world.rank() == 0) log::debug(stage.name(), ": resolved config:\n", config::yaml(config::to_json(run.config())));
   try {
     json result = stage.work(run, folder);
     return comm::from_root<json>(world, [&] {
       result["seconds"] = record.stop();
-      folder.finish(result, stage.results(run));
+      folder.finish(result, stage.outputs(run));
       return result;
     });
   } catch (const std::exception& error) {
@@ -108,14 +112,15 @@ json do_work(Run& run, const Stage& stage, const StageFolder& folder) {
   }
 }
 
-/// Notes what the next start can do without. The stage is complete, so that a folder which cannot be written to any
-/// more is no failure.
-void keep_notes(Run& run, const Stage& stage) {
+/// Keeps what makes the folder easier to find: its readable name, and what the inputs were. The stage is complete, so
+/// that a disk which may not be written to is no failure.
+void keep_notes(Run& run, const Stage& stage, const StageFolder& folder) {
   try {
+    run.links().point(stage.link_name(run), folder.folder());
     run.notes().save();
     stage.completed(run);
   } catch (const UserError& error) {
-    log::warn(stage.name(), ": complete, but its notes are not up to date: ", error.what());
+    log::warn(stage.name(), ": complete, but what helps to find it is not up to date: ", error.what());
   }
 }
 
@@ -128,12 +133,12 @@ json run_stage(Run& run, const Stage& stage) {
   const Claim claimed = claim(run, stage, folder);
   json result;
   if (claimed.earlier.is_null()) {
-    result = do_work(run, stage, folder);
+    result = do_work(run, stage, folder, claimed.nearest);
   } else {
     log::info(stage.name(), ": already complete in ", folder.folder().string());
     result = claimed.earlier;
   }
-  comm::on_root(run.world(), [&] { keep_notes(run, stage); });
+  comm::on_root(run.world(), [&] { keep_notes(run, stage, folder); });
   return result;
 }
 

@@ -14,6 +14,7 @@
 #include "stages/builtin.h"
 #include "stages/costs.h"
 #include "stages/sample_request.h"
+#include "stages/setting_sides.h"
 #include "tensor/io.h"
 
 namespace rehyat::stages {
@@ -105,7 +106,7 @@ SampledVideo sample_one(Run& run, models::VideoTransformer& model, const std::st
       sampling::generate(model, request, run.prompts().encode(prompt), run.prompts().encode(config.negative_prompt));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   progress.finish();
-  // The hours first: a video can be made of them again.
+  // The latents come first: they took hours, and the video can be made from them again.
   write_tensors(files.latents, {{"latents", latents}});
   const at::Tensor frames = decode(run, latents);
   if (config.keep_frames) write_tensors(files.latents, {{"latents", latents}, {"frames", frames}});
@@ -185,18 +186,16 @@ class SampleStage : public StageOf<SampleResult> {
 
   nlohmann::ordered_json identity(Run& run) const override {
     const SampleConfig& config = run.config().sample;
-    nlohmann::ordered_json settings = config::to_json(config);
+    nlohmann::ordered_json settings = deciding("sample", config::to_json(config));
     if (!config.noise.empty()) settings["noise"] = noise_checksum(run);
-    settings["form"] = form_name(run);
-    settings.erase("prompts_file");
     settings["prompts"] = run.prompts().of_sample();
-    nlohmann::ordered_json out = {{"settings", settings},
-                                  {"model", models::to_json(run.models().blocks())},
-                                  {"of", run.models().fingerprint(config.model)},
-                                  {"latent", run.models().latent()},
-                                  {"text", run.encoders().text->fingerprint()},
-                                  {"codec", run.encoders().codec->fingerprint()}};
-    if (run.prompts().of_sample().empty()) out["data"] = run.folder("prepare").fingerprint();
+    nlohmann::ordered_json out = {{"format", 2},
+                                  {"sample", settings},
+                                  {"model", run.models().fingerprint(config.model)},
+                                  {"latent size", run.models().latent()},
+                                  {"text encoder", run.encoders().text->fingerprint()},
+                                  {"video codec", run.encoders().codec->fingerprint()}};
+    if (run.prompts().of_sample().empty()) out["prepare"] = run.folder("prepare").fingerprint();
     return out;
   }
   std::vector<std::string> reads(Run& run) const override {
@@ -204,6 +203,7 @@ class SampleStage : public StageOf<SampleResult> {
     if (run.prompts().of_sample().empty()) out.emplace_back("prepare");
     return out;
   }
+  std::string link_name(Run& run) const override { return link_to(name(), run.config().sample.model, run); }
   bool is_goal(const std::set<std::string>& sections) const override { return sections.contains(name()); }
   bool intact(Run& /*run*/, const StageFolder& folder) const override {
     const std::vector<SampledVideo> videos = read_result<SampleResult>(folder).result.videos;

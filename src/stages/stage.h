@@ -30,7 +30,8 @@ class Stage {
 
   virtual std::string name() const = 0;  ///< of its command and its folder
   virtual StageHelp help() const = 0;
-  /// Everything that decides the result: settings, seeds, fingerprints of what is read, the format's version.
+  /// Everything that decides the result: the settings that count (setting_sides.h), each under its section, the
+  /// fingerprints of what is read, the version of the format.
   virtual nlohmann::ordered_json identity(Run& run) const = 0;
   /// The stages that have to be complete before, by name.
   virtual std::vector<std::string> reads(Run& run) const = 0;
@@ -39,22 +40,29 @@ class Stage {
   /// Makes the result in the folder, or what an earlier start has left of it. Collective.
   virtual nlohmann::ordered_json work(Run& run, const StageFolder& folder) const = 0;
   /// The files and folders that other stages load, relative to the stage's folder: their checksums are kept.
-  virtual std::vector<std::filesystem::path> results(Run& /*run*/) const { return {}; }
+  virtual std::vector<std::filesystem::path> outputs(Run& /*run*/) const { return {}; }
   /// A result as people read it, in lines below one that names stage, folder and time; empty where the names and values
   /// of its JSON say it best.
   virtual std::string text(const nlohmann::ordered_json& result) const = 0;
 
   /// Whether `run` has to do this stage, for a config that names these sections; what it reads is done as well.
   virtual bool is_goal(const std::set<std::string>& /*sections*/) const { return false; }
-  /// Looks at what lies outside the run's folder and decides the identity, on all ranks, when the stage itself was
-  /// asked for. Collective.
+  /// Reads what lies outside the run's folder and decides the identity, when the stage itself was asked for.
+  /// Collective.
   virtual void look(Run& /*run*/) const {}
   /// Whether everything that a complete folder should hold is still there.
   virtual bool intact(Run& /*run*/, const StageFolder& /*folder*/) const { return true; }
   /// Made anew at every start: what an earlier one has left counts neither as complete nor in the time.
   virtual bool always_anew() const { return false; }
-  /// What to tell where the stage should be complete and is not, for example how its inputs have changed.
-  virtual std::string why_missing(Run& /*run*/) const { return ""; }
+  /// How inputs differ from those that another folder of the stage was made from, where that can be told in more detail
+  /// than by the identity.
+  struct InputChanges {
+    std::string text;
+    std::vector<std::string> instead_of;  ///< the entries of the identity that it explains, as people call them
+  };
+  virtual InputChanges input_changes(Run& /*run*/, const std::filesystem::path& /*other*/) const { return {}; }
+  /// The readable name of its folder (StageLinks), another for each role that the stage has in a run.
+  virtual std::string link_name(Run& /*run*/) const { return name(); }
   /// Called on rank 0 whenever the stage is complete, now or before.
   virtual void completed(Run& /*run*/) const {}
 };
@@ -79,7 +87,7 @@ Timed<Result> read_result(const nlohmann::ordered_json& json, const std::string&
 }
 template <typename Result>
 Timed<Result> read_result(const StageFolder& folder) {
-  return read_result<Result>(folder.summary(), (folder.folder() / "stage.json").string());
+  return read_result<Result>(folder.result(), (folder.folder() / "stage.json").string());
 }
 
 /// A stage whose result is a struct with `fields()`, by which it is both written and read.

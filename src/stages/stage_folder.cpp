@@ -26,8 +26,4 @@ MarkedFolder marked_folder(const std::filesystem::path& run_folder, const std::s
 StageFolder::StageFolder(const std::filesystem::path& run_folder, std::string name, Identity identity)
     : name_(std::move(name)), folder_(marked_folder(run_folder, name_, std::move(identity))) {}
 
-void StageFolder::unmark() const {
-  std::filesystem::remove(folder() / kMarker);
-}
-
 }  // namespace rehyat::stages

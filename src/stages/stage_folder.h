@@ -27,19 +27,19 @@ class StageFolder {
   /// Makes and claims the folder, see MarkedFolder::open. Call on rank 0.
   [[nodiscard]] FolderLock open() const { return folder_.open(); }
   /// Takes the mark away: the stage is done once more.
-  void unmark() const;
-  /// Marks the stage complete with a summary (seconds, losses, file names) and size and checksum of the results: the
+  void unmark() const { folder_.unmark(); }
+  /// Marks the stage complete with its result (seconds, losses, file names) and size and checksum of its outputs: the
   /// files and folders that other stages load. Call on rank 0, after everything else.
-  void finish(const nlohmann::ordered_json& summary, const std::vector<std::filesystem::path>& results = {}) const {
-    folder_.finish(summary, results);
+  void finish(const nlohmann::ordered_json& result, const std::vector<std::filesystem::path>& outputs = {}) const {
+    folder_.finish(result, outputs);
   }
   /// What `finish` stored; throws UserError when the stage is not complete or its file is damaged.
-  nlohmann::ordered_json summary() const { return folder_.content(); }
+  nlohmann::ordered_json result() const { return folder_.content(); }
   /// What `finish` stored as the time that the stage took; 0 where it did not.
-  double seconds() const { return summary().value("seconds", 0.0); }
+  double seconds() const { return result().value("seconds", 0.0); }
   /// Throws UserError that names the command to run first unless the stage is complete.
   void require_complete() const { folder_.require_complete(); }
-  /// Also throws unless its results are those that `finish` saw, byte for byte.
+  /// Also throws unless its outputs are those that `finish` saw, byte for byte.
   void require_intact() const { folder_.require_intact(); }
 
  private:

@@ -4,12 +4,12 @@
 #include <memory>
 
 #include "data/dataset/text_table.h"
+#include "stages/setting_sides.h"
 
 namespace rehyat::stages {
 
 nlohmann::ordered_json trajectory_settings(Run& run) {
-  nlohmann::ordered_json settings = config::to_json(run.config().cache);
-  settings.erase("quota");
+  nlohmann::ordered_json settings = deciding("cache", config::to_json(run.config().cache));
   if (!run.config().cache.prompts.empty()) settings["prompts"] = run.prompts().of_cache();
   return settings;
 }
@@ -20,8 +20,8 @@ std::vector<std::string> prompts_come_from(Run& run) {
 }
 
 std::pair<std::string, std::string> prompts_identity(Run& run) {
-  if (!run.config().cache.prompts.empty()) return {"text_encoder", run.encoders().text->fingerprint()};
-  return {"data", run.folder("prepare").fingerprint()};
+  if (!run.config().cache.prompts.empty()) return {"text encoder", run.encoders().text->fingerprint()};
+  return {"prepare", run.folder("prepare").fingerprint()};
 }
 
 std::size_t prompt_count(Run& run) {

@@ -5,6 +5,7 @@
 #include "stages/builtin.h"
 #include "stages/costs.h"
 #include "stages/run.h"
+#include "stages/setting_sides.h"
 
 namespace rehyat::stages {
 namespace {
@@ -18,9 +19,13 @@ class VerifyStage : public StageOf<evaluate::VerifyResult> {
   }
   nlohmann::ordered_json identity(Run& run) const override {
     const VerifyConfig& config = run.config().verify;
-    return {{"model", run.models().fingerprint(config.model)}, {"settings", config::to_json(config)}};
+    return {{"format", 2},
+            {"model", run.models().fingerprint(config.model)},
+            {"verify", deciding("verify", config::to_json(config))},
+            {"run", {{"seed", run.config().run.seed}}}};
   }
   std::vector<std::string> reads(Run& run) const override { return run.models().made_by(run.config().verify.model); }
+  std::string link_name(Run& run) const override { return link_to(name(), run.config().verify.model, run); }
   bool is_goal(const std::set<std::string>& sections) const override { return sections.contains(name()); }
   bool always_anew() const override { return true; }
 

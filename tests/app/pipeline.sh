@@ -32,6 +32,28 @@ for stage in prepare pretrain cache distill finetune sample verify export; do
   head -1 text.txt | grep -Eq "^$stage: complete in runs/$stage-[0-9a-f]+, [0-9.]+ s" || { cat text.txt; fail "the first line of $stage"; }
   [ "$(wc -l < text.txt)" -ge 3 ] && ! grep -q '[{}"]' text.txt || { cat text.txt; fail "$stage tells people nothing, or JSON"; }
 done
+echo "== folders have readable names, and two of a stage are told apart"
+[ "$(readlink runs/pretrain)" = "$(basename runs/pretrain-*)" ] || fail "runs/pretrain leads to $(readlink runs/pretrain)"
+"$REHYAT" inspect runs --json > inspected.json 2> inspect.log || { cat inspect.log; fail "inspect of the run"; }
+python3 - inspected.json "$(readlink runs/finetune)" "$(readlink runs/finetune-control)" <<'EOT' || fail "the two finetune folders are not told apart"
+import json, sys
+rows = {r["stage"]: r for r in json.load(open(sys.argv[1]))["stages"]}
+assert len(rows) == 10, sorted(rows)
+hybrid, control = rows[sys.argv[2]], rows[sys.argv[3]]
+assert hybrid["links"] == "finetune" and hybrid["differs"].startswith("hybrid 3 blocks rehyat("), hybrid
+assert control["links"] == "finetune-control" and control["differs"] == "hybrid no block", control
+EOT
+
+echo "== nothing is written where all is complete"
+state() { find runs -printf '%p %C@ %T@ %l\n' | sort; }
+state > before.txt
+for stage in prepare pretrain cache distill finetune sample export; do
+  "$REHYAT" "$stage" -c "$config" > /dev/null 2> again.txt || { cat again.txt; fail "$stage, once more"; }
+  grep -q "already complete" again.txt || { cat again.txt; fail "$stage is not found"; }
+done
+state > after.txt
+diff before.txt after.txt || fail "something was written though all was complete"
+
 for stage in prepare pretrain cache distill finetune sample; do
   "$REHYAT" "$stage" -c "$config" run.dir=elsewhere --dry-run --json 2> dry.log > dry.json || { cat dry.log; fail "dry run of $stage"; }
 done

@@ -29,6 +29,16 @@ kill -TERM "$pid"; code=0; wait "$pid" || code=$?
 grep -q "stopped after step .*start the same command again" runs/pretrain-*/log.txt || fail "the log file does not tell why it ends"
 grep -q "resolved config:" runs/pretrain-*/log.txt && grep -q "global_batch: 4" runs/pretrain-*/log.txt || fail "no resolved config in the log file"
 grep -q "iterations: 100000" err.txt && fail "the resolved config is on the terminal below its level"
+echo "== it goes on with settings of speed and memory, and begins anew with another of those that decide"
+# started SETTINGS... TEXT: starts the training, waits for a line of its log, stops it.
+started() {
+  "$REHYAT" pretrain -c "$config" pretrain.iterations=100000 "${@:1:$#-1}" > /dev/null 2> err.txt & pid=$!
+  wait_for "$pid" written "${!#}" err.txt || fail "no line '${!#}' with ${*:1:$#-1}"
+  kill -TERM "$pid"; code=0; wait "$pid" || code=$?
+  [ "$code" -eq 75 ] || fail "exit code $code after SIGTERM, expected 75"
+}
+started pretrain.micro_batch=1 run.threads=2 pretrain.log_every=7 "resuming after step"
+started pretrain.lr=1.0e-3 "begins anew in a new folder, for runs/pretrain-.* (stopped after step .*pretrain.lr: found 0.002, expected 0.001)"
 rm -r runs/pretrain-*
 
 echo "== a training that fails"

@@ -98,7 +98,7 @@ echo "== a dataset of other settings is told apart"
 "$REHYAT" pretrain -c "$SOURCE/tiny.yaml" run.dir=folder "data.size=[48, 48]" > /dev/null 2> stale.log && fail "a stale dataset was taken"
 grep -q "the stage 'prepare' is not complete.*data.size: found \[32,32\], expected \[48,48\]" stale.log || { cat stale.log; fail "another error"; }
 "$REHYAT" prepare -c "$SOURCE/tiny.yaml" run.dir=folder data.flip=true > /dev/null 2> again.log || fail "prepare again"
-grep -q "a new dataset, for .*data.flip: found false, expected true" again.log || { cat again.log; fail "nothing told"; }
+grep -q "begins anew in a new folder, for .*data.flip: found false, expected true" again.log || { cat again.log; fail "nothing told"; }
 
 cp -r clips changed && echo "another" > changed/clip-3.txt && cp changed/clip-1.mp4 changed/clip-5.mp4
 "$REHYAT" pretrain -c "$SOURCE/tiny.yaml" run.dir=folder data.videos=changed > /dev/null 2> stale.log && fail "a stale dataset was taken"

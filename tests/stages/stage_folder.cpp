@@ -40,7 +40,7 @@ TEST(StageFolder, IsCompleteOnlyOnceItIsFinished) {
   expect_error<UserError>([&] { stage.require_complete(); }, {"not complete", "run `rehyat pretrain`"});
   complete(stage);
   EXPECT_TRUE(stage.complete());
-  EXPECT_EQ(stage.summary(), json({{"loss", 1}}));
+  EXPECT_EQ(stage.result(), json({{"loss", 1}}));
   EXPECT_NO_THROW(stage.require_intact());
 }
 

@@ -34,14 +34,19 @@ class NoVideos : public Stage {
   std::string text(const nlohmann::ordered_json&) const override { return ""; }
 };
 
-/// The program's stages, but for the videos.
-inline Registry without_videos() {
+/// The program's stages with this one for `prepare`.
+inline Registry with_prepare(std::shared_ptr<const Stage> prepare) {
   Registry registry;
-  registry.add(std::make_shared<NoVideos>());
+  registry.add(std::move(prepare));
   for (const auto& stage : {pretrain_stage(), cache_stage(), distill_stage(), finetune_stage(), sample_stage(),
                             export_stage(), verify_stage(), report_stage()})
     registry.add(stage);
   return registry;
+}
+
+/// The program's stages, but for the videos.
+inline Registry without_videos() {
+  return with_prepare(std::make_shared<NoVideos>());
 }
 
 }  // namespace rehyat::stages::toy

@@ -18,11 +18,8 @@ using json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kSampledBytes = 1 << 20;  // bytes
 
-/// The settings that decide the content, each in one spelling.
-json content_settings(const DataConfig& config) {
-  json settings = config::to_json(config);
-  for (const char* key : {"videos", "captions", "allow_missing_captions", "max_bad_share", "clips_per_shard"})
-    settings.erase(key);
+/// The settings, each in one spelling.
+json spelled_once(json settings, const DataConfig& config) {
   // With buckets 0 stands for as many lengths as there are.
   if (config.buckets.empty()) settings["stride"] = config.window_stride();
   return settings;
@@ -128,7 +125,7 @@ std::string clip_changes(const std::filesystem::path& saved, const ClipMarks& no
   return join(parts, ", ");
 }
 
-Identity dataset_identity(const DatasetInputs& inputs, ChecksumMemory& memory) {
+Identity dataset_identity(const DatasetInputs& inputs, const json& settings, ChecksumMemory& memory) {
   const ClipList& clips = inputs.clips;
   Hasher files, captions;
   for (std::size_t i = 0; i < clips.videos.size(); ++i) {
@@ -138,7 +135,7 @@ Identity dataset_identity(const DatasetInputs& inputs, ChecksumMemory& memory) {
     captions.update(json{video, clips.captions.at(video), clips.captions.group(video)}.dump() + "\n");
   }
   return {{"format", 2},
-          {"settings", content_settings(inputs.config)},
+          {"settings", spelled_once(settings, inputs.config)},
           {"files", files.digest()},
           {"captions", captions.digest()},
           {"codec", inputs.codec.fingerprint()},
@@ -146,15 +143,15 @@ Identity dataset_identity(const DatasetInputs& inputs, ChecksumMemory& memory) {
           {"seed", inputs.seed}};
 }
 
-std::string section_key(const DataConfig& config, const models::VideoCodec& codec, const models::TextEncoder& text,
-                        std::uint64_t seed) {
+std::string section_key(const DataConfig& config, const json& settings, const models::VideoCodec& codec,
+                        const models::TextEncoder& text, std::uint64_t seed) {
   const auto spelled = [](const std::filesystem::path& path) {
     std::string out = path.empty() ? "" : std::filesystem::absolute(path).lexically_normal().string();
     if (out.size() > 1 && out.ends_with('/')) out.pop_back();
     return out;
   };
   const json key = {{"format", 2},
-                    {"settings", content_settings(config)},
+                    {"settings", spelled_once(settings, config)},
                     {"videos", spelled(config.videos)},
                     {"captions", spelled(config.captions)},
                     {"codec", codec.fingerprint()},

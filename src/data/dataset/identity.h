@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,11 +35,13 @@ std::string clip_changes(const std::filesystem::path& saved, const ClipMarks& no
 /// What decides the content of a prepared dataset: settings, codec, text encoder, seed, and of each clip the name, the
 /// content, the caption and the group. Where files lie, how they are grouped into shards and how many bad ones are
 /// tolerated does not decide it.
-Identity dataset_identity(const DatasetInputs& inputs, ChecksumMemory& memory);
+///
+/// `settings` are those of the `data` section that count.
+Identity dataset_identity(const DatasetInputs& inputs, const nlohmann::ordered_json& settings, ChecksumMemory& memory);
 
 /// Names a data section without looking at any video, to find again what was prepared of it: settings and where the
 /// videos and captions lie.
-std::string section_key(const DataConfig& config, const models::VideoCodec& codec, const models::TextEncoder& text,
-                        std::uint64_t seed);
+std::string section_key(const DataConfig& config, const nlohmann::ordered_json& settings,
+                        const models::VideoCodec& codec, const models::TextEncoder& text, std::uint64_t seed);
 
 }  // namespace rehyat::data

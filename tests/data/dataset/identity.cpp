@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "data/dataset/content_settings.h"
 #include "data/dataset/fake_encoders.h"
 #include "data/video/clip_maker.h"
 
@@ -24,7 +25,7 @@ class DatasetIdentity : public VideoTest {
     FakeText text;
     ChecksumMemory memory;
     const ClipList clips = list_clips(config);
-    return dataset_identity({config, clips, codec, text, 1}, memory);
+    return dataset_identity({config, clips, codec, text, 1}, content_of(config), memory);
   }
   Identity identity() const { return identity(config_); }
 
@@ -61,9 +62,6 @@ TEST_F(DatasetIdentity, NoticesGroups) {
 TEST_F(DatasetIdentity, LeavesOutWhatDoesNotDecideTheContent) {
   const Identity before = identity();
   DataConfig other = config_;
-  other.max_bad_share = 0.5;
-  other.clips_per_shard = 3;
-  other.allow_missing_captions = true;
   other.stride = other.frames;  // what 0 means
   other.videos = folder_ / "." / "clips" / "";
   EXPECT_EQ(identity(other), before);
@@ -77,15 +75,15 @@ TEST_F(DatasetIdentity, LeavesOutWhatDoesNotDecideTheContent) {
 TEST_F(DatasetIdentity, SectionIsNamedWithoutItsVideos) {
   FakeCodec codec;
   FakeText text;
-  const std::string key = section_key(config_, codec, text, 1);
+  const std::string key = section_key(config_, content_of(config_), codec, text, 1);
   DataConfig other = config_;
   other.videos = folder_ / "x" / ".." / "clips" / "";
-  EXPECT_EQ(section_key(other, codec, text, 1), key);
+  EXPECT_EQ(section_key(other, content_of(other), codec, text, 1), key);
   std::filesystem::remove_all(folder_ / "clips");
-  EXPECT_EQ(section_key(config_, codec, text, 1), key);
-  EXPECT_NE(section_key(config_, codec, text, 2), key);
+  EXPECT_EQ(section_key(config_, content_of(config_), codec, text, 1), key);
+  EXPECT_NE(section_key(config_, content_of(config_), codec, text, 2), key);
   other.videos = folder_ / "other";
-  EXPECT_NE(section_key(other, codec, text, 1), key);
+  EXPECT_NE(section_key(other, content_of(other), codec, text, 1), key);
 }
 
 TEST_F(DatasetIdentity, ChecksumsOfLargeFilesSeeHeadMiddleAndTail) {

@@ -2,6 +2,7 @@
 
 #include "comm/mpi_test_main.h"
 #include "core/temp_folder.h"
+#include "data/dataset/content_settings.h"
 #include "data/dataset/fake_encoders.h"
 #include "data/dataset/identity.h"
 #include "data/dataset/latent_dataset.h"
@@ -57,7 +58,7 @@ class PrepareOnRanks : public ::testing::Test {
     ChecksumMemory memory;
     const ClipList clips = list_clips(config_, ranks);
     const MarkedFolder folder =
-        dataset_folder(path_ / out, dataset_identity({config_, clips, codec_, text_, 1}, memory));
+        dataset_folder(path_ / out, dataset_identity({config_, clips, codec_, text_, 1}, content_of(config_), memory));
     std::optional<FolderLock> lock;
     ranks.all_or_none([&] {
       if (ranks.rank() == 0) lock.emplace(folder.open());
@@ -125,8 +126,8 @@ TEST_F(PrepareOnRanks, EachClipIsReadByOneOfThem) {
   share_checksums(clips, shared, world());
   for (const ClipFile& clip : clips.files)
     EXPECT_EQ(clip_checksum(clip, shared), clip_checksum(clip, alone)) << clip.shown();
-  EXPECT_EQ(dataset_identity({config_, clips, codec_, text_, 1}, shared),
-            dataset_identity({config_, clips, codec_, text_, 1}, alone));
+  EXPECT_EQ(dataset_identity({config_, clips, codec_, text_, 1}, content_of(config_), shared),
+            dataset_identity({config_, clips, codec_, text_, 1}, content_of(config_), alone));
 }
 
 TEST_F(PrepareOnRanks, OnlyWhatIsMissingIsDoneAgain) {

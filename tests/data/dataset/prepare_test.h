@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/strings.h"
+#include "data/dataset/content_settings.h"
 #include "data/dataset/fake_encoders.h"
 #include "data/dataset/identity.h"
 #include "data/dataset/latent_dataset.h"
@@ -41,7 +42,7 @@ class PrepareTest : public VideoTest {
   Identity identity() {
     ChecksumMemory memory;
     const ClipList clips = list_clips(config_);
-    return dataset_identity(inputs(clips), memory);
+    return dataset_identity(inputs(clips), content_of(config_), memory);
   }
   PrepareResult prepared(const std::string& out = "out") {
     const MarkedFolder folder = dataset_folder(folder_ / out, identity());
