@@ -9,6 +9,8 @@
 namespace rehyat {
 namespace {
 
+constexpr std::size_t kGauge = 10, kLongestGauge = 24, kColumnsForGauge = 60;
+
 /// "[####....] " of so many characters between the brackets; nothing of none.
 std::string gauge(std::int64_t done, std::int64_t total, std::size_t width) {
   if (width == 0) return "";
@@ -29,9 +31,10 @@ std::string cut_head(const std::string& title, const std::string& count, std::si
 
 std::string ProgressBar::in_columns(std::size_t columns) const {
   const std::string count = cat(done, '/', total), name = printable(title);
-  const std::string head = cat(gauge(done, total, columns >= 100 ? 24 : columns >= 60 ? 10 : 0), name, ": ", count);
-  std::size_t free = columns - std::min(columns, columns_of(head));
-  if (columns_of(head) > columns) return cut_head(name, count, columns);
+  std::size_t width = columns >= kColumnsForGauge ? kGauge : 0;
+  const std::size_t taken_by_head = columns_of(cat(gauge(done, total, width), name, ": ", count));
+  if (taken_by_head > columns) return cut_head(name, count, columns);
+  std::size_t free = columns - taken_by_head;
 
   // Parts in the order in which they are given room; they are shown in another.
   std::vector<std::string> kept_remarks;
@@ -54,7 +57,8 @@ std::string ProgressBar::in_columns(std::size_t columns) const {
   all = all && take(taken, shown_taken, 2);
   if (all) take(rate, shown_rate, 2);
 
-  std::string text = head;
+  if (width > 0) width = std::min(kLongestGauge, width + free);
+  std::string text = cat(gauge(done, total, width), name, ": ", count);
   if (!shown_unit.empty()) text += ' ' + shown_unit;
   for (const std::string* part : {&shown_rate, &shown_taken, &shown_left}) {
     if (!part->empty()) text += ", " + *part;

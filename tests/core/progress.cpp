@@ -69,7 +69,7 @@ TEST(ProgressBar, WhatMattersMostStaysWhereColumnsAreFew) {
   const ProgressBar bar{"distill", "steps", 12, 60, "3.2 steps/s", "4 s", "15 s left", {"loss 0.5", "norm 2"}};
   EXPECT_EQ(bar.in_columns(120),
             "[####....................] distill: 12/60 steps, 3.2 steps/s, 4 s, 15 s left, loss 0.5, norm 2");
-  EXPECT_EQ(bar.in_columns(79), "[##........] distill: 12/60 steps, 4 s, 15 s left, loss 0.5, norm 2");
+  EXPECT_EQ(bar.in_columns(79), "[####..................] distill: 12/60 steps, 4 s, 15 s left, loss 0.5, norm 2");
   EXPECT_EQ(bar.in_columns(45), "distill: 12/60 steps, 15 s left, loss 0.5");
   EXPECT_EQ(bar.in_columns(32), "distill: 12/60 steps, 15 s left");
   EXPECT_EQ(bar.in_columns(19), "distill: 12/60");

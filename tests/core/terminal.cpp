@@ -115,7 +115,7 @@ TEST(Terminal, ABarIsNeverAsWideAsTheTerminal) {
     for (const std::string& bar : bars) EXPECT_LT(columns_of(bar), columns) << bar;
     const auto holds = [&](const char* part) { return bars.front().find(part) != std::string::npos; };
     EXPECT_EQ(holds("10/1000"), columns >= 20) << bars.front();
-    EXPECT_EQ(holds(" left, loss 0.69315"), columns >= 132) << bars.front();
+    EXPECT_EQ(holds(" left, loss 0.69315"), columns >= 99) << bars.front();
     EXPECT_EQ(holds("TFLOP/s a GPU"), columns >= 200) << bars.front();
   }
 }
