@@ -1,11 +1,13 @@
 #include "data/sources/captions.h"
 
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "data/sources/caption_json.h"
+#include "data/sources/clip_names.h"
+#include "data/sources/clips.h"
 #include "data/sources/videos2caption.h"
 #include "files/json.h"
 #include "files/text_file.h"
@@ -22,13 +24,6 @@ constexpr const char* kLineForm = R"({"file": "…", "caption": "…"})";
   throw UserError(Mistake{where, found, expected, hint});
 }
 
-const std::string& text_of(const nlohmann::json& line, const char* key, const std::string& where) {
-  const auto found = line.find(key);
-  if (found == line.end()) refuse_caption(where, cat("no \"", key, "\""), kLineForm);
-  if (!found->is_string()) refuse_caption(where, cat("\"", key, "\" of type ", found->type_name()), "a string");
-  return found->get_ref<const std::string&>();
-}
-
 std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
   const std::string text = read_text(path);
   std::vector<Entry> entries;
@@ -40,8 +35,8 @@ std::vector<Entry> read_jsonl(const std::filesystem::path& path) {
     limits.what = kLineForm;
     const auto fields = parse_json_line(line, path, number, limits);
     if (!fields.is_object()) refuse_caption(where, cat("JSON that is no object (", fields.type_name(), ")"), kLineForm);
-    entries.push_back({where, text_of(fields, "file", where), text_of(fields, "caption", where),
-                       fields.contains("group") ? text_of(fields, "group", where) : ""});
+    entries.push_back({where, required_string(fields, "file", where, kLineForm),
+                       string_or_null_of(fields, "caption", where, kLineForm), string_or_null(fields, "group", where)});
   }
   return entries;
 }
@@ -124,17 +119,17 @@ std::vector<Entry> read_csv(const std::filesystem::path& path) {
 
 std::vector<Entry> read_beside(const std::filesystem::path& videos, const std::vector<std::string>& clips) {
   std::vector<Entry> entries;
+  TextsBeside texts(videos, clips);
   for (const std::string& clip : clips) {
-    std::filesystem::path text = videos / clip;
-    text.replace_extension(".txt");
-    if (std::filesystem::exists(text)) entries.push_back({text.string(), clip, read_text(text, kMaxCaption), ""});
+    const std::filesystem::path text = texts.find(clip);
+    if (!text.empty()) entries.push_back({text.string(), clip, read_text(text, kMaxCaption), ""});
   }
   return entries;
 }
 
 std::vector<Entry> read_entries(const CaptionSource& source, const std::vector<std::string>& clips) {
   if (source.metadata.empty()) return source.archives ? source.beside : read_beside(source.videos, clips);
-  const std::string extension = source.metadata.extension().string();
+  const std::string extension = lower_extension(source.metadata);
   if (extension == ".jsonl") return read_jsonl(source.metadata);
   if (extension == ".csv") return read_csv(source.metadata);
   if (extension == ".json") return read_videos2caption(source.metadata);
@@ -145,15 +140,10 @@ std::vector<Entry> read_entries(const CaptionSource& source, const std::vector<s
 
 Captions Captions::load(const CaptionSource& source, const std::vector<std::string>& clips) {
   Captions result;
-  const std::set<std::string> known(clips.begin(), clips.end());
+  const ClipNames names(clips, source.videos);
   std::map<std::string, std::string> named_at;
   for (const Entry& entry : read_entries(source, clips)) {
-    const std::string clip = std::filesystem::path(std::string(trim(entry.file))).lexically_normal().generic_string();
-    if (!known.contains(clip)) {
-      const std::string near = nearest(clip, clips);
-      refuse_caption(entry.where, cat("the clip \"", entry.file, "\""), cat("a video in ", source.videos.string()),
-                     near.empty() ? "paths are relative to that folder" : cat("did you mean \"", near, "\"?"));
-    }
+    const std::string& clip = names.find(entry.file, entry.where);
     const auto [first, added] = named_at.emplace(clip, entry.where);
     if (!added)
       refuse_caption(entry.where, cat("a second caption of \"", clip, "\""), "one",
@@ -164,7 +154,7 @@ Captions Captions::load(const CaptionSource& source, const std::vector<std::stri
     if (!caption.empty()) result.captions_.emplace(clip, caption);
     if (!trim(entry.group).empty()) result.groups_.emplace(clip, trim(entry.group));
   }
-  for (const std::string& clip : known) {
+  for (const std::string& clip : clips) {
     if (result.captions_.contains(clip)) continue;
     if (!source.allow_missing)
       refuse_caption(source.metadata.empty() ? (source.videos / clip).string() : source.metadata.string(),

@@ -39,8 +39,8 @@ class Captions {
   nlohmann::ordered_json content() const;
 
   /// Reads the captions of these clips (paths relative to `source.videos`). Throws UserError with file:line for a line
-  /// that cannot be read or is not UTF-8, a clip that is named twice or that does not exist, and for clips without a
-  /// caption.
+  /// that cannot be read or is not UTF-8, a clip that is named twice or that does not exist (see clip_names.h), and for
+  /// clips without a caption. A caption that is null or empty is a missing one.
   static Captions load(const CaptionSource& source, const std::vector<std::string>& clips);
 
   /// Throws UserError when the clip was not among those loaded.

@@ -1,6 +1,7 @@
 #include "data/sources/clip_list.h"
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "comm/root.h"
@@ -16,19 +17,16 @@ namespace {
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 
+/// Endings in lower case; those of the path count in any.
 bool ends_like(const fs::path& path, std::initializer_list<const char*> endings) {
-  return std::ranges::any_of(endings, [&](const char* ending) { return path.string().ends_with(ending); });
+  std::string name = path.string();
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return std::ranges::any_of(endings, [&](const char* ending) { return name.ends_with(ending); });
 }
 
-/// The archives that a path names; none where it is a folder of videos.
+/// The archives that a path names which is no folder.
 std::vector<fs::path> find_archives(const fs::path& videos) {
   std::vector<fs::path> archives;
-  if (fs::is_directory(videos)) {
-    FolderContent content = look_into(videos);
-    if (content.videos.empty())
-      for (const std::string& name : content.archives) archives.push_back(videos / name);
-    return archives;
-  }
   if (is_pattern(videos)) {
     archives = expand_pattern(videos);
   } else if (fs::is_regular_file(videos)) {
@@ -113,10 +111,17 @@ const ClipFile* ClipList::find(const std::string& name) const {
 }
 
 ClipList list_clips(const DataConfig& config) {
-  const std::vector<fs::path> archives = find_archives(config.videos);
+  const bool folder = fs::is_directory(config.videos);
+  std::vector<fs::path> archives = folder ? std::vector<fs::path>() : find_archives(config.videos);
   if (!archives.empty()) return list_archives(config, archives);
+  FolderContent content = list_folder(config.videos);  // throws where it is no folder
+  log_left_out(content);
+  if (content.videos.empty() && !content.archives.empty()) {
+    for (const std::string& name : content.archives) archives.push_back(config.videos / name);
+    return list_archives(config, archives);
+  }
   ClipList clips;
-  clips.videos = list_videos(config.videos);
+  clips.videos = videos_of(config.videos, std::move(content));
   clips.captions =
       Captions::load({config.videos, config.captions, config.allow_missing_captions, {}, false}, clips.videos);
   for (const std::string& video : clips.videos) clips.files.emplace_back(config.videos / video);

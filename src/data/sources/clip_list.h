@@ -28,7 +28,7 @@ void from_json(const nlohmann::ordered_json& content, ClipList& clips);
 
 /// Finds the clips that `data.videos` names and their captions: a folder of videos; a tar, a folder of tars or a
 /// pattern of tars (see path_pattern.h) as WebDataset packs them. A folder that holds videos is one of videos, whatever
-/// else is in it. Throws UserError as list_videos, list_tar and Captions::load do, for a pattern that names what is no
+/// else is in it. Throws UserError as list_folder, list_tar and Captions::load do, for a pattern that names what is no
 /// tar, and for archives without a video.
 ClipList list_clips(const DataConfig& config);
 

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "data/sources/caption_json.h"
 #include "files/json.h"
 
 namespace rehyat::data {
@@ -39,9 +40,7 @@ void check_number(const json& object, const char* key, const std::string& where)
 
 CaptionEntry entry_of(const json& entry, const std::string& where) {
   if (!entry.is_object()) refuse_entry(where, cat("a ", entry.type_name()), kForm);
-  const auto path = entry.find("path");
-  if (path == entry.end()) refuse_entry(where, "no \"path\"", kForm);
-  if (!path->is_string()) refuse_entry(where, cat("\"path\" of type ", path->type_name()), "a string");
+  const std::string path = required_string(entry, "path", where, kForm);
   for (const char* part : {"cut", "crop"}) {
     if (entry.contains(part) && !entry[part].is_null())
       refuse_entry(where, cat("\"", part, "\", a part of the video"), "whole videos",
@@ -54,10 +53,7 @@ CaptionEntry entry_of(const json& entry, const std::string& where) {
       refuse_entry(where, cat("\"resolution\" of type ", resolution->type_name()), R"({"width": …, "height": …})");
     for (const char* key : {"width", "height"}) check_number(*resolution, key, where);
   }
-  const auto group = entry.find("group");
-  if (group != entry.end() && !group->is_string())
-    refuse_entry(where, cat("\"group\" of type ", group->type_name()), "a string");
-  return {where, *path, caption_of(entry, where), group == entry.end() ? "" : group->get<std::string>()};
+  return {where, path, caption_of(entry, where), string_or_null(entry, "group", where)};
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
 #include "data/sources/webdataset.h"
 
+#include <algorithm>
+#include <cctype>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "data/sources/caption_json.h"
 #include "data/sources/clips.h"
 #include "files/json.h"
 #include "files/tar.h"
@@ -20,26 +23,19 @@ struct Sample {
   const TarMember *video = nullptr, *text = nullptr, *json = nullptr;
 };
 
-/// The name up to the first dot of its last part, and what follows the dot.
+/// The name up to the first dot of its last part, and what follows the dot, in lower case.
 std::pair<std::string, std::string> key_of(const std::string& name) {
   const std::size_t slash = name.rfind('/');
   const std::size_t dot = name.find('.', slash == std::string::npos ? 0 : slash + 1);
   if (dot == std::string::npos) return {name, ""};
-  return {name.substr(0, dot), name.substr(dot + 1)};
+  std::string extension = name.substr(dot + 1);
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return {name.substr(0, dot), extension};
 }
 
 bool hidden(const std::string& name) {
   const std::size_t slash = name.rfind('/');
   return name[slash == std::string::npos ? 0 : slash + 1] == '.';
-}
-
-std::string string_in(const nlohmann::ordered_json& object, const char* key, const std::string& where) {
-  const auto found = object.find(key);
-  if (found == object.end()) return "";
-  require(found->is_string(), [&] {
-    return to_sentence({where, cat("\"", key, "\" of type ", found->type_name()), "a string", ""});
-  });
-  return *found;
 }
 
 CaptionEntry caption_of(const Sample& sample, const FileBytes& archive, const std::string& label) {
@@ -54,8 +50,9 @@ CaptionEntry caption_of(const Sample& sample, const FileBytes& archive, const st
   limits.what = R"({"caption": "…"})";
   const auto object = parse_json(read_member(archive, *sample.json, kMaxJson), where, limits);
   require(object.is_object(), [&] { return to_sentence({where, "no object", R"({"caption": "…"})", ""}); });
-  const std::string caption = string_in(object, "caption", where);
-  return {where, clip, caption.empty() ? string_in(object, "text", where) : caption, string_in(object, "group", where)};
+  const std::string caption = string_or_null(object, "caption", where);
+  return {where, clip, caption.empty() ? string_or_null(object, "text", where) : caption,
+          string_or_null(object, "group", where)};
 }
 
 }  // namespace
@@ -75,7 +72,8 @@ ArchiveClips list_archive(const std::filesystem::path& path, const std::string& 
     const TarMember*& place = video ? sample.video : extension == "txt" ? sample.text : sample.json;
     require(place == nullptr, [&] {
       return to_sentence({path.string(),
-                          cat("two videos of the sample \"", key, "\": ", place->name, " and ", member.name),
+                          cat("two ", video ? "videos" : "captions", " of the sample \"", key, "\": ", place->name,
+                              " and ", member.name),
                           "one a sample", "the name up to the first dot is the sample's"});
     });
     place = &member;

@@ -12,7 +12,8 @@ namespace rehyat::data {
 
 /// What an archive of WebDataset's layout holds. Members with the same name up to the first dot behind the last '/' are
 /// one sample: a video (by its last extension), and NAME.txt, else NAME.json with the string "caption", else "text",
-/// and perhaps "group". Members whose file name begins with a dot are left out.
+/// and perhaps "group"; extensions in any case, null as if missing. Members whose file name begins with a dot are left
+/// out.
 struct ArchiveClips {
   std::vector<ClipFile> clips;         ///< in the archive's order
   std::vector<CaptionEntry> captions;  ///< `file` is the clip's name: `label`/MEMBER

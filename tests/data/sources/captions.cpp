@@ -118,5 +118,59 @@ TEST_F(CaptionFiles, TextBesideTheClip) {
   expect_refused([&] { Captions::load({folder_, {}, false}, {"a.mp4", "c.mp4"}); }, {"c.mp4"});
 }
 
+TEST_F(CaptionFiles, NullIsAMissingCaption) {
+  const std::string line = "{\"file\": \"a.mp4\", \"caption\": null, \"group\": null}\n";
+  expect_refused([&] { load("m.jsonl", line, {"a.mp4"}); }, {"no caption of \"a.mp4\""});
+  const Captions captions = load("m.jsonl", line, {"a.mp4"}, true);
+  EXPECT_EQ(captions.missing(), 1U);
+  EXPECT_EQ(captions.group("a.mp4"), "");
+  const Captions list = load("m.json", "[{\"path\": \"a.mp4\", \"cap\": null, \"group\": null}]", {"a.mp4"}, true);
+  EXPECT_EQ(list.missing(), 1U);
+  expect_refused([&] { load("m.jsonl", "{\"file\": null, \"caption\": \"x\"}", {"a.mp4"}); }, {"m.jsonl:1", "null"});
+}
+
+TEST_F(CaptionFiles, ExtensionsInCapitals) {
+  file("A.TXT", "\xEF\xBB\xBF beside ");
+  EXPECT_EQ(Captions::load({folder_, {}, false}, {"A.mp4"}).at("A.mp4"), "beside");
+  EXPECT_EQ(load("M.CSV", "file,caption\nA.mp4,csv\n", {"A.mp4"}).at("A.mp4"), "csv");
+  EXPECT_EQ(load("M.JSONL", "{\"file\": \"A.mp4\", \"caption\": \"jsonl\"}", {"A.mp4"}).at("A.mp4"), "jsonl");
+  file("A.txt", "another");
+  expect_refused([&] { Captions::load({folder_, {}, false}, {"A.mp4"}); }, {"A.mp4", "two captions", "A.TXT", "A.txt"});
+}
+
+TEST_F(CaptionFiles, NamesAreTakenAsTheyAre) {
+  file(" intro.txt", "beside");
+  EXPECT_EQ(Captions::load({folder_, {}, false}, {" intro.mkv"}).at(" intro.mkv"), "beside");
+  const std::string line = "{\"file\": \" intro.mkv\", \"caption\": \"x\"}\n";
+  EXPECT_EQ(load("m.jsonl", line, {" intro.mkv"}).at(" intro.mkv"), "x");
+  EXPECT_EQ(load("m.jsonl", line, {"intro.mkv"}).at("intro.mkv"), "x");  // typed with a space in front
+  const Captions both =
+      load("m.csv", "file,caption\n intro.mkv,with\nintro.mkv,without\n", {" intro.mkv", "intro.mkv"});
+  EXPECT_EQ(both.at(" intro.mkv"), "with");
+  EXPECT_EQ(both.at("intro.mkv"), "without");
+}
+
+TEST_F(CaptionFiles, NamesThatDifferInNormalizationAreTheSame) {
+  const std::string composed = "caf\xC3\xA9.mkv", decomposed = "cafe\xCC\x81.mkv";
+  const std::string line = "{\"file\": \"" + composed + "\", \"caption\": \"x\"}\n";
+  EXPECT_EQ(load("m.jsonl", line, {decomposed}).at(decomposed), "x");
+  EXPECT_EQ(load("m.csv", "file,caption\n" + decomposed + ",y\n", {composed}).at(composed), "y");
+  const Captions exact = load("m.jsonl", line, {decomposed, composed}, true);
+  EXPECT_EQ(exact.at(composed), "x");
+  EXPECT_EQ(exact.at(decomposed), "");
+  const std::string ring = "\xC3\x85", sign = "\xE2\x84\xAB", apart = "A\xCC\x8A";  // three spellings of one letter
+  expect_refused(
+      [&] {
+        load("m.csv", "file,caption\n" + ring + ".mkv,y\n", {apart + ".mkv", sign + ".mkv"}, true);
+      },
+      {"m.csv:2", "several videos", "Unicode normalization"});
+  file("caf\xC3\xA9.txt", "beside");
+  EXPECT_EQ(Captions::load({folder_, {}, false}, {decomposed}).at(decomposed), "beside");
+  // The text belongs to the clip of exactly its name.
+  const Captions own = Captions::load({folder_, {}, true}, {decomposed, composed});
+  EXPECT_EQ(own.at(composed), "beside");
+  EXPECT_EQ(own.at(decomposed), "");
+}
+
 }  // namespace
 }  // namespace rehyat::data

@@ -52,6 +52,29 @@ TEST_F(ClipSources, SamplesOfAWebDataset) {
   EXPECT_EQ(list("shards/b.tar").videos, (Names{"b.tar/1.tag.MKV"}));
 }
 
+TEST_F(ClipSources, TarsInCapitalsAndNull) {
+  TarMaker one;
+  one.add("0.MP4", "v")
+      .add("0.TXT", "in capitals")
+      .add("1.mp4", "v")
+      .add("1.JSON", R"({"caption": null, "text": "t"})");
+  one.add("2.mp4", "v").add("2.json", R"({"caption": null, "group": null})").end();
+  tar("shards/A.TAR", one);
+  DataConfig config;
+  config.videos = folder_ / "shards";
+  expect_refused([&] { list_clips(config); }, {"no caption of \"A.TAR/2.mp4\""});
+  config.allow_missing_captions = true;
+  const ClipList clips = list_clips(config);
+  EXPECT_EQ(clips.captions.at("A.TAR/0.MP4"), "in capitals");
+  EXPECT_EQ(clips.captions.at("A.TAR/1.mp4"), "t");
+  EXPECT_EQ(clips.captions.missing(), 1U);
+  EXPECT_EQ(clips.other_members, 0U);
+  TarMaker twice;
+  twice.add("0.mp4", "v").add("0.txt", "a").add("0.TXT", "b").end();
+  tar("shards/A.TAR", twice);
+  expect_refused([&] { list_clips(config); }, {"two captions of the sample \"0\""});
+}
+
 TEST_F(ClipSources, TarsOfSeveralFoldersKeepTheirNamesApart) {
   TarMaker one;
   one.add("1.mp4", "v").add("1.txt", "c").end();
