@@ -12,6 +12,11 @@ void add_part(config::Fields& f, const std::string& name, models::PartCost& part
   f.add(name + "_macs_per_video", part.macs_per_video, "whatever the number of tokens");
 }
 
+void add_numbers(config::Fields& f, const std::string& name, models::HeldNumbers& numbers) {
+  f.add(name + "_compute", numbers.compute, "numbers a token in the type of the matrix products");
+  f.add(name + "_wide", numbers.wide, "numbers a token in float32");
+}
+
 PublishedModel read_published(const std::filesystem::path& weights, const models::ModelRegistry& families) {
   PublishedModel out;
   out.files = families.find(weights);
@@ -47,7 +52,9 @@ void PublishedModel::fields(config::Fields& f) {
   f.add("patch_columns", a.patch[2], "latent columns of a token");
   add_part(f, "block", a.block);
   add_part(f, "outside", a.outside);
-  f.add("saved_by_block", a.saved_by_block, "numbers a token that the backward pass needs");
+  add_numbers(f, "saved_by_block", a.saved_by_block);
+  add_numbers(f, "saved_outside", a.saved_outside);
+  add_numbers(f, "backward_working", a.backward_working);
   f.section("sampler", sampler, "of the model's scheduler");
 }
 
