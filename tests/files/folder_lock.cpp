@@ -5,7 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <fstream>
 #include <optional>
+#include <vector>
 
 #include "core/error.h"
 #include "core/expect_error.h"
@@ -59,6 +62,43 @@ TEST(FolderLock, AKilledRunHoldsNothing) {
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_NO_THROW(FolderLock second(folder.path()));
+}
+
+int no_locks(int /*file*/) {
+  return ENOLCK;
+}
+
+TEST(FolderLock, OneKindOfLocksIsEnough) {
+  for (const FolderLock::TryLock kind : FolderLock::kinds()) {
+    const testing::TempFolder folder;
+    const std::vector<FolderLock::TryLock> kinds = {no_locks, kind};
+    {
+      const FolderLock lock(folder.path(), kinds);
+      expect_error<UserError>([&] { FolderLock second(folder.path(), kinds); }, {"another run", "process"});
+    }
+    EXPECT_NO_THROW(FolderLock(folder.path(), kinds));
+  }
+}
+
+TEST(FolderLock, WithoutLocksTheNameInTheFileCounts) {
+  const testing::TempFolder folder;
+  const std::vector<FolderLock::TryLock> none = {no_locks};
+  const auto file = folder / ".rehyat-lock";
+  {
+    const FolderLock lock(folder.path(), none);
+    expect_error<UserError>([&] { FolderLock second(folder.path(), none); },
+                            {"another run", cat("process ", ::getpid(), " on ")});
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(file));  // it said that it ended
+  // One that was killed, one of another program, one of another machine, and what is no name at all.
+  for (const std::string& name :
+       {std::string("process 999999999 on "), cat("process ", ::getpid(), " on another-machine"),
+        cat("process ", ::getppid(), " on "), std::string("what?")}) {
+    char host[256] = {};
+    ASSERT_EQ(::gethostname(host, sizeof host - 1), 0);
+    std::ofstream(file) << name << (name.ends_with(" on ") ? host : "") << "\n";
+    EXPECT_NO_THROW(FolderLock(folder.path(), none)) << name;
+  }
 }
 
 }  // namespace
