@@ -43,7 +43,7 @@ Command inspect_command() {
   command.summary = "say what files or folders of ours hold, checking them on the way";
   command.example =
       "rehyat inspect runs/demo\n"
-      "  rehyat inspect runs/demo/distill-1a2b3c4d/phi-00000.safetensors --json\n"
+      "  rehyat inspect runs/demo/distill/phi-00000.safetensors --json\n"
       "  rehyat inspect runs/demo/*/stage.json";
   const auto paths = std::make_shared<std::vector<std::string>>();
   command.declare = [paths](CLI::App& app) {

@@ -48,7 +48,7 @@ Command verify_command(const stages::Stage& stage) {
   Command command = stage_command(stage);
   command.summary += "; or compare with a fixture";
   command.example +=
-      "\n  rehyat verify --model runs/demo/export-1a2b3c4d/transformer\n"
+      "\n  rehyat verify --model runs/demo/export/transformer\n"
       "  rehyat verify --parity attention --fixture attention.safetensors --form recurrent --json\n"
       "  rehyat verify --parity transformer --weights weights/wan/transformer --fixture transformer.safetensors";
   command.config = Command::Config::optional;

@@ -37,7 +37,7 @@ void ModelConfig::fields(config::Fields& f) {
   f.add(
       "weights", weights,
       "the teacher: a pipeline's folder of diffusers, a transformer's folder in diffusers' or the original layout, or "
-      "a ComfyUI .safetensors file; empty: `rehyat pretrain` makes one");
+      "a ComfyUI .safetensors file; empty: pretrain makes one");
   f.add("vae", vae, "the VAE, folder or file, where model.weights has none");
   f.add("text", text, "the folder that holds text_encoder and tokenizer, where model.weights has none");
   f.add("family", family, "kind of the teacher that pretrain makes").only("with model.architecture", [this] {
