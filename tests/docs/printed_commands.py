@@ -19,15 +19,12 @@ import sys
 import tarfile
 import time
 
+import commands
 import markdown
 
 root, work = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
 rehyat, make_clips, launcher, *launcher_words = sys.argv[3:]
 mpirun = [shutil.which(launcher), *launcher_words]  # by its whole path: bin/mpirun below calls it
-PROGRAMS = re.compile(r"(rehyat|mpirun|srun|sbatch|torchrun|cmake|ctest|python3?|git|bash|apt-get|tar|ln|\./scripts/\S+|scripts/\S+|"
-                      r"\.ci/run|build/\S+/bin/\S+)\s+\S")
-# These build, install, submit or call this test again: they need an entry in exceptions.txt before anything happens.
-NEVER = re.compile(r"(^|[\s/])(cmake|ctest|sbatch|srun|torchrun|apt-get|sudo|\.ci/run|scripts/(?!setup\.sh --list)\S+)(\s|$)")
 MOST_SECONDS = 60  # of one command
 failures = []
 
@@ -38,11 +35,6 @@ def fail(message):
 
 
 # What is printed ---------------------------------------------------------------------------------------------------------
-
-
-def lines_of(block):
-    """Its commands: lines, joined where one ends in a backslash."""
-    return [line.strip() for line in block.replace("\\\n", " ").split("\n") if line.strip() and not line.lstrip().startswith("#")]
 
 
 def of_pages():
@@ -56,8 +48,8 @@ def of_pages():
             if language not in ("sh", "yaml", "json", "text"):
                 fail(f"{name}:{line}: a block of the language '{language}', expected sh, yaml, json or text")
             if language == "sh":
-                yield from ((f"{name}:{line}", command) for command in lines_of(text))
-        yield from ((f"{name}:{line}", text) for line, text in page.spans if PROGRAMS.match(text))
+                yield from ((f"{name}:{line}", command) for command in commands.lines_of(text))
+        yield from ((f"{name}:{line}", text) for line, text in page.spans if commands.PROGRAMS.match(text))
 
 
 def of_helps():
@@ -73,9 +65,9 @@ def of_helps():
         examples = text.split("Example:\n")[1:]
         if not examples:
             fail(f"rehyat {name} --help has no example")
-        for command in lines_of("\n".join(examples)):
+        for command in commands.lines_of("\n".join(examples)):
             yield f"rehyat {name} --help", command
-        yield from ((f"rehyat {name} --help", span) for span in re.findall(r"`([^`]+)`", text) if PROGRAMS.match(span))
+        yield from ((f"rehyat {name} --help", span) for span in re.findall(r"`([^`]+)`", text) if commands.PROGRAMS.match(span))
     if len(names) < 10:
         fail(f"rehyat --help: found only the commands {names}")
 
@@ -84,40 +76,12 @@ def of_configs():
     for path in sorted((root / "configs").glob("*.yaml")):
         comments = "\n".join(line.split("#", 1)[1] if "#" in line else "" for line in path.read_text().splitlines())
         spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", comments)]
-        yield from ((f"configs/{path.name}", span) for span in spans if PROGRAMS.match(span))
-        if PROGRAMS.search(re.sub(r"`[^`]+`", "", comments)):
+        yield from ((f"configs/{path.name}", span) for span in spans if commands.PROGRAMS.match(span))
+        if commands.PROGRAMS.search(re.sub(r"`[^`]+`", "", comments)):
             fail(f"configs/{path.name}: a command in a comment without `backquotes`")
 
 
 # What cannot run here ----------------------------------------------------------------------------------------------------
-
-
-class Exceptions:
-    """Entries of three lines' parts: "DO COMMAND -- REASON". DO is `skip`, `code N|M` (exit codes that count as good), `dry` (with
-    --dry-run behind it) or `small ARGUMENTS` (with these behind it). COMMAND ends in * where any ending is meant."""
-
-    def __init__(self, path):
-        self.entries = []
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            match = re.fullmatch(r"(skip|code [\d|]+|dry|small \[[^\]]+\]) (.+?) -- (.{10,})", line)
-            if not match:
-                raise SystemExit(f"{path}:{number}: found \"{line}\", expected DO COMMAND -- REASON")
-            self.entries.append([f"{path.name}:{number}", match.group(1), match.group(2), match.group(3), 0])
-
-    def of(self, command):
-        for entry in self.entries:
-            name = entry[2]
-            if command == name or name.endswith("*") and command.startswith(name[:-1]):
-                entry[4] += 1
-                return entry[1], entry[3]
-        return "run", ""
-
-    def check_all_needed(self):
-        for where, _, name, _, used in self.entries:
-            if used == 0:
-                fail(f"{where}: no printed command is \"{name}\"; remove the entry")
 
 
 def check_skipped(where, command):
@@ -241,7 +205,7 @@ def main():
     if code != 0:
         print(output)
         raise SystemExit("the run that the printed commands are about does not run itself")
-    exceptions = Exceptions(root / "tests/docs/exceptions.txt")
+    exceptions = commands.Exceptions(root / "tests/docs/exceptions.txt")
     ran, skipped, seen = 0, 0, set()
     for where, command in [*of_helps(), *of_pages(), *of_configs()]:
         bare = re.sub(r"\s+#.*$", "", command)
@@ -254,18 +218,19 @@ def main():
             check_skipped(where, command)
             skipped += 1
             continue
-        if do == "run" and NEVER.search(command):
+        if do == "run" and commands.NEVER.search(command):
             fail(f"{where}: `{command}`: found nothing in exceptions.txt that says why it is not run")
             continue
         words = " --dry-run" if do == "dry" else f" {do[7:-1]}" if do.startswith("small") else ""
-        code, output, seconds = run(command + words)
+        code, output, seconds = run(bare + words if words else command)
         ran += 1
         if str(code) not in (do[5:].split("|") if do.startswith("code") else ["0"]):
             print(output[-3000:])
             fail(f"{where}: `{command}`: exit code {code}")
         else:
             print(f"{seconds:5.1f} s  {command}{words}", flush=True)
-    exceptions.check_all_needed()
+    for sentence in exceptions.needless():
+        fail(sentence)
     blocks = check_configs()
     print(f"{ran} commands ran, {skipped} are excepted, {blocks} yaml blocks are configs, {len(failures)} failures")
     if ran < 20:
