@@ -23,8 +23,8 @@ CachePlan plan_cache(const models::Architecture& model, const CacheConfig& confi
                      const std::filesystem::path& folder);
 
 /// Runs the teacher over its trajectories (prompts x seeds) and stores the inputs of the wanted blocks' self-attention
-/// at the kept points. Trajectories are shared out over the ranks; finished ones are kept by a run that is started
-/// again. `folder` is a data::cache_folder that rank 0 has opened. Collective.
+/// at the kept points. Trajectories are shared out over the ranks; a run that is started again takes the finished ones
+/// as they are. `folder` is a data::cache_folder that rank 0 has opened. Collective.
 void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedFolder& folder,
                          const comm::Communicator& world);
 

@@ -117,11 +117,11 @@ int OnlinePoints::owner_of(std::int64_t block) const {
 
 void OnlinePoints::give_to_owners(Points& points, std::int64_t trajectories) {
   // One tensor of a point on its way.
-  struct Part {
+  struct OnTheWay {
     std::int64_t point = 0, block = 0;
     bool target = false;
   };
-  std::vector<Part> parts;
+  std::vector<OnTheWay> parts;
   std::vector<comm::Route> routes;
   // One point of each walker in turn, so that all ranks send and receive at the same time.
   for (std::int64_t first = 0; first < trajectories; first += world_.size()) {
@@ -139,7 +139,7 @@ void OnlinePoints::give_to_owners(Points& points, std::int64_t trajectories) {
     }
   }
   Points owned(points.size());
-  const auto tensor_of = [](Points& from, const Part& part) -> at::Tensor& {
+  const auto tensor_of = [](Points& from, const OnTheWay& part) -> at::Tensor& {
     Point& point = from[static_cast<std::size_t>(part.point)][part.block];
     return part.target ? point.target : point.input;
   };

@@ -44,7 +44,7 @@ class OnlinePoints : public PointSource {
   using Points = std::vector<std::map<std::int64_t, Point>>;  ///< by block; only of this rank's blocks
 
   Points collect(const std::vector<Trajectory>& trajectories, const std::string& title);
-  /// Gives every point to the rank that its block belongs to, and lets go what was given away.
+  /// Sends every point to the rank that its block belongs to, and frees what was sent.
   void give_to_owners(Points& points, std::int64_t trajectories);
   int walker_of(std::int64_t trajectory) const;  ///< the rank that walks the i-th trajectory of a round
   int owner_of(std::int64_t block) const;        ///< the rank that trains this block

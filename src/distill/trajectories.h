@@ -31,7 +31,7 @@ std::int64_t point_bytes(const models::Architecture& model, const CacheConfig& c
 /// Throws UserError where no prompt, or none to train on, would be left: before any work is done for nothing.
 void check_prompts(const CacheConfig& config, std::size_t prompts);
 
-/// Which of the prompts are held out, with all their trajectories: at least one, at most all but one.
+/// True for each prompt that is held out, with all its trajectories: at least one, at most all but one.
 std::vector<bool> held_out_prompts(const CacheConfig& config, std::size_t prompts, std::uint64_t seed);
 
 /// One walk of the teacher from noise to a video. `purpose` and `number` name its random streams.

@@ -36,7 +36,7 @@ class RmsNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(RmsNorm);
 
-/// A folder of modules: lets parameters have the dotted names of the published files.
+/// A module that only holds others, so that parameters have the dotted names of the published files.
 class ModuleGroupImpl : public torch::nn::Module {};
 TORCH_MODULE(ModuleGroup);
 

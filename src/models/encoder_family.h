@@ -37,7 +37,8 @@ struct Encoders {
   std::unique_ptr<TextEncoder> text;
 };
 
-/// A pair of encoders that go together. Adding one is a folder and a line in known_encoders().
+/// A codec and a text encoder that are published with one another. Adding one is a folder and a line in
+/// known_encoders().
 class EncoderFamily {
  public:
   virtual ~EncoderFamily() = default;

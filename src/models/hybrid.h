@@ -44,7 +44,7 @@ struct BlockGroup {
 struct HybridConfig {
   BlockChoice blocks;  ///< with `attention`, the one group
   BlockAttention attention{.spec = {}, .phi = {}};
-  std::vector<BlockGroup> groups;  ///< in place of both
+  std::vector<BlockGroup> groups;  ///< in place of blocks and attention
 
   void fields(config::Fields& f);
   std::vector<BlockGroup> all_groups() const;

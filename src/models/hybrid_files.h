@@ -19,7 +19,7 @@ struct HybridFiles {
   static HybridFiles beside(const std::filesystem::path& file);
 };
 
-/// Writes both, or removes what an earlier model left where no block is converted.
+/// Writes the two files. Where no block is converted it removes those that an earlier model left.
 void save_hybrid(const HybridFiles& files, const VideoTransformer& model);
 /// Converts a model's blocks and reads their feature maps; nothing where there are no such files. Throws UserError with
 /// file, found and expected. `kinds`: those that the files may name.

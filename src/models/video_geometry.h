@@ -22,7 +22,7 @@ struct VideoGeometry {
   bool operator==(const VideoGeometry&) const = default;
 };
 
-/// Which sizes of videos a codec and a model take together.
+/// The sizes of videos that a codec takes whose latents a model takes.
 class VideoRule {
  public:
   VideoRule(const VideoGeometry& geometry, const std::array<std::int64_t, 3>& patch);

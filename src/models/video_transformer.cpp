@@ -27,11 +27,11 @@ std::vector<ops::RecurrentState> VideoTransformerImpl::make_states(std::int64_t 
   return states;
 }
 
-NamedTensors tensors_of(const torch::nn::Module& module, Weights which) {
+NamedTensors tensors_of(const torch::nn::Module& module, Weights part) {
   NamedTensors out;
   const auto add = [&](const auto& items) {
     for (const auto& item : items) {
-      if (which == Weights::all || (which == Weights::feature_maps) == is_feature_map(item.key()))
+      if (part == Weights::all || (part == Weights::feature_maps) == is_feature_map(item.key()))
         out.emplace_back(item.key(), item.value());
     }
   };

@@ -35,11 +35,11 @@ struct ForwardOptions {
   }
 };
 
-/// Which of a model's weights: the teacher's own, or the feature maps that conversion added.
+/// A part of a model's weights: the teacher's own, or the feature maps that conversion added.
 enum class Weights { all, teacher, feature_maps };
 
 /// A module's parameters and buffers by name, sorted.
-NamedTensors tensors_of(const torch::nn::Module& module, Weights which);
+NamedTensors tensors_of(const torch::nn::Module& module, Weights part);
 /// Whether a parameter of this name belongs to a feature map.
 bool is_feature_map(const std::string& name);
 
@@ -63,7 +63,7 @@ class VideoTransformerImpl : public torch::nn::Module {
   bool fully_recurrent() const { return !ops::chunk_by_chunk(attention_specs()).unable; }
   /// One state a block for a latent of H x W; throws UserError naming the first block without a recurrent form.
   std::vector<ops::RecurrentState> make_states(std::int64_t height, std::int64_t width) const;
-  NamedTensors tensors(Weights which) const { return tensors_of(*this, which); }
+  NamedTensors tensors(Weights part) const { return tensors_of(*this, part); }
   /// The name of a block's attention among the model's modules, "blocks.0.attn1" for example.
   std::string attention_name(std::int64_t block) const;
 };

@@ -16,15 +16,15 @@ namespace rehyat::ops {
 /// only its numerics, except for `joint`, where the linear terms carry e^{-c} too.
 enum class Normalizer { joint, row_max, lse };
 
-/// Which attention one block runs, without its feature map: a kind and its settings. Settings that the kind does not
-/// have mean nothing.
+/// The attention that a block runs, without its feature map: a kind and its settings. A setting that the kind does not
+/// have means nothing.
 struct AttentionSpec {
   const AttentionKind* kind = AttentionKind::rehyat;  ///< never null
   std::int64_t tc = 3;                                ///< chunk size in latent slices (rehyat)
   std::int64_t to = 1;                                ///< overlap in latent slices (rehyat); may exceed tc
   bool causal = true;                                 ///< linear keys only from the past (rehyat)
   std::int64_t rate = 2;                              ///< R of uniform_hybrid
-  Normalizer normalizer = Normalizer::joint;          ///< of kinds with both branches
+  Normalizer normalizer = Normalizer::joint;          ///< of kinds with a softmax and a linear branch
   std::map<std::string, std::int64_t> own = {};  ///< settings without a member, by name; without those at their default
 
   /// `kinds`: those that may be named, beside this one.
@@ -33,7 +33,7 @@ struct AttentionSpec {
 
   /// False for the teacher's own attention.
   bool converted() const { return kind != AttentionKind::softmax; }
-  /// Both branches, shared by the normalizer.
+  /// Whether there are a softmax and a linear branch, which the normalizer weighs.
   bool blends() const { return kind->has_softmax() && kind->has_linear(); }
   std::optional<Recurrence> recurrence() const { return kind->recurrence(*this); }
   bool recurrent() const { return recurrence().has_value(); }

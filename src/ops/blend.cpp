@@ -59,14 +59,14 @@ void BadRows::check() const {
   });
 }
 
-void blend_into(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& both,
+void blend_into(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& sums,
                 const at::Tensor& row_max, Normalizer normalizer, BadRows& bad) {
   if (has_fused_blend(o)) {
-    fused_blend(o, lse, both, row_max, normalizer, out, bad.counter());
+    fused_blend(o, lse, sums, row_max, normalizer, out, bad.counter());
     return;
   }
   const std::int64_t width = o.size(-1);
-  const at::Tensor wide = o.to(both.scalar_type()), a = both.narrow(-1, 0, width), n = both.select(-1, width);
+  const at::Tensor wide = o.to(sums.scalar_type()), a = sums.narrow(-1, 0, width), n = sums.select(-1, width);
   switch (normalizer) {
     case Normalizer::joint:
       bad.add(n.lt(0));
@@ -81,16 +81,16 @@ void blend_into(const BlendTargets& out, const at::Tensor& o, const at::Tensor& 
   }
 }
 
-at::Tensor linear_only(const at::Tensor& both) {
-  const std::int64_t width = both.size(-1) - 1;
-  const at::Tensor n = both.select(-1, width);
+at::Tensor linear_only(const at::Tensor& sums) {
+  const std::int64_t width = sums.size(-1) - 1;
+  const at::Tensor n = sums.select(-1, width);
   const auto zeros = n.eq(0).sum().item<std::int64_t>();
   require(zeros == 0, [&] {
     return cat("[hybrid_attention] phi_q.z: found ", zeros, " of ", n.numel(),
                " rows equal to 0, expected none in linear attention, which has no other branch; use a positive "
                "feature map");
   });
-  return both.narrow(-1, 0, width) / n.unsqueeze(-1);
+  return sums.narrow(-1, 0, width) / n.unsqueeze(-1);
 }
 
 }  // namespace rehyat::ops

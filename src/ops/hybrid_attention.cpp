@@ -20,7 +20,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-/// What runs: the pattern, and how its branches go together.
+/// What runs: the pattern, its branches and how they are blended.
 struct Job {
   Plan plan;
   bool softmax, linear;  ///< which branches there are
@@ -71,35 +71,41 @@ at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tens
   return at::stack(seen, 2);
 }
 
-/// exp(-log_z / 2), kept where float32 holds its square times a long sum: beyond it the true gradient cannot be
+/// exp(-log_z / 2), clamped to where float32 holds its square times a long sum: beyond it the true gradient cannot be
 /// represented.
 at::Tensor half_weight(const at::Tensor& log_z) {
   const double bound = log_z.scalar_type() == at::kDouble ? 300.0 : 36.0;
   return (log_z * -0.5).clamp_max(bound).exp();
 }
 
+/// What the branches take: k and v of the softmax keys, phi_k and v_linear of the linear ones; empty where there is no
+/// such branch. Or the gradients of these.
+struct Inputs {
+  at::Tensor q, k, v, phi_q, phi_k, v_linear;
+};
+
+/// y, and what its backward pass needs.
 struct Forward {
   at::Tensor y, o, log_l, log_z, scale, states;
 };
 
-Forward run_forward(const Job& job, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                    const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
-                    const SoftmaxBranch& kept) {
+Forward run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given) {
   const Plan& plan = job.plan;
+  const at::Tensor& q = in.q;
   const auto type = wide(q);
   const std::int64_t width = q.size(3);
   Forward out;
   SoftmaxBranch softmax;
-  if (job.softmax) softmax = kept.o.defined() ? kept : run_softmax(job, q, k, v);
+  if (job.softmax) softmax = given.o.defined() ? given : run_softmax(job, q, in.k, in.v);
   out.y = at::empty_like(q, at::MemoryFormat::Contiguous);
   out.log_l = at::empty(q.sizes().slice(0, 3), q.options().dtype(type));
-  // joint: Z has no factor taken out, so that both branches share one logarithm.
+  // joint: Z has no factor taken out, so that the branches share one logarithm.
   const bool shared = job.softmax && job.normalizer == Normalizer::joint;
   if (shared) out.log_z = out.log_l;
   if (!shared) out.scale = at::ones_like(out.log_l);
   if (!job.softmax || job.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
   if (job.softmax && job.normalizer == Normalizer::lse) out.o = softmax.o;
-  if (job.linear) out.states = part_states(plan, phi_k, v_linear);
+  if (job.linear) out.states = part_states(plan, in.phi_k, in.v_linear);
   BadRows bad(out.log_l, job.normalizer);
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const Part& part = plan.parts[i];
@@ -109,30 +115,25 @@ Forward run_forward(const Job& job, const at::Tensor& q, const at::Tensor& k, co
       rows(out.log_l).copy_(rows(softmax.lse));
       continue;
     }
-    const at::Tensor queries = rows(phi_q);
-    const at::Tensor both = matmul_sums(queries, out.states.select(2, static_cast<std::int64_t>(i)));
+    const at::Tensor sums = matmul_sums(rows(in.phi_q), out.states.select(2, static_cast<std::int64_t>(i)));
     if (!job.softmax) {
-      const at::Tensor n = both.select(-1, width);
-      rows(out.y).copy_(linear_only(both));
+      const at::Tensor n = sums.select(-1, width);
+      rows(out.y).copy_(linear_only(sums));
       rows(out.log_z).copy_(n.abs().log());
       rows(out.scale).copy_(n.sign());
       continue;
     }
     const auto rows_if = [&rows](const at::Tensor& x) { return x.defined() ? rows(x) : x; };
     const BlendTargets targets{rows(out.y), rows(out.log_l), rows_if(out.log_z), rows_if(out.scale)};
-    blend_into(targets, rows(softmax.o), rows(softmax.lse), both, rows_if(softmax.row_max), job.normalizer, bad);
+    blend_into(targets, rows(softmax.o), rows(softmax.lse), sums, rows_if(softmax.row_max), job.normalizer, bad);
   }
   bad.check();
   return out;
 }
 
-struct Gradients {
-  at::Tensor q, k, v, phi_q, phi_k, v_linear;
-};
-
 /// The softmax branch: one call of the library's backward with the hybrid's own output and log-denominator.
-void softmax_backward(const Job& job, const Forward& saved, const at::Tensor& dy, const at::Tensor& q,
-                      const at::Tensor& k, const at::Tensor& v, Gradients& grads) {
+void softmax_backward(const Job& job, const Inputs& in, const Forward& saved, const at::Tensor& dy, Inputs& grads) {
+  const at::Tensor &q = in.q, &k = in.k, &v = in.v;
   const bool by_lse = job.normalizer == Normalizer::lse;
   const at::Tensor& out = by_lse ? saved.o : saved.y;
   at::Tensor g = dy;
@@ -167,36 +168,37 @@ at::Tensor slice_gradients(const Plan& plan, const at::Tensor& to_before, const 
   return grads;
 }
 
-void linear_backward(const Plan& plan, const Forward& saved, const at::Tensor& dy, const at::Tensor& phi_q,
-                     const at::Tensor& phi_k, const at::Tensor& v, bool need_queries, bool need_keys,
-                     Gradients& grads) {
+/// The linear branch: gradients of phi_q where `queries`, of phi_k and v_linear where `keys`.
+void linear_backward(const Plan& plan, const Inputs& in, const Forward& saved, const at::Tensor& dy, bool queries,
+                     bool keys, Inputs& grads) {
+  const at::Tensor &phi_q = in.phi_q, &phi_k = in.phi_k, &v = in.v_linear;
   const auto type = wide(dy);
   const std::int64_t width = dy.size(3), batch = v.size(0), heads = v.size(1);
   const at::Tensor g = dy.to(type);
   const at::Tensor delta = (g * saved.y.to(type)).sum(-1, true);
-  at::Tensor both = at::cat({g, -delta}, -1);  // [dy | -Delta], still without w
+  at::Tensor d_sums = at::cat({g, -delta}, -1);  // [dy | -Delta], still without w
   const at::Tensor half = saved.log_z.defined() ? half_weight(saved.log_z).unsqueeze(-1) : at::Tensor();
   // w = 1/Z: for lse it is small and plain; elsewhere its square root goes to either factor, so that neither overflows.
-  if (saved.scale.defined()) both = both * saved.scale.unsqueeze(-1);
-  if (half.defined()) both = both * half;
-  if (need_queries) grads.phi_q = at::zeros_like(phi_q, at::MemoryFormat::Contiguous);
+  if (saved.scale.defined()) d_sums = d_sums * saved.scale.unsqueeze(-1);
+  if (half.defined()) d_sums = d_sums * half;
+  if (queries) grads.phi_q = at::zeros_like(phi_q, at::MemoryFormat::Contiguous);
   const auto shape = std::vector<std::int64_t>{batch, heads, plan.linear_slices + 1, phi_q.size(3), width + 1};
   at::Tensor to_before, to_after;
-  if (need_keys) to_before = at::zeros(shape, g.options());
+  if (keys) to_before = at::zeros(shape, g.options());
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const Part& part = plan.parts[i];
     if (!plan.linear(part)) continue;
     const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
-    const at::Tensor gb = rows(both);
-    if (need_queries) {
-      at::Tensor d = at::matmul(gb, saved.states.select(2, static_cast<std::int64_t>(i)).transpose(-1, -2));
+    const at::Tensor d_rows = rows(d_sums);
+    if (queries) {
+      at::Tensor d = at::matmul(d_rows, saved.states.select(2, static_cast<std::int64_t>(i)).transpose(-1, -2));
       if (half.defined()) d = d * rows(half);
       rows(grads.phi_q).copy_(d);
     }
-    if (need_keys) {
-      at::Tensor queries = rows(phi_q).to(type);
-      if (half.defined()) queries = queries * rows(half);
-      const at::Tensor d = at::matmul(queries.transpose(-1, -2), gb);
+    if (keys) {
+      at::Tensor features = rows(phi_q).to(type);
+      if (half.defined()) features = features * rows(half);
+      const at::Tensor d = at::matmul(features.transpose(-1, -2), d_rows);
       to_before.select(2, part.before) += d;
       if (part.after < plan.linear_slices) {
         if (!to_after.defined()) to_after = at::zeros(shape, g.options());
@@ -204,7 +206,7 @@ void linear_backward(const Plan& plan, const Forward& saved, const at::Tensor& d
       }
     }
   }
-  if (!need_keys) return;
+  if (!keys) return;
   const at::Tensor d_states = slice_gradients(plan, to_before, to_after);  // [B,A,slices,F,D+1]
   const auto cut = [&](const at::Tensor& x) {
     return x.reshape({batch, heads, plan.linear_slices, v.size(2) / plan.linear_slices, x.size(3)});
@@ -224,8 +226,8 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
-                            const std::shared_ptr<const Job>& job, const SoftmaxBranch& kept) {
-    const Forward result = run_forward(*job, q, k, v, phi_q, phi_k, v_linear, kept);
+                            const std::shared_ptr<const Job>& job, const SoftmaxBranch& given) {
+    const Forward result = run_forward(*job, {q, k, v, phi_q, phi_k, v_linear}, given);
     ctx->saved_data["job"] = c10::IValue::make_capsule(c10::make_intrusive<JobHolder>(job));
     ctx->save_for_backward(
         {q, k, v, phi_q, phi_k, v_linear, result.y, result.o, result.log_l, result.log_z, result.scale, result.states});
@@ -236,18 +238,17 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     const auto saved = ctx->get_saved_variables();
     const auto holder = ctx->saved_data["job"].toCapsule();
     const Job& job = *static_cast<const JobHolder&>(*holder).job;
-    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &phi_q = saved[3], &phi_k = saved[4],
-                     &v_linear = saved[5];
+    const Inputs in{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
     const Forward result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
     const at::Tensor dy = upstream[0].contiguous();
-    Gradients grads;
+    Inputs grads;
     if (job.softmax && (ctx->needs_input_grad(0) || ctx->needs_input_grad(1) || ctx->needs_input_grad(2))) {
-      softmax_backward(job, result, dy, q, k, v, grads);
+      softmax_backward(job, in, result, dy, grads);
     } else if (ctx->needs_input_grad(0)) {
-      grads.q = at::zeros_like(q);
+      grads.q = at::zeros_like(in.q);
     }
     const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
-    if (queries || keys) linear_backward(job.plan, result, dy, phi_q, phi_k, v_linear, queries, keys, grads);
+    if (queries || keys) linear_backward(job.plan, in, result, dy, queries, keys, grads);
     return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable(), Variable()};
   }
 };
@@ -257,14 +258,14 @@ at::Tensor rows_of(const at::Tensor& x, const KeyList& keys) {
   return keys.numbers ? x.index_select(2, keys.numbers(x.device())) : x;
 }
 
-void check_kept(const SoftmaxBranch& kept, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  if (!kept.o.defined()) return;
+void check_given(const SoftmaxBranch& given, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  if (!given.o.defined()) return;
   require(!q.requires_grad() && !k.requires_grad() && !v.requires_grad(), [] {
-    return "[hybrid_attention] found a kept softmax branch of q, k, v that want gradients, expected frozen ones";
+    return "[hybrid_attention] found the softmax branch of q, k, v that want gradients, expected frozen ones";
   });
-  require(kept.o.sizes() == q.sizes() && kept.o.scalar_type() == q.scalar_type(), [&] {
-    return cat("[hybrid_attention] kept softmax branch: found ", at::toString(kept.o.scalar_type()), ' ',
-               shape_string(kept.o.sizes().vec()), ", expected ", at::toString(q.scalar_type()), ' ',
+  require(given.o.sizes() == q.sizes() && given.o.scalar_type() == q.scalar_type(), [&] {
+    return cat("[hybrid_attention] given softmax branch: found ", at::toString(given.o.scalar_type()), ' ',
+               shape_string(given.o.sizes().vec()), ", expected ", at::toString(q.scalar_type()), ' ',
                shape_string(q.sizes().vec()));
   });
 }
@@ -290,16 +291,16 @@ SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at:
 
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
-                            const SoftmaxBranch& kept) {
+                            const SoftmaxBranch& given) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
   const auto job = std::make_shared<const Job>(spec, q, slices);
   const Plan& plan = job->plan;
   if (!job->linear && plan.everything()) return softmax_attention(q, k, v);
-  check_kept(kept, q, k, v);
+  check_given(given, q, k, v);
   const at::Tensor none = at::empty({0}, q.options());
   const auto near = [&](const at::Tensor& x) { return job->softmax ? rows_of(x, plan.softmax_keys) : none; };
   const auto far = [&](const at::Tensor& x) { return job->linear ? rows_of(x, plan.linear_keys) : none; };
-  return HybridFunction::apply(q, near(k), near(v), job->linear ? phi_q : none, far(phi_k), far(v), job, kept);
+  return HybridFunction::apply(q, near(k), near(v), job->linear ? phi_q : none, far(phi_k), far(v), job, given);
 }
 
 }  // namespace rehyat::ops

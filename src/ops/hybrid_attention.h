@@ -31,16 +31,16 @@ struct SoftmaxBranch {
   std::int64_t bytes() const;
 };
 
-/// It depends on q, k, v alone: where these are frozen (distillation) it can be computed once and kept. No gradients.
+/// It depends on q, k, v alone: where these are frozen (distillation) it is computed once. No gradients.
 SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t slices,
                              const AttentionSpec& spec);
 
 /// The form for training: dense rectangles of softmax attention plus GEMMs, with its own backward (spec, "Gradients on
 /// fast kernels"). Works under autograd for q, k, v, phi_q and phi_k; computes only the gradients that are asked for.
-/// `kept`: what softmax_branch returned for these very q, k, v, which then must not want gradients.
+/// `given`: what softmax_branch returned for these very q, k, v, which then must not want gradients.
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
-                            const SoftmaxBranch& kept = {});
+                            const SoftmaxBranch& given = {});
 
 /// How a recurrent state gets phi_k of the keys that leave its ring, which is when they first matter to anyone.
 struct KeyFeatures {

@@ -15,7 +15,7 @@ at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b);
 /// (LinearState.RoundingOfTheSums measures it).
 at::Tensor matmul_sums(const at::Tensor& a, const at::Tensor& b);
 
-/// [v | 1]: z becomes one more column of S, so that one product gives both.
+/// [v | 1]: z becomes one more column of S, so that one product gives S and z.
 at::Tensor with_ones(const at::Tensor& v);
 
 /// phi_k' [v | 1] over each slice: phi_k [B,A,N,F], v [B,A,N,D] -> [B,A,slices,F,D+1], float32 or float64.

@@ -9,7 +9,8 @@
 namespace rehyat::ops {
 namespace {
 
-at::Tensor after(const at::Tensor& ring, const at::Tensor& chunk) {
+/// What the ring holds, then the chunk.
+at::Tensor followed_by(const at::Tensor& ring, const at::Tensor& chunk) {
   return ring.defined() ? at::cat({ring, chunk}, 2) : chunk;
 }
 
@@ -52,18 +53,18 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
     return cat("[recurrent_state] found a chunk ", shape_string(q.sizes().vec()),
                ", expected the batch, heads and widths of the chunks before");
   });
-  const at::Tensor keys = after(ring_k_, k), values = after(ring_v_, v);
+  const at::Tensor keys = followed_by(ring_k_, k), values = followed_by(ring_v_, v);
   const RectangleOutput softmax = softmax_rectangle(q, keys, values);
   const std::int64_t ring_slices = ring_k_.defined() ? ring_k_.size(2) / tokens_per_slice_ : 0;
   at::Tensor y = softmax.o;
   if (slices_seen_ > ring_slices) {
-    const at::Tensor both = matmul_sums(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1));
+    const at::Tensor sums = matmul_sums(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1));
     const at::Tensor c = normalizer_ == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
     const at::Tensor o = softmax.o.contiguous();
     y = at::empty_like(o);
     const auto value = [&] { return at::empty_like(softmax.lse); };
     BadRows bad(softmax.lse, normalizer_);
-    blend_into({y, value(), value(), value()}, o, softmax.lse, both, c, normalizer_, bad);
+    blend_into({y, value(), value(), value()}, o, softmax.lse, sums, c, normalizer_, bad);
     bad.check();
   }
   if (update) take_in(keys, values, phi_k, count);
@@ -76,7 +77,7 @@ void RecurrentState::take_in(const at::Tensor& keys, const at::Tensor& values, c
                              std::int64_t slices) {
   const std::int64_t width = values.size(3),
                      leaving = std::max<std::int64_t>(keys.size(2) - form_.overlap * tokens_per_slice_, 0);
-  const at::Tensor inputs = phi_k.input.defined() ? after(ring_input_, phi_k.input) : keys;
+  const at::Tensor inputs = phi_k.input.defined() ? followed_by(ring_input_, phi_k.input) : keys;
   require(inputs.dim() == 4 && inputs.size(2) == keys.size(2), [&] {
     return cat("[recurrent_state] input of phi_k: found ", shape_string(inputs.sizes().vec()), " for ", keys.size(2),
                " keys, expected it with every chunk of a video or with none");
@@ -88,13 +89,13 @@ void RecurrentState::take_in(const at::Tensor& keys, const at::Tensor& values, c
     s_ += grown.narrow(-1, 0, width);
     z_ += grown.select(-1, width);
   }
-  const auto kept = [&](const at::Tensor& x) {
+  const auto rest_of = [&](const at::Tensor& x) {
     const at::Tensor rest = x.narrow(2, leaving, x.size(2) - leaving);
     return rest.size(2) > 0 ? rest.clone(at::MemoryFormat::Contiguous) : at::Tensor();  // a view keeps the chunk alive
   };
-  ring_k_ = kept(keys);
-  ring_v_ = kept(values);
-  if (phi_k.input.defined()) ring_input_ = kept(inputs);
+  ring_k_ = rest_of(keys);
+  ring_v_ = rest_of(values);
+  if (phi_k.input.defined()) ring_input_ = rest_of(inputs);
   slices_seen_ += slices;
 }
 

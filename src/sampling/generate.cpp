@@ -15,19 +15,31 @@ struct Branches {
   bool guided() const { return empty.defined(); }
 };
 
-at::Tensor velocity(const models::VideoTransformer& model, const Request& request, const Branches& branches,
-                    std::int64_t step, double timestep, const at::Tensor& x, models::ForwardOptions options,
-                    States* conditional, States* unconditional) {
-  const at::Tensor time = at::full({1}, timestep, x.options().dtype(at::kFloat));
-  const auto run = [&](bool with_text, States* states) {
-    models::ForwardOptions own = options;
-    own.states = states;
-    if (request.on_evaluation) request.on_evaluation({step, with_text});
-    return model->forward(x, time, with_text ? branches.text : branches.empty, own).to(at::kFloat);
-  };
-  const at::Tensor with = run(true, conditional);
-  return branches.guided() ? diffusion::guided(with, run(false, unconditional), request.guidance) : with;
-}
+/// The recurrent states of each guidance branch, where the model runs chunk by chunk.
+struct BranchStates {
+  States *conditional = nullptr, *unconditional = nullptr;
+};
+
+/// What is sampled: a model under the texts and the guidance of a request.
+struct Walk {
+  const models::VideoTransformer& model;
+  const Request& request;
+  Branches branches;
+
+  /// The guided velocity of x at one denoising step.
+  at::Tensor velocity(const at::Tensor& x, std::int64_t step, double timestep, const models::ForwardOptions& options,
+                      const BranchStates& states = {}) const {
+    const at::Tensor time = at::full({1}, timestep, x.options().dtype(at::kFloat));
+    const auto run = [&](bool with_text, States* own_states) {
+      models::ForwardOptions own = options;
+      own.states = own_states;
+      if (request.on_evaluation) request.on_evaluation({step, with_text});
+      return model->forward(x, time, with_text ? branches.text : branches.empty, own).to(at::kFloat);
+    };
+    const at::Tensor with = run(true, states.conditional);
+    return branches.guided() ? diffusion::guided(with, run(false, states.unconditional), request.guidance) : with;
+  }
+};
 
 /// Slices of a chunk of a model whose blocks are all recurrent.
 std::int64_t chunk_size(const models::VideoTransformer& model) {
@@ -51,30 +63,30 @@ void check_form(const models::VideoTransformer& model, models::AttentionForm for
   }
 }
 
-at::Tensor step_major(const models::VideoTransformer& model, const Request& request, const Branches& branches,
-                      at::Tensor x) {
+at::Tensor step_major(const Walk& walk, at::Tensor x) {
+  const Request& request = walk.request;
   const auto sampler = diffusion::make_sampler(request.sampler);
   models::ForwardOptions options;
   options.form = request.form;
   options.compute = request.compute;
   for (std::int64_t i = 0; i < sampler->steps(); ++i) {
     Rng noise(request.seed, request.purpose + ".ancestral", {request.sample, static_cast<std::uint64_t>(i)});
-    x = sampler->step(i, velocity(model, request, branches, i, sampler->timestep(i), x, options, nullptr, nullptr), x,
-                      noise);
+    x = sampler->step(i, walk.velocity(x, i, sampler->timestep(i), options), x, noise);
     if (request.on_step) request.on_step();
   }
   return x;
 }
 
-at::Tensor chunk_major(const models::VideoTransformer& model, const Request& request, const Branches& branches,
-                       const at::Tensor& noise) {
+at::Tensor chunk_major(const Walk& walk, const at::Tensor& noise) {
+  const models::VideoTransformer& model = walk.model;
+  const Request& request = walk.request;
   const std::int64_t thickness = model->architecture().patch[0], slices = noise.size(2) / thickness,
                      steps = request.sampler.steps;
   // One state for each (step, branch), each holding one for every block: the chunks before, at that step's noise level.
   const auto fresh = [&] {
     return std::vector<States>(static_cast<std::size_t>(steps), model->make_states(noise.size(3), noise.size(4)));
   };
-  std::vector<States> conditional = fresh(), unconditional = branches.guided() ? fresh() : std::vector<States>{};
+  std::vector<States> conditional = fresh(), unconditional = walk.branches.guided() ? fresh() : std::vector<States>{};
   std::vector<at::Tensor> chunks;
   Rng unused(0, "sample.none");
   for (const ops::Chunk& chunk : ops::chunks_of(slices, chunk_size(model), 0)) {
@@ -85,8 +97,8 @@ at::Tensor chunk_major(const models::VideoTransformer& model, const Request& req
     options.first_slice = chunk.queries.begin;
     for (std::int64_t i = 0; i < steps; ++i) {
       const auto at = static_cast<std::size_t>(i);
-      const at::Tensor v = velocity(model, request, branches, i, sampler->timestep(i), x, options, &conditional[at],
-                                    branches.guided() ? &unconditional[at] : nullptr);
+      const at::Tensor v = walk.velocity(x, i, sampler->timestep(i), options,
+                                         {&conditional[at], walk.branches.guided() ? &unconditional[at] : nullptr});
       x = sampler->step(i, v, x, unused);
       if (request.on_step) request.on_step();
     }
@@ -145,12 +157,12 @@ at::Tensor generate(const models::VideoTransformer& model, const Request& reques
   });
   const auto device = text.device();
   const at::Tensor noise = initial_noise(request).unsqueeze(0).to(device);
-  const Branches branches{text.unsqueeze(0), request.guidance != 1 ? empty_text.unsqueeze(0) : at::Tensor()};
-  if (request.order == Order::step_major) return step_major(model, request, branches, noise).squeeze(0);
+  const Walk walk{model, request, {text.unsqueeze(0), request.guidance != 1 ? empty_text.unsqueeze(0) : at::Tensor()}};
+  if (request.order == Order::step_major) return step_major(walk, noise).squeeze(0);
   require(request.sampler.kind != diffusion::SamplerKind::euler_ancestral, [] {
     return "[sample] found the sampler euler_ancestral, expected unipc or euler for chunk-by-chunk sampling";
   });
-  return chunk_major(model, request, branches, noise).squeeze(0);
+  return chunk_major(walk, noise).squeeze(0);
 }
 
 }  // namespace rehyat::sampling

@@ -53,7 +53,7 @@ std::vector<std::int64_t> CheckpointFolder::steps() const {
   return found;
 }
 
-void CheckpointFolder::save(const Checkpoint& checkpoint, std::int64_t keep) const {
+void CheckpointFolder::save(const Checkpoint& checkpoint, std::int64_t most) const {
   make_folder(folder_);
   const std::filesystem::path part = folder_ / cat(".rehyat-part-", checkpoint.step), target = path_of(checkpoint.step);
   remove_leftovers(folder_);  // of a save that was killed
@@ -67,12 +67,12 @@ void CheckpointFolder::save(const Checkpoint& checkpoint, std::int64_t keep) con
   std::filesystem::remove_all(target);
   std::filesystem::rename(part, target);
   flush_folder(folder_);
-  // What is newer than this one was passed over as damaged: it must not count as kept.
+  // A newer one was passed over as damaged: it must not count among the newest.
   for (const std::int64_t step : steps()) {
     if (step > checkpoint.step) std::filesystem::remove_all(path_of(step));
   }
   const std::vector<std::int64_t> all = steps();
-  for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < all.size(); ++i)
+  for (std::size_t i = 0; i + static_cast<std::size_t>(most) < all.size(); ++i)
     std::filesystem::remove_all(path_of(all[i]));
 }
 

@@ -27,7 +27,7 @@ class CheckpointFolder {
  public:
   CheckpointFolder(std::filesystem::path folder, std::string fingerprint);
 
-  void save(const Checkpoint& checkpoint, std::int64_t keep) const;
+  void save(const Checkpoint& checkpoint, std::int64_t most) const;
   /// The newest whole checkpoint; damaged ones are reported in the log and passed over. Throws UserError when it
   /// belongs to another training.
   std::optional<Checkpoint> newest() const;

@@ -109,18 +109,18 @@ void EventFile::record(const std::string& event) {
 
 Metrics::Metrics(const std::filesystem::path& folder, std::int64_t done)
     : path_(folder / "metrics.jsonl"), last_step_(done) {
-  std::string kept;
+  std::string earlier;
   if (done > 0 && std::filesystem::exists(path_)) {
     std::istringstream lines(read_file(path_));
     for (std::string line; std::getline(lines, line);) {
       const auto values = parse_json_if(line).value_or(nlohmann::ordered_json());  // a killed run may leave half a line
       const auto step = values.is_object() ? values.find("step") : values.end();
       if (step == values.end() || !step->is_number_integer() || *step > done) continue;
-      kept += line + "\n";
+      earlier += line + "\n";
       if (*step == last_step_) last_written_.push_back(keys_of(values));
     }
   }
-  write_file_atomic(path_, kept);
+  write_file_atomic(path_, earlier);
   file_ = open_for(path_, "ab");
   // Also at the start: a run that was killed before its first checkpoint has left events too.
   events_ = std::make_unique<EventFile>(folder, done + 1);

@@ -87,9 +87,9 @@ void Ema::swap() {
   const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < average_.size(); ++i) {
     at::Tensor target = parameters_[i].tensor;
-    const at::Tensor kept = target.detach().clone();
+    const at::Tensor current = target.detach().clone();
     target.copy_(average_[i]);
-    average_[i].copy_(kept);
+    average_[i].copy_(current);
   }
 }
 

@@ -34,7 +34,7 @@ class Ema {
   void update();
   NamedTensors state() const;
   void load(const NamedTensors& state, const std::string& where);
-  /// Exchanges the parameters and their average: once to evaluate or keep the average, twice to go on training.
+  /// Exchanges the parameters and their average. Once, the model is the average; twice, training goes on.
   void swap();
 
  private:

@@ -78,7 +78,7 @@ TEST(AttentionGradients, OnlyWhatIsAskedFor) {
   EXPECT_LE(largest_difference(in.phi_k.grad(), all[4]), 1e-14);
 }
 
-TEST(KeptSoftmaxBranch, GivesTheSameBitsForwardAndBackward) {
+TEST(GivenSoftmaxBranch, GivesTheSameBitsForwardAndBackward) {
   for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
     const Inputs in = random_inputs(7, 3, 5, type);
     for (const AttentionSpec& spec : grid_of_specs()) {
@@ -99,14 +99,14 @@ TEST(KeptSoftmaxBranch, GivesTheSameBitsForwardAndBackward) {
   }
 }
 
-TEST(KeptSoftmaxBranch, IsRefusedWhereItWouldBeStaleOrOfAnotherShape) {
+TEST(GivenSoftmaxBranch, IsRefusedWhereItWouldBeStaleOrOfAnotherShape) {
   Inputs in = random_inputs(5, 2, 6);
   const AttentionSpec spec{.kind = AttentionKind::rehyat, .tc = 2, .to = 1};
   const SoftmaxBranch kept = softmax_branch(in.q, in.k, in.v, in.slices, spec);
   const Inputs other = random_inputs(6, 2, 6);
   testing::expect_error<UserError>(
       [&] { hybrid_attention(other.q, other.k, other.v, other.phi_q, other.phi_k, other.slices, spec, kept); },
-      {"kept softmax branch"});
+      {"given softmax branch"});
   in.k.requires_grad_(true);
   testing::expect_error<UserError>(
       [&] { hybrid_attention(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec, kept); }, {"want gradients"});

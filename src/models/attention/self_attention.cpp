@@ -95,7 +95,7 @@ Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope)
 }
 
 at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form,
-                                     const ops::SoftmaxBranch& kept) {
+                                     const ops::SoftmaxBranch& given) {
   const ops::AttentionSpec& spec = attention_.spec;
   require(attention_.supports(form), [&] {
     return cat("[self_attention] form recurrent: found ", to_string(spec), ", which has no such form, expected ",
@@ -110,7 +110,7 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
     return merge_heads(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
   if (form == AttentionForm::recurrent && spec.converted())
     return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
-  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, kept));
+  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, given));
 }
 
 at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {

@@ -40,7 +40,7 @@ at::Tensor merge_heads(const at::Tensor& y);
 /// projection. Differentiable.
 at::Tensor softmax_attention(const Heads& heads);
 
-/// What both attentions of a block hold: projections and the RMSNorm over all heads of q and k.
+/// What self-attention and cross-attention share: projections and the RMSNorm over all heads of q and k.
 class ProjectedAttention : public torch::nn::Module {
  protected:
   ProjectedAttention(std::int64_t dim, std::int64_t heads, double eps);
@@ -78,8 +78,8 @@ class SelfAttentionImpl : public ProjectedAttention {
   /// The steps of `forward`. x [B,N,dim] -> q, k, v.
   Heads heads(const at::Tensor& x, const ops::RopeTables& rope) const;
   /// -> [B,N,dim], before the output projection. Throws UserError where the attention does not support the form.
-  /// `kept`: the softmax branch of these heads, for the parallel form of frozen heads (ops::softmax_branch).
-  at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form, const ops::SoftmaxBranch& kept = {});
+  /// `given`: the softmax branch of these heads, for the parallel form of frozen heads (ops::softmax_branch).
+  at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form, const ops::SoftmaxBranch& given = {});
   /// The same for one chunk with the state of the chunks before.
   at::Tensor attend_chunk(const Heads& heads, ops::RecurrentState& state, bool update);
 

@@ -2,11 +2,11 @@
 
 namespace rehyat::models {
 
-TapScope::TapScope(const VideoTransformer& model, const std::vector<std::int64_t>& blocks, const Keep& keep) {
+TapScope::TapScope(const VideoTransformer& model, const std::vector<std::int64_t>& blocks, const Show& show) {
   for (const std::int64_t block : blocks) {
     SelfAttention attention = model->attention(block);
     AttentionTap before = attention->set_tap(
-        [keep, block](const at::Tensor& input, const at::Tensor& output) { keep(block, input, output); });
+        [show, block](const at::Tensor& input, const at::Tensor& output) { show(block, input, output); });
     before_.emplace_back(attention, std::move(before));
   }
 }

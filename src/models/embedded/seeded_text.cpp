@@ -92,17 +92,17 @@ std::vector<std::string> split_words(std::string_view text) {
 
 std::int64_t encode_words(const std::vector<std::string>& words, std::uint64_t seed, std::int64_t length,
                           std::int64_t width, std::span<float> out) {
-  const std::int64_t kept = std::min(static_cast<std::int64_t>(words.size()), length - 1), rows = kept + 1;
+  const std::int64_t used = std::min(static_cast<std::int64_t>(words.size()), length - 1), rows = used + 1;
   assert(length >= 1 && static_cast<std::int64_t>(out.size()) >= rows * width);
   const auto columns = static_cast<std::size_t>(width);
   std::vector<float> previous(columns), mean(columns);
-  for (std::int64_t i = 0; i < kept; ++i) {
+  for (std::int64_t i = 0; i < used; ++i) {
     const std::vector<float> word = word_vector(words[static_cast<std::size_t>(i)], seed, width);
     const std::vector<float> place = seeded_vector(seed, "text.position", static_cast<std::uint64_t>(i), width);
     const auto row = out.subspan(static_cast<std::size_t>(i) * columns, columns);
     for (std::size_t j = 0; j < columns; ++j) {
       row[j] = std::sqrt(0.5f) * word[j] + 0.5f * previous[j] + 0.5f * place[j];
-      mean[j] += word[j] / static_cast<float>(kept);
+      mean[j] += word[j] / static_cast<float>(used);
     }
     normalise(row);
     previous = word;
@@ -110,7 +110,7 @@ std::int64_t encode_words(const std::vector<std::string>& words, std::uint64_t s
   // The end's own vector keeps the row from being empty where there are no words.
   const std::vector<float> end = seeded_vector(seed, "text.end", 0, width);
   normalise(mean);
-  const auto row = out.subspan(static_cast<std::size_t>(kept) * columns, columns);
+  const auto row = out.subspan(static_cast<std::size_t>(used) * columns, columns);
   for (std::size_t j = 0; j < columns; ++j) row[j] = end[j] + mean[j];
   normalise(row);
   return rows;

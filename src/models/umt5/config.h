@@ -16,7 +16,7 @@ struct Umt5Config {
   std::int64_t heads = 64;
   std::int64_t head_width = 64;  ///< heads x head_width need not be the width
   std::int64_t feed_forward = 10240;
-  std::int64_t buckets = 32;            ///< of relative positions, both directions together
+  std::int64_t buckets = 32;            ///< of relative positions, half of them for each direction
   std::int64_t max_distance = 128;      ///< from here on all positions share the last bucket
   double eps = 1e-6;                    ///< of the norms
   bool gated = true;                    ///< feed-forward: act(wi_0 x) * wi_1 x, or act(wi x)

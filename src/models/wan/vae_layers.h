@@ -57,7 +57,7 @@ class VaeNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(VaeNorm);
 
-/// What stands in the encoder's list of blocks: residual block, attention, downsampling.
+/// An entry of the encoder's list of blocks: residual block, attention or downsampling.
 class VaeLayerImpl : public torch::nn::Module {
  public:
   /// The next chunk of a video, [B,C,T,H,W] -> [B,C',T',H',W'].

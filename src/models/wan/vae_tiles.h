@@ -25,7 +25,7 @@ at::Tensor blend_tiles(std::vector<std::vector<at::Tensor>>& tiles, std::int64_t
 
 /// The chunks of one video through an encoder or decoder, whole or tile by tile, with one memory of earlier chunks for
 /// each tile: the tiles of a chunk are run one after the other, so that chunks come out in order and no more than one
-/// has to be kept.
+/// is in memory.
 class TiledRun {
  public:
   using Model = std::function<at::Tensor(const at::Tensor& tile, FeatureCache& cache)>;

@@ -11,7 +11,7 @@
 
 namespace rehyat::ops {
 
-/// Which keys of the video a branch has, and in which order.
+/// The keys of the video that a branch has, in its order.
 struct KeyList {
   std::int64_t count = 0;
   /// Their numbers, int64 [count] on the given device, without waiting for it. Not set: all keys as they are.

@@ -76,7 +76,7 @@ __global__ void blend_rows(BlendArguments args) {
   if (row >= args.outer * args.rows) return;
   const std::int64_t batch = row / args.rows, place = row % args.rows;
   const std::int64_t value = batch * args.value_stride + place, begin = batch * args.o_stride + place * args.width;
-  const float* a = args.both + row * (args.width + 1);
+  const float* a = args.sums + row * (args.width + 1);
   const float n = a[args.width];
   const Weights w = weigh(args.rule, args.lse[value], n, args.row_max != nullptr ? args.row_max[value] : 0);
   const T* o = static_cast<const T*>(args.o) + begin;

@@ -2,15 +2,15 @@
 
 #include <cstdint>
 
-/// The blend of both branches as one CUDA kernel (ops/blend.h says what is computed). Knows no libtorch, so that nvcc
-/// never sees its headers.
+/// The blend of the two branches as one CUDA kernel (ops/blend.h says what is computed). Knows no libtorch, so that
+/// nvcc never sees its headers.
 namespace rehyat::ops::cuda {
 
 enum class Element { f32, bf16, f16 };
 enum class BlendRule { joint, row_max, lse };
 
 /// `outer` batches of `rows` rows of `width` values. A tensor's row r of batch b begins at b * outer stride + r * width
-/// (`both`: r * (width + 1)); one value a row where there is no width.
+/// (`sums`: r * (width + 1)); one value a row where there is no width.
 struct BlendArguments {
   std::int64_t outer = 0, rows = 0, width = 0;
   Element element = Element::f32;
@@ -18,7 +18,7 @@ struct BlendArguments {
   const void* o = nullptr;         ///< element type
   void* y = nullptr;               ///< element type
   std::int64_t o_stride = 0;       ///< of o and y
-  const float* both = nullptr;     ///< [outer, rows, width + 1]: a | n, contiguous
+  const float* sums = nullptr;     ///< [outer, rows, width + 1]: a | n, contiguous
   const float* lse = nullptr;      ///< the rest have one value a row
   const float* row_max = nullptr;  ///< row_max only
   float* log_l = nullptr;

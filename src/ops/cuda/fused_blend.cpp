@@ -37,10 +37,10 @@ bool has_fused_blend(const at::Tensor& o) {
   return o.is_cuda() && o.scalar_type() != at::kDouble;
 }
 
-void fused_blend(const at::Tensor& o, const at::Tensor& lse, const at::Tensor& both, const at::Tensor& row_max,
+void fused_blend(const at::Tensor& o, const at::Tensor& lse, const at::Tensor& sums, const at::Tensor& row_max,
                  Normalizer normalizer, const BlendTargets& out, const at::Tensor& bad_rows) {
   const c10::cuda::CUDAGuard guard(o.device());
-  const at::Tensor sums = both.contiguous();
+  const at::Tensor dense = sums.contiguous();
   cuda::BlendArguments args;
   args.outer = o.size(0) * o.size(1);
   args.rows = o.size(2);
@@ -50,7 +50,7 @@ void fused_blend(const at::Tensor& o, const at::Tensor& lse, const at::Tensor& b
   args.o = o.const_data_ptr();
   args.y = out.y.data_ptr();
   args.o_stride = outer_stride(o);
-  args.both = sums.const_data_ptr<float>();
+  args.sums = dense.const_data_ptr<float>();
   args.lse = values(lse);
   args.row_max = values(row_max);
   args.log_l = values(out.log_l);

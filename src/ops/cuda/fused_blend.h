@@ -9,7 +9,7 @@ namespace rehyat::ops {
 bool has_fused_blend(const at::Tensor& o);
 
 /// blend_into on the GPU, without a host synchronisation: bad rows are counted in `bad_rows` (int32, on the GPU).
-void fused_blend(const at::Tensor& o, const at::Tensor& lse, const at::Tensor& both, const at::Tensor& row_max,
+void fused_blend(const at::Tensor& o, const at::Tensor& lse, const at::Tensor& sums, const at::Tensor& row_max,
                  Normalizer normalizer, const BlendTargets& out, const at::Tensor& bad_rows);
 
 }  // namespace rehyat::ops

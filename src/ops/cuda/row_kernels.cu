@@ -14,21 +14,21 @@ namespace {
 constexpr int kThreads = 256, kWarp = 32;
 
 template <typename T>
-struct Two;
+struct PairOf;
 template <>
-struct Two<float> {
+struct PairOf<float> {
   using type = float2;
   static __device__ float2 read(float2 x) { return x; }
   static __device__ float2 write(float2 x) { return x; }
 };
 template <>
-struct Two<__nv_bfloat16> {
+struct PairOf<__nv_bfloat16> {
   using type = __nv_bfloat162;
   static __device__ float2 read(__nv_bfloat162 x) { return __bfloat1622float2(x); }
   static __device__ __nv_bfloat162 write(float2 x) { return __float22bfloat162_rn(x); }
 };
 template <>
-struct Two<__half> {
+struct PairOf<__half> {
   using type = __half2;
   static __device__ float2 read(__half2 x) { return __half22float2(x); }
   static __device__ __half2 write(float2 x) { return __float22half2_rn(x); }
@@ -66,11 +66,12 @@ __global__ void modulated_norm(Rows rows, const float* x, const float* scale, co
   const float factor = rsqrtf(block_sum(squares) / static_cast<float>(rows.width) + eps);
   const auto* scales = reinterpret_cast<const float4*>(scale + sample * stride);
   const auto* shifts = reinterpret_cast<const float4*>(shift + sample * stride);
-  auto* out = reinterpret_cast<typename Two<T>::type*>(y + row * rows.width);
+  auto* out = reinterpret_cast<typename PairOf<T>::type*>(y + row * rows.width);
   for (int i = threadIdx.x; i < quads; i += kThreads) {
     const float4 v = in[i], s = scales[i], t = shifts[i];
-    out[2 * i] = Two<T>::write({(v.x - mean) * factor * (1 + s.x) + t.x, (v.y - mean) * factor * (1 + s.y) + t.y});
-    out[2 * i + 1] = Two<T>::write({(v.z - mean) * factor * (1 + s.z) + t.z, (v.w - mean) * factor * (1 + s.w) + t.w});
+    out[2 * i] = PairOf<T>::write({(v.x - mean) * factor * (1 + s.x) + t.x, (v.y - mean) * factor * (1 + s.y) + t.y});
+    out[2 * i + 1] =
+        PairOf<T>::write({(v.z - mean) * factor * (1 + s.z) + t.z, (v.w - mean) * factor * (1 + s.w) + t.w});
   }
 }
 
@@ -80,12 +81,12 @@ __global__ void gated_sum(Rows rows, const float* x, const T* update, const floa
   const std::int64_t row = blockIdx.x, sample = row / rows.rows_per_sample, begin = row * rows.width;
   const int quads = static_cast<int>(rows.width / 4);
   const auto* in = reinterpret_cast<const float4*>(x + begin);
-  const auto* add = reinterpret_cast<const typename Two<T>::type*>(update + begin);
+  const auto* add = reinterpret_cast<const typename PairOf<T>::type*>(update + begin);
   const auto* gates = reinterpret_cast<const float4*>(gate + sample * stride);
   auto* out = reinterpret_cast<float4*>(y + begin);
   for (int i = threadIdx.x; i < quads; i += kThreads) {
     const float4 v = in[i], g = gates[i];
-    const float2 a = Two<T>::read(add[2 * i]), b = Two<T>::read(add[2 * i + 1]);
+    const float2 a = PairOf<T>::read(add[2 * i]), b = PairOf<T>::read(add[2 * i + 1]);
     out[i] = {v.x + a.x * g.x, v.y + a.y * g.y, v.z + b.x * g.z, v.w + b.y * g.w};
   }
 }
@@ -95,17 +96,17 @@ __global__ void norm_rope(Rows rows, const T* x, const float* weight, float eps,
                           const float* sin, T* y) {
   const std::int64_t row = blockIdx.x, place = row % rows.rows_per_sample;
   const int pairs = static_cast<int>(rows.width / 2);
-  const auto* in = reinterpret_cast<const typename Two<T>::type*>(x + row * rows.width);
+  const auto* in = reinterpret_cast<const typename PairOf<T>::type*>(x + row * rows.width);
   const auto* weights = reinterpret_cast<const float2*>(weight);
-  auto* out = reinterpret_cast<typename Two<T>::type*>(y + row * rows.width);
+  auto* out = reinterpret_cast<typename PairOf<T>::type*>(y + row * rows.width);
   float squares = 0;
   for (int i = threadIdx.x; i < pairs; i += kThreads) {
-    const float2 v = Two<T>::read(in[i]);
+    const float2 v = PairOf<T>::read(in[i]);
     squares += v.x * v.x + v.y * v.y;
   }
   const float factor = rsqrtf(block_sum(squares) / static_cast<float>(rows.width) + eps);
   for (int i = threadIdx.x; i < pairs; i += kThreads) {
-    float2 v = Two<T>::read(in[i]);
+    float2 v = PairOf<T>::read(in[i]);
     const float2 w = weights[i];
     v = {v.x * factor * w.x, v.y * factor * w.y};
     if (cos != nullptr) {
@@ -113,7 +114,7 @@ __global__ void norm_rope(Rows rows, const T* x, const float* weight, float eps,
       const float c = cos[angle], s = sin[angle];
       v = {v.x * c - v.y * s, v.x * s + v.y * c};
     }
-    out[i] = Two<T>::write(v);
+    out[i] = PairOf<T>::write(v);
   }
 }
 
