@@ -52,17 +52,21 @@ TEST_F(FindingFolders, EveryStageNamesTheNearestOther) {
   for (const auto& stage : registry_.all()) EXPECT_EQ(nearest(stage->name()), "") << stage->name();
   const fs::path first = done("finetune");
   EXPECT_EQ(nearest("finetune"), "");  // itself
-  const std::string own = "finetune: { lr: 0.5 }\n", farther = "finetune: { lr: 0.5, warmup: 7 }\n";
+  const std::string own = "finetune: { lr: 0.5 }\n", near = "finetune: { lr: 0.5, warmup: 7 }\n",
+                    far = "finetune: { lr: 0.5, warmup: 8, beta1: 0.5 }\n";
   expect_parts(nearest("finetune", own),
                {first.string() + " (complete), was made from something else (finetune.lr: found 1e-05, expected 0.5)"});
-  done("finetune", farther);
-  expect_parts(nearest("finetune", own), {"of 2 others the nearest, ", "(finetune.warmup: found 7, expected 10)"});
+  const fs::path nearer = done("finetune", near);
+  expect_parts(nearest("finetune", far), {"of 2 others the nearest, " + nearer.string(), "finetune.beta1: found 0.9"});
   // A setting of a stage before it is named as what it is.
   done("distill", "pretrain: { lr: 0.25 }\n");
   expect_parts(nearest("finetune", "pretrain: { lr: 0.25 }\n"),
                {first.string(), "(pretrain.lr: found 0.001, expected 0.25)"});
-  for (const char* stage : {"prepare", "pretrain", "cache", "distill"})
-    expect_parts(nearest(stage, "run: { seed: 7 }\n"), {"run", "seed: found 1, expected 7"});
+  ExperimentConfig config = toy_config(path_);
+  config.run.seed = 7;
+  stages::Run seeded(config, world_, registry_, families_);
+  for (const char* stage : {"prepare", "pretrain", "cache", "distill", "finetune"})
+    expect_parts(nearest_other(seeded, registry_.at(stage)), {"run.seed: found 1, expected 7"});
 }
 
 TEST_F(FindingFolders, AnUnfinishedOneSaysHowFarItCame) {

@@ -22,29 +22,30 @@ constexpr Side kResult = Side::result, kSpeed = Side::speed, kRecord = Side::rec
 
 struct Known {
   Side side;
-  std::string other = {};  ///< another value, as YAML; empty where the setting is tried elsewhere
-  std::string with = {};   ///< settings without which it has no effect
+  std::string other = {};                        ///< another value, as YAML; empty where the setting is tried elsewhere
+  std::map<std::string, std::string> with = {};  ///< settings without which it has no effect
 };
 
 /// Of pretrain, finetune and distill.
 void add_training(std::map<std::string, Known>& out, const std::string& section) {
-  const std::pair<const char*, Known> rows[] = {{"iterations", {kResult, "7"}},
-                                                {"lr", {kResult, "0.5"}},
-                                                {"schedule", {kResult, "cosine"}},
-                                                {"warmup", {kResult, "3"}},
-                                                {"final_lr_share", {kResult, "0.5", "schedule: linear"}},
-                                                {"beta1", {kResult, "0.5"}},
-                                                {"beta2", {kResult, "0.5"}},
-                                                {"eps", {kResult, "0.5"}},
-                                                {"weight_decay", {kResult, "0.5"}},
-                                                {"clip_norm", {kResult, "0.5"}},
-                                                {"ema_decay", {kResult, "0.5"}},
-                                                {"precision", {kResult, "bf16"}},
-                                                {"validation_samples", {kResult, "3"}},
-                                                {"checkpoint_every", {kRecord, "7"}},
-                                                {"keep_checkpoints", {kRecord, "7"}},
-                                                {"validate_every", {kRecord, "7"}},
-                                                {"log_every", {kRecord, "7"}}};
+  const std::pair<const char*, Known> rows[] = {
+      {"iterations", {kResult, "7"}},
+      {"lr", {kResult, "0.5"}},
+      {"schedule", {kResult, "cosine"}},
+      {"warmup", {kResult, "3"}},
+      {"final_lr_share", {kResult, "0.5", {{section + ".schedule", "linear"}}}},
+      {"beta1", {kResult, "0.5"}},
+      {"beta2", {kResult, "0.5"}},
+      {"eps", {kResult, "0.5"}},
+      {"weight_decay", {kResult, "0.5"}},
+      {"clip_norm", {kResult, "0.5"}},
+      {"ema_decay", {kResult, "0.5"}},
+      {"precision", {kResult, "bf16"}},
+      {"validation_samples", {kResult, "3"}},
+      {"checkpoint_every", {kRecord, "7"}},
+      {"keep_checkpoints", {kRecord, "7"}},
+      {"validate_every", {kRecord, "7"}},
+      {"log_every", {kRecord, "7"}}};
   for (const auto& [name, known] : rows) out.emplace(cat(section, ".", name), known);
   if (section == "distill") return;
   for (const auto& [name, known] :
@@ -84,8 +85,8 @@ std::map<std::string, Known> known_settings() {
       {"model.text_precision", {kResult}},
       {"hybrid.blocks.list", {kResult, "[1]"}},
       {"hybrid.blocks.pattern", {kResult, "none"}},
-      {"hybrid.blocks.count", {kResult, "2", "pattern: first"}},
-      {"hybrid.blocks.step", {kResult, "3", "pattern: every"}},
+      {"hybrid.blocks.count", {kResult, "2", {{"hybrid.blocks.pattern", "first"}, {"hybrid.blocks.count", "1"}}}},
+      {"hybrid.blocks.step", {kResult, "3", {{"hybrid.blocks.pattern", "every"}}}},
       {"hybrid.groups", {kResult, "[{ blocks: [1], attention: { kind: linear } }]"}},
       {"data.videos", {kPlace, "elsewhere"}},
       {"data.captions", {kPlace, "captions.csv"}},
@@ -105,9 +106,9 @@ std::map<std::string, Known> known_settings() {
       {"data.validation_share", {kResult, "0.5"}},
       {"distill.source", {kResult, "online"}},
       {"distill.loss", {kResult, "mse"}},
-      {"distill.online.rounds", {kResult, "3", "source: online"}},
-      {"distill.online.trajectories", {kResult, "3", "source: online"}},
-      {"distill.online.memory", {kLimit, "3GB", "source: online"}},
+      {"distill.online.rounds", {kResult, "3", {{"distill.source", "online"}}}},
+      {"distill.online.trajectories", {kResult, "3", {{"distill.source", "online"}}}},
+      {"distill.online.memory", {kLimit, "3GB", {{"distill.source", "online"}}}},
       {"distill.keep_softmax", {kSpeed, "7"}},
       {"distill.threads", {kSpeed, "7"}},
       {"cache.prompts", {kPlace}},
@@ -204,12 +205,12 @@ class SettingsOfData : public toy::NoVideos {
 class SettingsTried : public ::testing::Test {
  protected:
   /// Folders of all stages, with settings by their dotted names.
-  std::map<std::string, std::string> folders(const std::vector<std::pair<std::string, std::string>>& settings) {
-    std::vector<std::string> overrides = {"model.architecture.dim=24"};
+  std::map<std::string, std::string> folders(const std::map<std::string, std::string>& settings) {
+    std::vector<std::string> overrides;
     for (const auto& [name, value] : settings) overrides.push_back(cat(name, "=", value));
     const std::string text = cat("run: { dir: ", folder_.path().string(),
-                                 ", device: cpu }\nmodel: { architecture: { layers: 3, heads: 2, ffn_dim: 48, ",
-                                 "freq_dim: 16, text_dim: 16, text_length: 8 } }\n",
+                                 ", device: cpu }\nmodel: { architecture: { dim: 24, layers: 3, heads: 2, ",
+                                 "ffn_dim: 48, freq_dim: 16, text_dim: 16, text_length: 8 } }\n",
                                  "data: { videos: clips, size: [32, 32], frames: 17 }\n");
     stages::Run run(config::load<ExperimentConfig>(config::Document::from_text(text, "toy.yaml", overrides)), world_,
                     registry_, families_);
@@ -226,14 +227,9 @@ class SettingsTried : public ::testing::Test {
 TEST_F(SettingsTried, OnlyThoseThatDecideAResultMakeAnotherFolder) {
   for (const auto& [name, known] : known_settings()) {
     if (known.other.empty()) continue;
-    std::vector<std::pair<std::string, std::string>> settings;
-    if (!known.with.empty()) {
-      const auto colon = known.with.find(": ");
-      const std::string section = name.substr(0, name.starts_with("hybrid.blocks") ? name.rfind('.') : name.find('.'));
-      settings.emplace_back(cat(section, ".", known.with.substr(0, colon)), known.with.substr(colon + 2));
-    }
+    std::map<std::string, std::string> settings = known.with;
     const auto before = folders(settings);
-    settings.emplace_back(name, known.other);
+    settings[name] = known.other;
     EXPECT_EQ(folders(settings) != before, known.side == kResult) << name << " = " << known.other;
   }
 }
