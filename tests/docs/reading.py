@@ -47,7 +47,7 @@ class Reading(unittest.TestCase):
         self.assertEqual([text for _, text in page.spans], ["first", "rehyat prepare -c FILE.yaml", "[a](b)"])
         self.assertEqual([(line, target) for line, _, target in page.links], [(4, "other.md#a-b"), (25, "picture.png")])
         self.assertEqual(page.anchors(), ["the-first-page", "a-heading-with-signs-twice", "a-heading-with-signs-twice-1"])
-        self.assertEqual(page.indented, [22])
+        self.assertEqual(page.indented, [21])
 
     def test_a_fence_that_is_never_closed(self):
         with self.assertRaises(SystemExit):
