@@ -20,11 +20,12 @@ struct Mistake {
 /// "where: found X, expected Y; hint".
 std::string to_sentence(const Mistake& mistake);
 
-/// A mistake of the user's, in one sentence; the program ends with exit code 1.
+/// A mistake of the user's, in one sentence; the program ends with exit code 1. Names and texts of damaged files get
+/// into it: what no terminal should be sent is written as \xNN, and of more than 4000 bytes the middle is left out.
 class UserError : public std::invalid_argument {
  public:
-  explicit UserError(const Mistake& mistake) : std::invalid_argument(to_sentence(mistake)) {}
-  explicit UserError(const std::string& sentence) : std::invalid_argument(sentence) {}
+  explicit UserError(const Mistake& mistake) : UserError(to_sentence(mistake)) {}
+  explicit UserError(const std::string& sentence);
 };
 
 /// A mistake on the command line or in a config file; the program ends with exit code 2.

@@ -7,6 +7,7 @@
 #include "core/strings.h"
 #include "core/table.h"
 #include "core/units.h"
+#include "core/utf8.h"
 
 namespace rehyat {
 namespace {
@@ -32,7 +33,7 @@ std::string readable_number(std::string_view name, const json& value) {
 }
 
 std::string readable_scalar(std::string_view name, const json& value) {
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) return printable(value.get_ref<const std::string&>());
   if (value.is_null()) return "-";
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number()) return readable_number(name, value);
@@ -80,13 +81,13 @@ std::string value_text(const json& value, const std::string& indent);
 /// What fits on one line comes aligned; what does not stands indented below its name, in its place.
 std::string object_text(const json& object, const std::string& indent) {
   std::size_t width = 0;
-  for (const auto& item : object.items()) width = std::max(width, character_count(item.key()));
+  for (const auto& item : object.items()) width = std::max(width, character_count(printable(item.key())));
   std::string out;
   for (const auto& item : object.items()) {
     if (is_one_line(item.value())) {
-      out += indent + padded(item.key(), width + 2) + readable_value(item.key(), item.value()) + "\n";
+      out += indent + padded(printable(item.key()), width + 2) + readable_value(item.key(), item.value()) + "\n";
     } else {
-      out += indent + item.key() + "\n" + value_text(item.value(), indent + "  ");
+      out += indent + printable(item.key()) + "\n" + value_text(item.value(), indent + "  ");
     }
   }
   return out;

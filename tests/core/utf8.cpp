@@ -64,8 +64,22 @@ TEST(Utf8, SaysTheLineAndTheByte) {
   EXPECT_EQ(printable("a\xC2\x9B"
                       "b"),
             "a\\xC2\\x9Bb");  // a control character of two bytes
+  EXPECT_EQ(printable("\x1b[31m\x7F \xC2\x9B[1m"), "\\x1B[31m\\x7F \\xC2\\x9B[1m");
   EXPECT_NO_THROW(require_utf8("fine\n", "a.txt"));
   expect_error<UserError>([] { require_utf8("one\ntwo\nc\xE9\n", "a.txt"); }, {"a.txt:3", "\\xE9", "UTF-8", "iconv"});
+}
+
+TEST(UserErrors, AreOneLineThatATerminalShowsAsItIs) {
+  const std::string name("a\n\x1b[2J\xFF\0", 8);
+  EXPECT_STREQ(UserError("x.pth: entry '" + name + "'").what(), "x.pth: entry 'a\\x0A\\x1B[2J\\xFF\\x00'");
+  EXPECT_STREQ(UserError({"x.tar", name, "a name", ""}).what(),
+               "x.tar: found a\\x0A\\x1B[2J\\xFF\\x00, expected a name");
+  std::string long_name;
+  for (int i = 0; i < 50'000; ++i) long_name += "\xE2\x82\xAC";
+  const std::string shown = UserError({"x.json", "the tensor " + long_name, "one", "remove it"}).what();
+  EXPECT_LE(shown.size(), 4100U);
+  EXPECT_FALSE(invalid_utf8(shown));
+  EXPECT_TRUE(shown.starts_with("x.json: found the tensor ") && shown.ends_with(", expected one; remove it")) << shown;
 }
 
 }  // namespace
