@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/utf8.h"
 #include "files/atomic_file.h"
 #include "files/protobuf.h"
 #include "inspect/files.h"
@@ -74,7 +75,7 @@ json inspect_events(const std::filesystem::path& path) {
     ++records;
   }
   json tags = json::array();
-  for (const auto& [tag, value] : scalars.last) tags.push_back({{"tag", tag}, {"last", value}});
+  for (const auto& [tag, value] : scalars.last) tags.push_back({{"tag", printable(tag)}, {"last", value}});
   return {{"type", "event file"},           {"records", records},
           {"checksums", "verified"},        {"first_step", scalars.first_step},
           {"last_step", scalars.last_step}, {"scalars", tags}};

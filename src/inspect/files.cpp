@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "core/progress.h"
 #include "core/strings.h"
+#include "core/utf8.h"
 #include "data/video/video.h"
 #include "files/atomic_file.h"
 #include "files/json.h"
@@ -49,7 +50,7 @@ json inspect_hdf5(const std::filesystem::path& path) {
   for (const std::string& name : names) {
     const at::Tensor tensor = reader.read(name);
     datasets.push_back(
-        {{"name", name}, {"dtype", at::toString(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}});
+        {{"name", printable(name)}, {"dtype", at::toString(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}});
     progress.advance();
   }
   progress.finish();
@@ -107,10 +108,10 @@ json inspect_log(const std::filesystem::path& path) {
   json marked = json::array();
   std::string first, last;
   for (std::string line; std::getline(lines, line);) {
-    if (count++ == 0) first = line;
-    last = line;
+    if (count++ == 0) first = printable(line);
+    last = printable(line);
     const bool is_marked = line.find("warn") != std::string::npos || line.find("error") != std::string::npos;
-    if (is_marked && marked.size() < 20) marked.push_back(line);
+    if (is_marked && marked.size() < 20) marked.push_back(printable(line));
   }
   return {{"type", "text"}, {"lines", count}, {"first", first}, {"last", last}, {"warnings and errors", marked}};
 }
@@ -157,8 +158,7 @@ void add_checkpoint(json& out, const std::filesystem::path& folder) {
   checkpoint.require_intact();
   const json content = checkpoint.content();
   out["type"] = "checkpoint";
-  out["step"] = content.value("step", json());
-  out["state"] = content.value("state", json());
+  for (const char* key : {"step", "state"}) out[key] = content.contains(key) ? content[key] : json();
   out["checksums"] = "verified";
 }
 
@@ -173,14 +173,15 @@ json stages_of(const std::filesystem::path& run) {
   }
   json out = json::array();
   for (const stages::StageOnDisk& each : listing.all()) {
-    json row = {{"stage", each.folder.filename().string()},
+    json row = {{"stage", printable(each.folder.filename().string())},
                 {"links", join(each.links, ", ")},
                 {"complete", each.complete},
                 {"seconds", nullptr},
                 {"differs", apart[each.folder.string()]}};
     if (each.complete) {
       const json marker = inspect_json(each.folder / "stage.json");
-      if (marker.is_object()) row["seconds"] = marker.value("content", json::object()).value("seconds", json());
+      const json content = marker.is_object() ? marker.value("content", json()) : json();
+      if (content.contains("seconds")) row["seconds"] = content["seconds"];
     }
     out.push_back(row);
   }
@@ -209,7 +210,7 @@ json inspect_folder(const std::filesystem::path& path) {
     out["stages"] = stages;
   }
   json files = json::array();
-  for (const auto& entry : entries) files.push_back(entry.filename().string());
+  for (const auto& entry : entries) files.push_back(printable(entry.filename().string()));
   out["files"] = files;
   out.update(documents);
   return out;
