@@ -87,7 +87,14 @@ json errors_before(BlockTask& task, const std::filesystem::path& folder) {
     });
     write_file_atomic(path, json({{"window_only", window}, {"untrained", untrained}}).dump() + "\n");
   }
-  return read_json_object(path);
+  const json before = read_json_object(path);
+  for (const char* key : {"window_only", "untrained"}) {
+    require(before.contains(key) && is_value_of<double>(before[key]), [&] {
+      return cat(path.string(), ": found no number \"", key, "\", expected one; remove the folder ", folder.string(),
+                 " and run `rehyat distill` again");
+    });
+  }
+  return before;
 }
 
 /// Trains one block up to step `until`; at the end of its training writes its file and its result, last.

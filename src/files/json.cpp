@@ -189,4 +189,23 @@ std::optional<json> parse_json_if(std::string_view text) {
   }
 }
 
+std::string describe_json(const json& value) {
+  if (value.is_object() || value.is_array()) return value.is_object() ? "an object" : "a list";
+  return cat("the value ", excerpt(value.dump(-1, ' ', false, json::error_handler_t::replace)));
+}
+
+template <typename T>
+T value_at(const json& object, const char* key, T absent, const std::string& where) {
+  const auto found = object.find(key);
+  if (found == object.end()) return absent;
+  const char* expected = std::is_same_v<T, bool>          ? "true or false"
+                         : std::is_same_v<T, std::string> ? "a text"
+                                                          : "a whole number";
+  if (!is_value_of<T>(*found)) throw UserError({cat(where, ": \"", key, '"'), describe_json(*found), expected, ""});
+  return found->get<T>();
+}
+template bool value_at(const json&, const char*, bool, const std::string&);
+template std::string value_at(const json&, const char*, std::string, const std::string&);
+template std::int64_t value_at(const json&, const char*, std::int64_t, const std::string&);
+
 }  // namespace rehyat

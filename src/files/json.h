@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 /// The one way in which JSON that somebody else wrote is read.
 namespace rehyat {
@@ -33,5 +35,42 @@ nlohmann::ordered_json read_json(const std::filesystem::path& path, const JsonLi
 nlohmann::ordered_json read_json_object(const std::filesystem::path& path, const JsonLimits& limits = {});
 /// Nothing where the text is unfit: for lines that a killed run may have left half written.
 std::optional<nlohmann::ordered_json> parse_json_if(std::string_view text);
+
+/// Whether the value is one of this type: a boolean, a string, a number, or a whole number that T can hold. The library
+/// converts numbers of all kinds in silence, and what it cannot convert ends in an exception that names no file.
+template <typename T>
+bool is_value_of(const nlohmann::ordered_json& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return value.is_boolean();
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return value.is_string();
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return value.is_number();
+  } else {
+    static_assert(std::is_integral_v<T>);
+    if (value.is_number_unsigned()) return std::in_range<T>(value.get<std::uint64_t>());
+    return value.is_number_integer() && std::in_range<T>(value.get<std::int64_t>());
+  }
+}
+
+/// The value of that key where there is one of this type, else `absent`: for what is only remembered and may be
+/// anything. `object` need not be one.
+template <typename T>
+T value_or(const nlohmann::ordered_json& object, const char* key, T absent) {
+  if (!object.is_object()) return absent;
+  const auto found = object.find(key);
+  return found != object.end() && is_value_of<T>(*found) ? found->get<T>() : absent;
+}
+
+/// "the value 3", "a list": what a message says was found in place of what was expected.
+std::string describe_json(const nlohmann::ordered_json& value);
+
+/// The value of that key, `absent` where there is none. Throws UserError naming `where` and the key where it is of
+/// another type.
+template <typename T>
+T value_at(const nlohmann::ordered_json& object, const char* key, T absent, const std::string& where);
+extern template bool value_at(const nlohmann::ordered_json&, const char*, bool, const std::string&);
+extern template std::string value_at(const nlohmann::ordered_json&, const char*, std::string, const std::string&);
+extern template std::int64_t value_at(const nlohmann::ordered_json&, const char*, std::int64_t, const std::string&);
 
 }  // namespace rehyat

@@ -55,8 +55,9 @@ struct VideoFiles {
 std::optional<SampledVideo> finished_video(const VideoFiles& files, const std::string& prompt) {
   if (!files.exist()) return {};
   const auto done = parse_json_if(read_file(files.settings, 1 << 20)).value_or(nlohmann::ordered_json());
-  if (!done.is_object() || done.value("prompt", "") != prompt) return {};
-  return SampledVideo{files.video.string(), prompt, done.value("order", ""), done.value("seconds", 0.0)};
+  if (value_or<std::string>(done, "prompt", "") != prompt) return {};
+  return SampledVideo{files.video.string(), prompt, value_or<std::string>(done, "order", ""),
+                      value_or(done, "seconds", 0.0)};
 }
 
 /// The videos of a start: those that are there, and those to make, as rank 0 sees the folder.

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "files/json.h"
 #include "files/marked_folder.h"
 
 namespace rehyat::stages {
@@ -36,7 +37,7 @@ class StageFolder {
   /// What `finish` stored; throws UserError when the stage is not complete or its file is damaged.
   nlohmann::ordered_json result() const { return folder_.content(); }
   /// What `finish` stored as the time that the stage took; 0 where it did not.
-  double seconds() const { return result().value("seconds", 0.0); }
+  double seconds() const { return value_or(result(), "seconds", 0.0); }
   /// Throws UserError that names the command to run first unless the stage is complete.
   void require_complete() const { folder_.require_complete(); }
   /// Also throws unless its outputs are those that `finish` saw, byte for byte.

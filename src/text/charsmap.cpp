@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/utf8.h"
 #include "text/unicode.h"
 
 namespace rehyat::text {
@@ -29,7 +30,7 @@ std::uint32_t offset_of(std::uint32_t unit) {
 
 }  // namespace
 
-Charsmap::Charsmap(const std::string& blob, const std::string& where) {
+Charsmap::Charsmap(const std::string& blob, const std::string& where) : where_(where) {
   if (blob.empty()) return;
   std::uint32_t bytes = 0;
   const bool whole = blob.size() >= sizeof bytes;
@@ -56,7 +57,10 @@ std::optional<std::string_view> Charsmap::find(std::string_view key) const {
     if (has_leaf(unit)) {
       if (node >= trie_.size() || value_of(trie_[node]) >= texts_.size()) return std::nullopt;
       const std::size_t begin = value_of(trie_[node]), end = std::min(texts_.find('\0', begin), texts_.size());
-      return std::string_view(texts_).substr(begin, end - begin);
+      const std::string_view text = std::string_view(texts_).substr(begin, end - begin);
+      require(!invalid_utf8(text),
+              [&] { return where_ + ": found a map of characters with bytes that are no UTF-8, expected characters"; });
+      return text;
     }
   }
   return std::nullopt;

@@ -17,12 +17,13 @@ class Charsmap {
   /// map changes nothing. Throws UserError naming `where` when it is damaged.
   Charsmap(const std::string& blob, const std::string& where);
 
-  /// UTF-8 to UTF-8.
+  /// UTF-8 to UTF-8. Throws UserError where the map has bytes that are no characters.
   std::string normalize(std::string_view text) const;
 
  private:
   std::optional<std::string_view> find(std::string_view key) const;
 
+  std::string where_;
   std::vector<std::uint32_t> trie_;
   std::string texts_;
 };

@@ -44,22 +44,23 @@ std::string decode_base64(const std::string& text, const std::string& where) {
 /// The charsmap of a normalizer, which may stand in a sequence of them.
 std::string find_charsmap(const json& normalizer, const std::string& where) {
   if (!normalizer.is_object()) return "";
-  if (normalizer.value("type", "") == "Sequence" && normalizer.contains("normalizers")) {
+  const std::string type = value_at<std::string>(normalizer, "type", "", where);
+  if (type == "Sequence" && normalizer.contains("normalizers")) {
     for (const json& inner : normalizer["normalizers"]) {
       std::string found = find_charsmap(inner, where);
       if (!found.empty()) return found;
     }
   }
   const json map = normalizer.value("precompiled_charsmap", json());
-  return normalizer.value("type", "") == "Precompiled" && map.is_string() ? decode_base64(map, where) : "";
+  return type == "Precompiled" && map.is_string() ? decode_base64(map, where) : "";
 }
 
 void add_special(Vocabulary& vocabulary, const json& token, const json& id, const std::string& where) {
   require(token.is_object() && token.contains("content") && token["content"].is_string() &&
-              !token["content"].get_ref<const std::string&>().empty() && id.is_number_integer() && id >= 0,
+              !token["content"].get_ref<const std::string&>().empty() && is_value_of<std::int32_t>(id) && id >= 0,
           [&] { return where + ": found an added token without content or id, expected both"; });
   // Spaces beside a token are dropped in any case, so lstrip and rstrip change nothing.
-  require(!token.value("single_word", false), [&] {
+  require(!value_at(token, "single_word", false, where), [&] {
     return cat(where, ": found the token ", token["content"].dump(), " with single_word, expected tokens without it");
   });
   vocabulary.special.emplace_back(token["content"], id);
@@ -70,18 +71,19 @@ Vocabulary read_tokenizer_json(const std::filesystem::path& path) {
   const json file = read_object(path);
   const json model = file.value("model", json::object());
   // Older files leave the type out.
-  require(model.is_object() && model.value("type", "Unigram") == "Unigram" && model.contains("vocab") &&
-              model["vocab"].is_array() && !model["vocab"].empty(),
+  require(model.is_object() && value_at<std::string>(model, "type", "Unigram", where) == "Unigram" &&
+              model.contains("vocab") && model["vocab"].is_array() && !model["vocab"].empty(),
           [&] { return where + ": found no unigram model, expected the tokenizer.json of a T5 tokenizer"; });
   Vocabulary out;
   out.source = where;
   for (const json& piece : model["vocab"]) {
     require(piece.is_array() && piece.size() == 2 && piece[0].is_string() && piece[1].is_number(),
-            [&] { return cat(where, ": found the piece ", piece.dump(-1, ' ', true), ", expected text and score"); });
+            [&] { return cat(where, ": found ", describe_json(piece), " as a piece, expected text and score"); });
     out.pieces.emplace_back(piece[0], piece[1]);
   }
   const json unknown = model.value("unk_id", json());
-  require(unknown.is_number_integer(), [&] { return where + ": found no unk_id, expected that of a T5 tokenizer"; });
+  require(is_value_of<std::int64_t>(unknown),
+          [&] { return where + ": found no unk_id, expected that of a T5 tokenizer"; });
   out.unknown = unknown;
   out.charsmap = find_charsmap(file.value("normalizer", json()), where);
   for (const json& token : file.value("added_tokens", json::array()))
@@ -92,7 +94,7 @@ Vocabulary read_tokenizer_json(const std::filesystem::path& path) {
 /// A token's name: text, or an object with its content.
 std::string token_name(const json& config, const char* key, const char* absent) {
   const json value = config.value(key, json(absent));
-  if (value.is_object()) return value.value("content", absent);
+  if (value.is_object()) return value_or<std::string>(value, "content", absent);
   return value.is_string() ? value.get<std::string>() : absent;
 }
 
@@ -152,8 +154,8 @@ Vocabulary read_vocabulary(const std::filesystem::path& path) {
     out = read_tokenizer_json(file);
   } else {
     const json extra = config.value("extra_ids", json(kDefaultExtra));
-    require(extra.is_number_integer() && extra >= 0 && extra <= kMostExtra, [&] {
-      return cat(config_file.string(), ": found extra_ids ", extra.dump(), ", expected 0 to ", kMostExtra);
+    require(is_value_of<std::int64_t>(extra) && extra >= 0 && extra <= kMostExtra, [&] {
+      return cat(config_file.string(), ": found ", describe_json(extra), " of extra_ids, expected 0 to ", kMostExtra);
     });
     out = read_sentencepiece(file, extra);
   }

@@ -15,6 +15,7 @@
 #include "core/strings.h"
 #include "core/units.h"
 #include "files/atomic_file.h"
+#include "files/json.h"
 #include "tensor/error_text.h"
 #include "tensor/peak_memory.h"
 #include "train/checkpoint.h"
@@ -237,7 +238,7 @@ class Loop {
       copy_named(found->part("weights"), weights(), where);
       optimizer_.load(found->part("optimizer"), where);
       if (ema_) ema_->load(found->part("ema"), where);
-      last_loss_ = found->state.value("loss", 0.0);
+      last_loss_ = value_or(found->state, "loss", 0.0);
       step_ = found->step;
       if (!training_.quiet) log::info(training_.title, ": resuming after step ", step_, " of ", config_.iterations);
     });

@@ -159,5 +159,32 @@ TEST(Json, AConfigMadeOfItHasTheLimitsOfAConfig) {
       {"hybrid.json", "more than 100000 values"});
 }
 
+TEST(JsonValues, OfAnotherTypeAreNoneWhereNothingDependsOnThem) {
+  const auto value = parse_json(R"({"text": "a", "number": 2.5, "negative": -1, "huge": 18446744073709551615})", "a");
+  EXPECT_EQ(value_or<std::string>(value, "text", "b"), "a");
+  EXPECT_EQ(value_or<std::string>(value, "number", "b"), "b");
+  EXPECT_EQ(value_or<std::string>(value, "none", "b"), "b");
+  EXPECT_EQ(value_or(value, "number", 1.0), 2.5);
+  EXPECT_EQ(value_or(value, "text", 1.0), 1.0);
+  EXPECT_EQ(value_or<std::size_t>(value, "negative", 7), 7U);
+  EXPECT_EQ(value_or<std::int64_t>(value, "huge", 7), 7);
+  EXPECT_EQ(value_or<std::int64_t>(value, "number", 7), 7);
+  EXPECT_TRUE(value_or(value, "text", true));
+  for (const char* other : {"[1]", "3", "null", "\"text\""})
+    EXPECT_EQ(value_or(parse_json(other, "a"), "text", 1.0), 1.0);
+}
+
+TEST(JsonValues, OfAnotherTypeAreRefusedWhereTheyCount) {
+  const auto value = parse_json(R"({"type": 3, "flag": [], "id": 1e300, "good": true})", "a");
+  const auto wrong = [](const auto& call, const std::vector<std::string>& parts) {
+    expect_error<UserError>(call, parts);
+  };
+  wrong([&] { value_at<std::string>(value, "type", "", "a.json"); }, {"a.json: \"type\"", "the value 3", "a text"});
+  wrong([&] { value_at(value, "flag", false, "a.json"); }, {"\"flag\"", "a list", "true or false"});
+  wrong([&] { value_at<std::int64_t>(value, "id", 0, "a.json"); }, {"\"id\"", "1e+300", "a whole number"});
+  EXPECT_TRUE(value_at(value, "good", false, "a.json"));
+  EXPECT_EQ(value_at<std::int64_t>(value, "none", 5, "a.json"), 5);
+}
+
 }  // namespace
 }  // namespace rehyat

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -103,6 +104,43 @@ TEST(Tokenizer, EveryTruncationOfAModelEndsInASentenceOrATokenizer) {
     } catch (const UserError&) {
     }
   }
+}
+
+/// Found by tests/mutation: values of other types, and a map of characters with bytes that are none.
+TEST(Tokenizer, DamageInsideOfTheFilesIsNamed) {
+  const TempFolder folder;
+  const std::string model = R"("model": {"vocab": [["<pad>", 0], ["</s>", 0], ["<unk>", 0], ["a", -1]], "unk_id": 2})";
+  const auto refuse = [&](const std::string& rest, const std::vector<std::string>& parts,
+                          const std::string& config = "") {
+    std::ofstream(folder / "tokenizer.json") << "{" << model << rest << "}";
+    std::ofstream(folder / "tokenizer_config.json") << (config.empty() ? "{}" : config);
+    expect_error<UserError>([&] { Tokenizer(folder.path()).encode("ab", 9); }, parts);
+  };
+  refuse(R"(, "normalizer": {"type": 3})", {"tokenizer.json: \"type\"", "the value 3", "a text"});
+  refuse(R"(, "added_tokens": [{"content": "x", "id": 9, "single_word": "no"}])",
+         {"single_word", "\"no\"", "true or false"});
+  refuse(R"(, "added_tokens": [{"content": "x", "id": 9223372036854775807}])", {"content or id"});
+  refuse("", {"tokenizer_config.json", "single_word"},
+         R"({"added_tokens_decoder": {"1": {"content": "</s>", "single_word": 1}}})");
+  // A trie that maps "a" to the bytes FF FE.
+  std::string blob(4 + 512 * 4, '\0');
+  const auto unit = [&](std::size_t at, std::uint32_t value) { std::memcpy(blob.data() + 4 + 4 * at, &value, 4); };
+  const std::uint32_t bytes = 512 * 4;
+  std::memcpy(blob.data(), &bytes, 4);
+  unit(0, 256U << 10);                                   // the root's children begin at 256
+  unit(256 ^ 'a', 'a' | 1U << 8 | (('a' + 32U) << 10));  // a leaf follows
+  unit((256 ^ 'a') ^ ('a' + 32U), 1U << 31);             // the text at byte 0
+  blob += "\xFF\xFE";
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string base64;
+  for (std::size_t i = 0; i + 2 < blob.size() + 2; i += 3) {
+    std::uint32_t three = 0;
+    for (std::size_t j = i; j < i + 3; ++j)
+      three = three << 8 | (j < blob.size() ? static_cast<unsigned char>(blob[j]) : 0U);
+    for (int shift = 18; shift >= 0; shift -= 6) base64 += digits[three >> shift & 63];
+  }
+  refuse(R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": ")" + base64 + "\"}",
+         {"tokenizer.json", "map of characters", "no UTF-8"});
 }
 
 }  // namespace

@@ -102,11 +102,10 @@ bool Shards::done(std::size_t shard) const {
   if (!std::filesystem::exists(path(shard))) return false;
   if (!std::filesystem::exists(tried(shard))) return true;  // every clip of it could be used
   const json list = parse_json_if(read_file(tried(shard))).value_or(json());
-  if (!list.is_object() || list.value("library", "") != video_library_version() || !list.contains("clips"))
-    return false;
+  if (value_or<std::string>(list, "library", "") != video_library_version() || !list.contains("clips")) return false;
   return std::ranges::all_of(list["clips"], [&](const json& clip) {
-    const ClipFile* file = clip.is_object() ? clips_.find(clip.value("file", "")) : nullptr;
-    return file && !clip.value("again", true) && clip.value("state", "") == file_state(file->path);
+    const ClipFile* file = clips_.find(value_or<std::string>(clip, "file", ""));
+    return file && !value_or(clip, "again", true) && value_or<std::string>(clip, "state", "") == file_state(file->path);
   });
 }
 
