@@ -34,8 +34,9 @@ struct FeatureMapConfig {
   bool operator==(const FeatureMapConfig&) const = default;
 };
 
-/// One map for all heads of a block: x [B,A,N,D] -> [B,A,N,F], computed in x's dtype, elementwise parts in float32. On
-/// a GPU a poly_mlp runs as matrix products with one kernel behind each, elsewhere as libtorch's operators. Parameters
+/// One map for all heads of a block: x [B,A,N,D] -> [B,A,N,F], computed in x's dtype. On a GPU a poly_mlp runs as
+/// matrix products with one kernel behind each, in float32 with one rounding; elsewhere as libtorch's operators, where
+/// biases and activations round to x's dtype and non-negativity and powers are float32. Parameters
 /// (poly_mlp): "weight_<i>" [A,in,out], "bias_<i>" [A,1,out]; hedgehog: "weight_0" [A,D,F/2]; elu: none.
 class FeatureMapImpl : public torch::nn::Module {
  public:

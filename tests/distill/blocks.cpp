@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <torch/cuda.h>
 
 #include <cmath>
 #include <fstream>
@@ -174,6 +175,49 @@ TEST(Blocks, TheTargetIsTheTeachersOwnAttentionBitForBit) {
   EXPECT_EQ(by_teacher.window_only_error(), again.window_only_error());
   for (std::int64_t step = 0; step < 4; ++step)
     EXPECT_TRUE(at::equal(by_teacher.loss(step, 0), again.loss(step, 0))) << step;
+}
+
+/// Points of one block on a GPU, in memory, with the teacher's outputs or without.
+class GpuPoints : public FakePoints {
+ public:
+  GpuPoints(const models::VideoTransformer& teacher, bool targets) : targets_(targets) {
+    const models::TapScope tap(teacher, {0}, [&](std::int64_t, const at::Tensor& input, const at::Tensor& output) {
+      points_.emplace_back(input[0].clone(), output[0].clone());
+    });
+    Rng rng(4, "test.gpu.points");
+    const at::Device gpu(at::kCUDA, 0);
+    const at::NoGradGuard no_grad;
+    teacher->forward(randn(rng, {1, 4, 7, 4, 6}).to(gpu), at::full({1}, 371.5, at::kFloat).to(gpu),
+                     randn(rng, {1, 5, 20}).to(gpu), {.compute = at::kBFloat16});
+  }
+  std::int64_t size(data::Split) const override { return 1; }
+  at::Tensor input(data::Split, std::int64_t, std::int64_t) const override { return points_.at(0).first; }
+  bool has_targets() const override { return targets_; }
+  at::Tensor target(data::Split, std::int64_t, std::int64_t) const override { return points_.at(0).second; }
+
+ private:
+  bool targets_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> points_;
+};
+
+TEST(Blocks, OnAGpuTheTargetIsOfTheTeachersKernel) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "needs a GPU";
+  models::WanConfig config = testing::small_config(1);
+  config.dim = 128;  // heads that cuDNN takes
+  models::WanTransformer teacher(config);
+  teacher->initialize(1);
+  teacher->to(at::Device(at::kCUDA, 0));
+  models::WanTransformer student(config);
+  student->initialize(1);
+  student->to(at::Device(at::kCUDA, 0));
+  testing::convert_all(student, every_attention()[1]);
+  DistillConfig half = distill_config();
+  half.precision = Precision::bf16;
+  const Student shared{0, student->attention(0), student->rope(testing::kLatent), testing::kLatent[0]};
+  const GpuPoints stored(teacher, true), computed(teacher, false);
+  BlockTask by_teacher(shared, stored, half, 5), again(shared, computed, half, 5);
+  EXPECT_EQ(by_teacher.error(), again.error());
+  EXPECT_EQ(by_teacher.window_only_error(), again.window_only_error());
 }
 
 TEST(Blocks, HalfProductsTrainFloatWeights) {

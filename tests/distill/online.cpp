@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "comm/mpi_test_main.h"
 #include "core/expect_error.h"
 #include "core/temp_folder.h"
+#include "distill/collect.h"
 #include "distill/distill_case.h"
 
 namespace rehyat::distill {
@@ -116,6 +119,23 @@ TEST_F(Online, RanksWithoutATrajectoryOrABlockAreSaid) {
   const bool uneven = world().rank() == 0 && 3 % world().size() != 0;
   EXPECT_EQ(text.find("found 3 trajectories a round on") != std::string::npos, uneven) << text;
   EXPECT_EQ(text.find("found 3 blocks to distil on") != std::string::npos, uneven && world().size() > 3) << text;
+}
+
+TEST_F(Online, RanksWithoutATrajectoryOfTheCacheAreSaid) {
+  const models::WanTransformer teacher = small_wan();
+  TeacherWalk walk = walk_of(teacher, 2);
+  const MarkedFolder folder = data::cache_folder(shared_ / "cache", {{"test", 1}});
+  std::unique_ptr<FolderLock> lock;
+  if (world().rank() == 0) lock.reset(new FolderLock(folder.open()));
+  world().barrier();
+  const CachePlan plan = plan_cache(teacher->architecture(), walk.config, 2, walk.blocks, walk.latent, folder.path());
+  world().barrier();  // all have looked before the first file is there
+  ::testing::internal::CaptureStderr();
+  collect_activations(walk, plan, folder, world());
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(text.find("[cache]: found 2 trajectories on") != std::string::npos,
+            world().rank() == 0 && world().size() > 2)
+      << text;
 }
 
 TEST_F(Online, MoreRoundsThanStepsAndNoStepsAtAllWork) {
