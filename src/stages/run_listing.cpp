@@ -24,13 +24,19 @@ std::optional<std::int64_t> newest_step(const fs::path& checkpoints) {
   return newest;
 }
 
+/// What may not be looked at is not there.
+bool can_be_seen(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
 std::optional<StageOnDisk> stage_on_disk(const fs::path& folder) {
   const auto name = parse_folder_name(folder.filename().string());
-  if (!name || !fs::exists(folder / "identity.json")) return std::nullopt;
+  if (!name || !can_be_seen(folder / "identity.json")) return std::nullopt;
   StageOnDisk out;
   std::tie(out.stage, out.fingerprint_start) = *name;
   out.folder = folder;
-  out.complete = fs::exists(folder / "stage.json");
+  out.complete = can_be_seen(folder / "stage.json");
   out.step = newest_step(folder / "checkpoints");
   try {
     out.identity = saved_identity(folder);
