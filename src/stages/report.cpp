@@ -94,7 +94,8 @@ void add_headline(report::ReportData& data, Run& run) {
   }
   data.subtitle += " Losses and errors are on clips, prompts and seeds that were not trained on.";
   data.date = today();
-  data.hardware = cat(std::thread::hardware_concurrency(), " CPU cores, ", run.device().get().str());
+  const at::Device device = run.device().get();
+  data.hardware = cat(std::thread::hardware_concurrency(), " CPU cores", device.is_cpu() ? "" : ", " + device.str());
 }
 
 std::vector<std::string> lines_of(const std::filesystem::path& path) {
