@@ -18,6 +18,7 @@
 #include "stages/config.h"
 #include "stages/lineage.h"
 #include "tensor/hdf5_file.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::inspect {
 namespace {
@@ -138,10 +139,18 @@ std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& f
 }
 
 /// Adds how many parameters the files of a model hold, and how many of them are those of feature maps.
-void add_parameters(json& out, const std::vector<std::filesystem::path>& entries) {
+void add_parameters(json& out, const std::filesystem::path& folder, const std::vector<std::filesystem::path>& entries) {
+  auto weights = entries;
+  for (const WeightNames& names : {kDiffusersWeights, kTransformersWeights}) {
+    if (!has_source(folder, weight_sources(names))) continue;
+    weights = weight_files(folder, names);
+    break;
+  }
   std::int64_t base = 0, phi = 0;
   for (const auto& file : entries) {
-    if (file.extension() != ".safetensors") continue;
+    // An old single file beside an index is none of the model's.
+    const bool counts = file.filename() == "hybrid.safetensors" || std::ranges::find(weights, file) != weights.end();
+    if (file.extension() != ".safetensors" || !counts) continue;
     (file.filename() == "hybrid.safetensors" ? phi : base) +=
         inspect_safetensors(file).at("parameters").get<std::int64_t>();
   }
@@ -199,7 +208,7 @@ json inspect_folder(const std::filesystem::path& path) {
     out["type"] = "model";
     const models::ModelRegistry families = models::known_models();
     out["complete"] = families.of_files(path).is_whole(path);
-    add_parameters(out, entries);
+    add_parameters(out, path, entries);
   } else if (std::filesystem::exists(path / "state.json")) {
     add_checkpoint(out, path);
   } else if (documents.contains("identity.json")) {

@@ -17,6 +17,7 @@ namespace rehyat::models {
 /// Where the encoders' weights lie; empty where there are none.
 struct EncoderFiles {
   std::filesystem::path vae, text;
+  std::string doubt = {};  ///< why one of them cannot be told among several; empty where all can
 };
 
 /// What decides the encoders of a run.

@@ -70,6 +70,8 @@ RunEncoders make_encoders(const ModelConfig& model, const models::ModelFiles& fi
   request.weights = model.weights;
   request.files.vae = model.vae.empty() ? files.vae : model.vae;
   request.files.text = model.text.empty() ? files.text : model.text;
+  if (model.text.empty()) request.files.doubt = files.text_doubt;
+  if (model.vae.empty() && !files.vae_doubt.empty()) request.files.doubt = files.vae_doubt;
   request.model = architecture;
   request.settings = model.encoder_settings;
   request.device = device;

@@ -1,16 +1,12 @@
 #include "tensor/tensor_source.h"
 
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/strings.h"
-#include "files/json.h"
 
 namespace rehyat {
 namespace {
-
-using json = nlohmann::ordered_json;
 
 class SafetensorsSource : public TensorSource {
  public:
@@ -104,60 +100,11 @@ class RenamedSource : public TensorSource {
   std::map<std::string, std::string> old_;
 };
 
-std::map<std::string, std::string> read_index(const std::filesystem::path& path) {
-  const json index = read_json_object(path);
-  require(index.contains("weight_map") && index["weight_map"].is_object(),
-          [&] { return path.string() + ": found no weight_map, expected one"; });
-  std::map<std::string, std::string> files;
-  for (const auto& [tensor, file] : index["weight_map"].items()) {
-    require(file.is_string() && !file.get<std::string>().empty() &&
-                std::filesystem::path(file.get<std::string>()).filename() == file.get<std::string>(),
-            [&] {
-              return cat(path.string(), ": tensor '", tensor, "': found the file ", file.dump(),
-                         ", expected a name in the same folder");
-            });
-    files[tensor] = file.get<std::string>();
-  }
-  require(!files.empty(), [&] { return path.string() + ": found an empty weight_map, expected tensors and files"; });
-  return files;
-}
-
 }  // namespace
 
 std::unique_ptr<TensorSource> open_safetensors(const std::vector<std::filesystem::path>& files,
                                                const std::string& path) {
   return std::make_unique<SafetensorsSource>(files, path);
-}
-
-std::unique_ptr<TensorSource> open_sharded(const std::filesystem::path& folder, const std::string& stem) {
-  const std::filesystem::path single = folder / (stem + ".safetensors"), index = single.string() + ".index.json";
-  if (std::filesystem::exists(single)) return open_safetensors({single}, folder.string());
-  require(std::filesystem::exists(index), [&] {
-    return cat(folder.string(), ": found neither ", single.filename().string(), " nor ", index.filename().string(),
-               ", expected one of them");
-  });
-  const std::map<std::string, std::string> wanted = read_index(index);
-  std::set<std::string> names;
-  for (const auto& item : wanted) names.insert(item.second);
-  std::vector<std::filesystem::path> files;
-  for (const std::string& name : names) files.push_back(folder / name);
-  auto source = open_safetensors(files, folder.string());
-  for (const auto& [tensor, file] : wanted) {
-    require(source->contains(tensor), [&] {
-      return cat((folder / file).string(), ": found no tensor '", tensor, "', expected it as ",
-                 index.filename().string(), " says");
-    });
-    const std::string found = std::filesystem::path(source->where(tensor)).filename();
-    require(found == file,
-            [&] { return cat(index.string(), ": tensor '", tensor, "': found it in ", found, ", expected ", file); });
-  }
-  for (const std::string& tensor : source->names()) {
-    require(wanted.contains(tensor), [&] {
-      return cat(source->where(tensor), ": found the tensor '", tensor, "', expected only those of ",
-                 index.filename().string());
-    });
-  }
-  return source;
 }
 
 std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,

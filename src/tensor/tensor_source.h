@@ -36,10 +36,6 @@ class TensorSource {
 std::unique_ptr<TensorSource> open_safetensors(const std::vector<std::filesystem::path>& files,
                                                const std::string& path);
 
-/// A folder that holds `stem`.safetensors, or `stem`.safetensors.index.json with its shards. The index and the shards
-/// must name exactly the same tensors, each in the shard where the index has it. Throws UserError otherwise.
-std::unique_ptr<TensorSource> open_sharded(const std::filesystem::path& folder, const std::string& stem);
-
 /// The same tensors under other names: `rename(name)` is the new name, "" leaves the tensor out. Throws UserError when
 /// two get the same name.
 std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/strings.h"
+#include "files/found_source.h"
 #include "files/json.h"
 
 namespace rehyat::text {
@@ -135,9 +136,11 @@ void check(const Vocabulary& vocabulary) {
 }
 
 std::filesystem::path find_file(const std::filesystem::path& folder) {
-  for (const char* name : {"tokenizer.json", "spiece.model", "tokenizer.model", "sentencepiece.model"}) {
-    if (std::filesystem::exists(folder / name)) return folder / name;
-  }
+  const SourceNames sources = {"the tokenizer",
+                               {{"tokenizer.json"}, {"spiece.model"}, {"tokenizer.model", "sentencepiece.model"}},
+                               "as transformers does",
+                               "move the one that is not meant to another folder"};
+  if (const auto found = find_source(folder, sources)) return *found;
   throw UserError({folder.string(), "neither tokenizer.json nor spiece.model", "the folder of a T5 tokenizer",
                    "point to the tokenizer's folder of a diffusers model"});
 }

@@ -18,9 +18,10 @@ struct Vocabulary {
   std::string source;                                         ///< the file that was read
 };
 
-/// Reads a tokenizer's folder in transformers' layout: tokenizer.json, or else a SentencePiece model (spiece.model,
-/// tokenizer.model or sentencepiece.model), and tokenizer_config.json where it is there. A file's path is read as the
-/// kind that its name tells. Throws UserError when there is none, when it is damaged, or no unigram model.
+/// Reads a tokenizer's folder in transformers' layout: tokenizer.json, or else spiece.model, or else another
+/// SentencePiece model (tokenizer.model or sentencepiece.model, not both), and tokenizer_config.json where it is there.
+/// A file's path is read as the kind that its name tells. Throws UserError when there is none, when it is damaged, or
+/// no unigram model.
 Vocabulary read_vocabulary(const std::filesystem::path& path);
 
 /// A SentencePiece ModelProto; `extra` sentinels <extra_id_0> ... are added behind its pieces, the last one first.

@@ -11,6 +11,7 @@
 #include "models/umt5/activation.h"
 #include "models/umt5/encoder.h"
 #include "models/umt5/text_encoder.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::models {
 namespace {
@@ -114,7 +115,7 @@ TEST(Umt5, WrongInputsAreRefused) {
 TEST(Umt5, WrongWeightsAreRefused) {
   const TempFolder folder;
   fs::copy(kFixtures / "gated", folder.path(), fs::copy_options::recursive);
-  const auto source = open_sharded(kFixtures / "gated", "model");
+  const auto source = open_weights(kFixtures / "gated", kTransformersWeights);
   NamedTensors tensors;
   for (const std::string& name : source->names()) tensors.emplace_back(name, source->read(name));
   const auto refuse = [&](const NamedTensors& written, const std::vector<std::string>& parts) {
@@ -145,7 +146,7 @@ TEST(Umt5, WrongWeightsAreRefused) {
 TEST(Umt5, AliasAndDecoderAreUnderstood) {
   const TempFolder folder;
   fs::copy(kFixtures / "gated" / "config.json", folder.path());
-  const auto source = open_sharded(kFixtures / "gated", "model");
+  const auto source = open_weights(kFixtures / "gated", kTransformersWeights);
   NamedTensors tensors;
   for (const std::string& name : source->names())
     tensors.emplace_back(name == "shared.weight" ? "encoder.embed_tokens.weight" : name, source->read(name));
@@ -175,6 +176,11 @@ TEST(Umt5, WrongConfigsAreRefused) {
   expect_error<UserError>([] { open_umt5("/nowhere"); }, {"/nowhere", "check the path"});
   const TempFolder folder;
   expect_error<UserError>([&] { open_umt5(folder.path()); }, {"neither config.json nor models_t5_*.pth"});
+  fs::copy(kFixtures / "models_t5_small.pth", folder.path());
+  EXPECT_NO_THROW(open_umt5(folder.path()));
+  fs::copy(kFixtures / "gated", folder.path());
+  expect_error<UserError>([&] { open_umt5(folder.path()); },
+                          {folder.path().string(), "model.safetensors and models_t5_small.pth", "the weights of UMT5"});
 }
 
 std::int64_t anonymous_kilobytes() {
@@ -276,6 +282,9 @@ TEST(FindUmt5, KnowsBothLayouts) {
   make_folder(folder / "google/umt5-xxl");
   EXPECT_EQ(find_umt5(folder.path()).weights, folder.path());
   make_folder(folder / "text_encoder");
+  expect_error<UserError>([&] { find_umt5(folder.path()); },
+                          {folder.path().string(), "text_encoder and google/umt5-xxl", "model.text"});
+  std::filesystem::remove_all(folder / "google");
   EXPECT_EQ(find_umt5(folder.path()).tokenizer, folder / "tokenizer");
 }
 

@@ -32,7 +32,7 @@ void expect_same_tensors(const TensorSource& found, const TensorSource& expected
 }
 
 TEST(Pth, ReadsEveryTypeAndViewThatTorchSaves) {
-  const auto expected = open_sharded(kFixtures, "expected");
+  const auto expected = open_safetensors({kFixtures / "expected.safetensors"}, "expected");
   for (const char* file : {"plain.pth", "protocol4.pth", "nested.pth"})
     expect_same_tensors(*open_pth(kFixtures / file), *expected);
   // A view keeps the strides of the file.
@@ -51,7 +51,7 @@ TEST(Pth, ReadsStateDictsOfModulesAndParameters) {
 TEST(Pth, ATensorOutlivesSourceAndFile) {
   const TempFolder folder;
   std::filesystem::copy(kFixtures / "plain.pth", folder / "a.pth");
-  const at::Tensor expected = open_sharded(kFixtures, "expected")->read("plain");
+  const at::Tensor expected = open_safetensors({kFixtures / "expected.safetensors"}, "expected")->read("plain");
   const at::Tensor found = open_pth(folder / "a.pth")->read("plain");
   std::filesystem::remove(folder / "a.pth");
   EXPECT_TRUE(at::equal(found, expected));

@@ -62,6 +62,9 @@ TEST(Tokenizer, RefusesWhatItCannotRead) {
   };
   const auto write = [&](const char* name, const std::string& text) { std::ofstream(folder / name) << text; };
   refuse({"neither tokenizer.json nor spiece.model"});
+  write("tokenizer.model", "x");
+  write("sentencepiece.model", "x");
+  refuse({"tokenizer.model and sentencepiece.model", "the tokenizer", "move the one that is not meant"});
   write("spiece.model", "\x0a\xff");
   refuse({"spiece.model", "damaged data"});
   write("spiece.model", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 4548313\n");

@@ -9,10 +9,24 @@
 
 namespace rehyat::models {
 
+namespace {
+
+constexpr const char* kDiffusersText = "text_encoder";
+
+}  // namespace
+
+SourceNames text_encoder_sources() {
+  return {"the text encoder with its tokenizer",
+          {{kDiffusersText, "google/umt5-xxl"}},
+          "",
+          "move one of them to a folder of its own and name the folder of the other with model.text"};
+}
+
 Umt5TextOptions find_umt5(const std::filesystem::path& model) {
   namespace fs = std::filesystem;
   Umt5TextOptions out;
-  const bool diffusers = fs::is_directory(model / "text_encoder");
+  const auto found = find_source(model, text_encoder_sources());
+  const bool diffusers = found && found->filename() == kDiffusersText;
   out.weights = diffusers ? model / "text_encoder" : model;
   out.tokenizer = diffusers ? model / "tokenizer" : model / "google" / "umt5-xxl";
   require(diffusers || fs::is_directory(out.tokenizer), [&] {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "files/found_source.h"
 #include "models/encoders.h"
 #include "models/umt5/encoder.h"
 #include "text/tokenizer.h"
@@ -20,8 +21,11 @@ struct Umt5TextOptions {
   std::optional<at::ScalarType> type = std::nullopt;  ///< of weights and products, the file's when absent
 };
 
+/// The names under which a model's folder has a text encoder.
+SourceNames text_encoder_sources();
+
 /// Where a model's folder has them: text_encoder/ and tokenizer/ of diffusers, or the original layout's models_t5_*.pth
-/// and google/umt5-xxl/. Throws UserError when it has neither.
+/// and google/umt5-xxl/. Throws UserError when it has neither or both.
 Umt5TextOptions find_umt5(const std::filesystem::path& model);
 
 /// Prompts as Wan2.1 sees them: cleaned, tokenized, encoded by UMT5 and zero-padded to `length` rows. Each prompt is

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -5,6 +6,7 @@
 #include "files/json.h"
 #include "models/umt5/encoder.h"
 #include "tensor/pth/pickle_source.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::models {
 namespace {
@@ -65,6 +67,11 @@ std::unique_ptr<TensorSource> in_our_names(std::unique_ptr<TensorSource> source)
   });
 }
 
+/// The original repository's name of the weights.
+bool is_original(const std::string& name) {
+  return name.starts_with("models_t5_") && (name.ends_with(".pth") || name.ends_with(".safetensors"));
+}
+
 Umt5Weights open_file(const fs::path& file) {
   const std::string extension = file.extension();
   require(extension == ".pth" || extension == ".pt" || extension == ".safetensors",
@@ -82,22 +89,23 @@ Umt5Weights open_umt5(const fs::path& path) {
   require(fs::is_directory(path), [&] {
     return path.string() + ": found no such file or folder, expected the weights of UMT5; check the path";
   });
-  std::vector<fs::path> originals;
+  SourceNames sources = weight_sources(kTransformersWeights);
+  sources.what = "the weights of UMT5";
+  sources.unread = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename();
-    if (name.starts_with("models_t5_") && name.ends_with(".pth")) originals.push_back(entry.path());
+    if (is_original(name)) sources.ranks.front().push_back(name);
   }
-  require(originals.size() < 2, [&] {
-    return cat(path.string(), ": found ", originals.size(), " files models_t5_*.pth, expected one; name the file");
-  });
-  if (!originals.empty()) return open_file(originals.front());
+  std::sort(sources.ranks.front().begin(), sources.ranks.front().end());
+  const auto found = find_source(path, sources);
+  if (found && is_original(found->filename())) return open_file(*found);
   const fs::path config = path / "config.json";
   require(fs::exists(config), [&] {
     return path.string() + ": found neither config.json nor models_t5_*.pth, expected the folder of a UMT5 encoder";
   });
   Umt5Weights out;
   out.config = umt5_config_from_json(read_json_object(config), config.string());
-  out.tensors = in_our_names(open_sharded(path, "model"));
+  out.tensors = in_our_names(open_weights(path, kTransformersWeights));
   return out;
 }
 

@@ -8,13 +8,13 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "files/json.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::models {
 namespace {
 
 using json = nlohmann::ordered_json;
 constexpr const char* kConfigFile = "config.json";
-constexpr const char* kWeightsStem = "diffusion_pytorch_model";
 constexpr const char* kPrefix = "model.diffusion_model.";
 constexpr std::int64_t kHeadWidth = 128;
 
@@ -214,7 +214,7 @@ WanCheckpoint open_checkpoint(const std::filesystem::path& path) {
   if (std::filesystem::is_regular_file(path)) return open_single(path);
   WanCheckpoint c;
   std::tie(c.layout, c.config) = read_folder_config(path);
-  c.tensors = open_sharded(path, kWeightsStem);
+  c.tensors = open_weights(path, kDiffusersWeights);
   refuse_conditioned(*c.tensors);
   return c;
 }

@@ -139,6 +139,7 @@ VideoGeometry WanEncoders::published_geometry() const {
 }
 
 Encoders WanEncoders::open(const EncoderRequest& request) const {
+  require(request.files.doubt.empty(), [&] { return request.files.doubt; });
   const auto needed = [&](const std::filesystem::path& path, const char* what, const char* key) {
     require(!path.empty(), [&] {
       return cat("model.encoders: found no ", what, " in ", request.weights.string(), ", expected one; name it with ",

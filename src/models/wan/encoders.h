@@ -9,7 +9,9 @@ class WanEncoders : public EncoderFamily {
  public:
   std::string name() const override { return "wan"; }
   /// One of the two is enough to be asked for the other.
-  bool has_files(const EncoderFiles& files) const override { return !files.vae.empty() || !files.text.empty(); }
+  bool has_files(const EncoderFiles& files) const override {
+    return !files.vae.empty() || !files.text.empty() || !files.doubt.empty();
+  }
   VideoGeometry published_geometry() const override;
   Encoders open(const EncoderRequest& request) const override;
   std::vector<std::string> missing(const EncoderFiles& files) const override;

@@ -3,6 +3,8 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "files/json.h"
+#include "models/umt5/text_encoder.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::models {
 namespace {
@@ -24,6 +26,35 @@ fs::path if_there(const fs::path& path) {
   return fs::exists(path) ? path : fs::path();
 }
 
+/// The transformer where a folder is a pipeline of diffusers, and its weights where it is one of the original.
+SourceNames transformer_sources() {
+  SourceNames out = weight_sources(kDiffusersWeights);
+  std::vector<std::string> names = {"transformer"};
+  for (const auto& rank : out.ranks) names.insert(names.end(), rank.begin(), rank.end());
+  return {"the transformer",
+          {names},
+          "",
+          "name the one that is meant: model.weights=FOLDER/transformer (with model.vae "
+          "and model.text), or move model_index.json away"};
+}
+
+SourceNames vae_sources() {
+  return {"the VAE",
+          {{"vae", "Wan2.1_VAE.pth", "Wan2.1_VAE.pt", "Wan2.1_VAE.safetensors"}},
+          "",
+          "name the one that is meant with model.vae"};
+}
+
+/// What lies in the folder; where that is in doubt, nothing and the doubt.
+fs::path find_or_doubt(const fs::path& folder, const SourceNames& names, std::string& doubt) {
+  try {
+    return find_source(folder, names).value_or(fs::path());
+  } catch (const UserError& error) {
+    doubt = error.what();
+    return {};
+  }
+}
+
 ModelFiles of_pipeline(const fs::path& folder, const fs::path& index) {
   const auto parts = read_pipeline_index(index);
   const auto kind = parts.value("_class_name", nlohmann::ordered_json());
@@ -36,13 +67,15 @@ ModelFiles of_pipeline(const fs::path& folder, const fs::path& index) {
   require(!two, [&] {
     return cat(index.string(), ": found a second transformer (transformer_2), expected one, as in Wan2.1");
   });
-  require(fs::is_directory(folder / kPipelineTransformer), [&] {
-    return cat((folder / kPipelineTransformer).string(), ": found no such folder, expected the transformer that ",
+  require(fs::is_directory(folder / "transformer"), [&] {
+    return cat((folder / "transformer").string(), ": found no such folder, expected the transformer that ",
                index.filename().string(), " names");
   });
-  return {folder / kPipelineTransformer, if_there(folder / "vae"),
-          fs::is_directory(folder / "text_encoder") ? folder : fs::path(),
-          if_there(folder / "scheduler" / "scheduler_config.json")};
+  find_source(folder, transformer_sources());  // refuses those of both layouts
+  ModelFiles files = {folder / "transformer", {}, {}, if_there(folder / "scheduler" / "scheduler_config.json")};
+  files.vae = find_or_doubt(folder, vae_sources(), files.vae_doubt);
+  if (!find_or_doubt(folder, text_encoder_sources(), files.text_doubt).empty()) files.text = folder;
+  return files;
 }
 
 }  // namespace
@@ -53,8 +86,9 @@ ModelFiles find_wan(const fs::path& weights) {
   ModelFiles files;
   files.transformer = weights;
   if (!fs::is_directory(weights)) return files;
-  files.vae = if_there(weights / "Wan2.1_VAE.pth");
-  if (fs::is_directory(weights / "google" / "umt5-xxl")) files.text = weights;
+  find_source(weights, transformer_sources());  // refuses those of both layouts
+  files.vae = find_or_doubt(weights, vae_sources(), files.vae_doubt);
+  if (!find_or_doubt(weights, text_encoder_sources(), files.text_doubt).empty()) files.text = weights;
   return files;
 }
 

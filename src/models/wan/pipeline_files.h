@@ -9,7 +9,8 @@ constexpr const char* kPipelineTransformer = "transformer";
 
 /// The parts under `weights`: a pipeline's folder of diffusers (model_index.json), a folder of the original repository
 /// (Wan2.1_VAE.pth and google/umt5-xxl beside the transformer), or a transformer alone, folder or file. Throws
-/// UserError on a pipeline of another kind.
+/// UserError on a pipeline of another kind, and on a folder that holds transformers of both layouts; of VAE and text
+/// encoder the doubt is noted, for they may be named.
 ModelFiles find_wan(const std::filesystem::path& weights);
 
 /// Whether a folder is a pipeline of this kind. Throws nothing.

@@ -10,13 +10,13 @@
 #include "files/atomic_file.h"
 #include "files/json.h"
 #include "tensor/pth/pickle_source.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::models {
 namespace {
 
 using json = nlohmann::ordered_json;
 constexpr const char* kVaeConfigFile = "config.json";
-constexpr const char* kVaeStem = "diffusion_pytorch_model";
 
 using Names = std::vector<std::pair<std::string_view, std::string_view>>;
 
@@ -119,14 +119,14 @@ WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options) {
     const bool pickled = path.extension() == ".pth" || path.extension() == ".pt";
     return load_vae(config, pickled ? open_pth(path) : open_safetensors({path}, path.string()), options);
   }
-  return load_vae(config, open_sharded(path, kVaeStem), options);
+  return load_vae(config, open_weights(path, kDiffusersWeights), options);
 }
 
 void save_vae(const std::filesystem::path& folder, const WanVae& vae) {
   make_folder(folder);
   // config.json is the marker of a whole folder: gone while the weights are replaced, written last.
   std::filesystem::remove(folder / kVaeConfigFile);
-  write_tensors(folder / (std::string(kVaeStem) + ".safetensors"), vae->tensors(), {{"format", "pt"}});
+  write_tensors(folder / (kDiffusersWeights.stem + ".safetensors"), vae->tensors(), {{"format", "pt"}});
   write_file_atomic(folder / kVaeConfigFile, to_diffusers_json(vae->config()).dump(2) + "\n");
 }
 

@@ -10,6 +10,7 @@
 #include "files/atomic_file.h"
 #include "files/json.h"
 #include "models/hybrid_files.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::models {
 namespace {
@@ -22,14 +23,6 @@ constexpr const char* kIndex = "diffusion_pytorch_model.safetensors.index.json";
 
 HybridFiles hybrid_files(const std::filesystem::path& path, bool single) {
   return single ? HybridFiles::beside(path) : HybridFiles::in_folder(path);
-}
-
-/// The weights of a folder: one file, or those that the index names.
-std::vector<std::filesystem::path> weight_files(const std::filesystem::path& folder) {
-  std::set<std::filesystem::path> files;
-  const auto source = open_sharded(folder, kStem);
-  for (const std::string& name : source->names()) files.insert(source->where(name));
-  return {files.begin(), files.end()};
 }
 
 /// Removes the weights that a model left in the folder, under either name.
@@ -148,8 +141,7 @@ WanTransformer load_model(const std::filesystem::path& path, at::Device device) 
 
 bool has_model(const std::filesystem::path& path) {
   if (std::filesystem::is_regular_file(path)) return true;
-  return std::filesystem::exists(path / kConfig) &&
-         (std::filesystem::exists(path / kWeights) || std::filesystem::exists(path / kIndex));
+  return std::filesystem::exists(path / kConfig) && has_source(path, weight_sources(kDiffusersWeights));
 }
 
 std::string model_fingerprint(const std::filesystem::path& path) {
@@ -160,7 +152,7 @@ std::string model_fingerprint(const std::filesystem::path& path) {
     hasher.update(hash_file(path));
   } else {
     hasher.update(read_file(path / kConfig, 1 << 20));
-    for (const auto& file : weight_files(path)) hasher.update(hash_file(file));
+    for (const auto& file : weight_files(path, kDiffusersWeights)) hasher.update(hash_file(file));
   }
   const HybridFiles hybrid = hybrid_files(path, single);
   if (std::filesystem::exists(hybrid.settings))
