@@ -39,26 +39,27 @@ class Communicator {
   int local_size() const { return local_size_; }
 
   void barrier() const;
-  /// In place; the tensor must be contiguous and of the same shape and dtype on every rank (checked).
+  /// Fills the tensor with that of `root`. It must be contiguous and of the same shape and dtype on every rank
+  /// (checked).
   void broadcast(at::Tensor& tensor, int root) const;
-  /// Sum in place. On CPUs added in the order of the ranks, so that the result does not depend on the algorithm; half
-  /// types are added in float32.
+  /// Replaces the tensor by the sum over the ranks. CPU tensors are added in the order of the ranks, so that the result
+  /// does not depend on the algorithm, and half types in float32.
   void all_reduce_sum(at::Tensor& tensor) const;
   std::string broadcast(const std::string& text, int root) const;
   /// The texts of all ranks, in their order, on every rank; of any length.
   std::vector<std::string> all_gather(const std::string& text) const;
   std::vector<double> all_gather(double value) const;
-  /// Whether any rank says yes.
+  /// Whether any rank passes true.
   bool any(bool yes) const;
 
   enum class Length { brief, lengthy };
-  /// Runs `work` on every rank; where it throws on any, throws on all of them: on the failing rank of lowest number the
-  /// error itself, elsewhere one of the same kind (UserError, UsageError, Stopped) and of ReportedByAnotherRank that
-  /// names that rank and its message. Keeps ranks from waiting for one that failed. In lengthy work a failing rank says
-  /// so in its log at once, and the others stop at their next `poll`.
+  /// Runs `work` on every rank. Where it throws on one, it throws on all, so that no rank waits for one that failed:
+  /// the failing rank of lowest number throws its own error, and every other rank an error of the same kind (UserError,
+  /// UsageError, Stopped) that names that rank and its message and is a ReportedByAnotherRank. In lengthy work a
+  /// failing rank says so in its log at once, and the others stop at their next `poll`.
   void all_or_none(const std::function<void()>& work, Length length = Length::brief) const;
-  /// To be called at each step of lengthy work: lets MPI serve the other ranks meanwhile (a work queue's counter), and
-  /// throws, for `all_or_none` to catch, once another rank has failed. Not collective.
+  /// Lengthy work calls it at each step. It lets MPI serve the other ranks (a work queue's counter), and once another
+  /// rank has failed it throws what `all_or_none` catches. Not collective.
   void poll() const;
 
   int mpi_handle() const { return handle_; }
