@@ -67,7 +67,8 @@ svg text { font-size: 13px; fill: var(--soft); font-family: inherit; }
 .clip video, .clip img { image-rendering: pixelated; }
 .strip { display: flex; flex-wrap: wrap; gap: 2px; max-height: 260px; overflow-y: auto;
   align-content: start; }
-.strip img { flex: none; width: calc(20% - 2px); height: auto; display: block; } .large img { width: calc(33% - 2px); }
+.strip img { flex: none; width: calc(20% - 2px); height: auto; display: block; }
+.large { grid-row: 2 / 4; max-height: none; } .large img { width: calc(33% - 2px); }
 pre { background: var(--panel); border-radius: 10px; padding: 12px; overflow-x: auto; margin: 8px 0;
   font: .88rem/1.5 ui-monospace, monospace; }
 summary { cursor: pointer; color: var(--link); padding: 4px 0; }
