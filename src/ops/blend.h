@@ -31,13 +31,13 @@ class BadRows {
   at::Tensor count_;  ///< int32, on the rows' device
 };
 
-/// y from the softmax branch (o [B,A,M,D], lse [B,A,M]) and the linear one (`sums` [B,A,M,D+1] = a | n), Eqs. 5-9.
-/// `row_max` [B,A,M] is c of that normalizer and undefined for the others. Where n = 0 y is o exactly. lse, sums and
-/// row_max in float32 or float64; all but `sums` may be rows of a larger tensor.
+/// y from the softmax branch (o [B,A,M,D], lse [B,A,M]) and the linear one (`sums` [B,A,M,C] = a | n | unused, C > D),
+/// Eqs. 5-9. `row_max` [B,A,M] is c of that normalizer and undefined for the others. Where n = 0 y is o exactly. lse,
+/// sums and row_max in float32 or float64; all but `sums` may be rows of a larger tensor.
 void blend_into(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& sums,
                 const at::Tensor& row_max, Normalizer normalizer, BadRows& bad);
 
-/// a / n of `sums` [...,D+1]; throws UserError where n = 0.
-at::Tensor linear_only(const at::Tensor& sums);
+/// a / n of `sums` [...,C] = a | n | unused, a of D columns; throws UserError where n = 0.
+at::Tensor linear_only(const at::Tensor& sums, std::int64_t width);
 
 }  // namespace rehyat::ops

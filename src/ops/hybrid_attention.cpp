@@ -10,6 +10,8 @@
 #include "ops/attention/plan.h"
 #include "ops/attention_checks.h"
 #include "ops/blend.h"
+#include "ops/cuda/fused_linear.h"
+#include "ops/linear_branch.h"
 #include "ops/linear_state.h"
 #include "ops/softmax_rectangle.h"
 
@@ -25,10 +27,12 @@ struct Job {
   Plan plan;
   bool softmax, linear;  ///< which branches there are
   Normalizer normalizer = Normalizer::joint;
-  Job(const AttentionSpec& spec, const at::Tensor& q, std::int64_t slices)
+  FeatureSign sign;
+  Job(const AttentionSpec& spec, const at::Tensor& q, std::int64_t slices, FeatureSign features = FeatureSign::any)
       : plan(spec.kind->plan(spec, {slices, q.size(2) / slices})),
         softmax(spec.kind->has_softmax()),
-        linear(spec.kind->has_linear()) {
+        linear(spec.kind->has_linear()),
+        sign(features) {
     if (spec.blends()) normalizer = spec.normalizer;
   }
 };
@@ -39,7 +43,8 @@ at::ScalarType wide(const at::Tensor& x) {
 
 SoftmaxBranch run_softmax(const Job& job, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const auto rows = q.sizes().slice(0, 3);
-  SoftmaxBranch out{at::empty_like(q, at::MemoryFormat::Contiguous), at::empty(rows, q.options().dtype(wide(q))), {}};
+  // As q lies: a view of [B,N,A,D] gives one, whose heads are merged without a copy.
+  SoftmaxBranch out{at::empty_like(q), at::empty(rows, q.options().dtype(wide(q))), {}};
   const bool needs_max = job.normalizer == Normalizer::row_max;
   if (needs_max) out.row_max = at::empty_like(out.lse);
   for (const RectangleBatch& view : rectangle_batches(job.plan)) {
@@ -52,30 +57,6 @@ SoftmaxBranch run_softmax(const Job& job, const at::Tensor& q, const at::Tensor&
     }
   }
   return out;
-}
-
-/// S and z that each part sees, [B,A,parts,F,D+1].
-at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v) {
-  const at::Tensor states = slice_states(phi_k, v, plan.linear_slices);
-  const at::Tensor before = prefix_states(states);
-  std::vector<at::Tensor> seen;
-  at::Tensor after;
-  for (const Part& part : plan.parts) {
-    at::Tensor state = before.select(2, part.before);
-    if (part.after < plan.linear_slices) {
-      if (!after.defined()) after = suffix_states(states);
-      state = state + after.select(2, part.after);
-    }
-    seen.push_back(state);
-  }
-  return at::stack(seen, 2);
-}
-
-/// exp(-log_z / 2), clamped to where float32 holds its square times a long sum: beyond it the true gradient cannot be
-/// represented.
-at::Tensor half_weight(const at::Tensor& log_z) {
-  const double bound = log_z.scalar_type() == at::kDouble ? 300.0 : 36.0;
-  return (log_z * -0.5).clamp_max(bound).exp();
 }
 
 /// What the branches take: k and v of the softmax keys, phi_k and v_linear of the linear ones; empty where there is no
@@ -97,7 +78,7 @@ Forward run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given
   Forward out;
   SoftmaxBranch softmax;
   if (job.softmax) softmax = given.o.defined() ? given : run_softmax(job, q, in.k, in.v);
-  out.y = at::empty_like(q, at::MemoryFormat::Contiguous);
+  out.y = at::empty_like(q);
   out.log_l = at::empty(q.sizes().slice(0, 3), q.options().dtype(type));
   // joint: Z has no factor taken out, so that the branches share one logarithm.
   const bool shared = job.softmax && job.normalizer == Normalizer::joint;
@@ -107,18 +88,19 @@ Forward run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given
   if (job.softmax && job.normalizer == Normalizer::lse) out.o = softmax.o;
   if (job.linear) out.states = part_states(plan, in.phi_k, in.v_linear);
   BadRows bad(out.log_l, job.normalizer);
-  for (std::size_t i = 0; i < plan.parts.size(); ++i) {
-    const Part& part = plan.parts[i];
-    const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
-    if (!plan.linear(part)) {
+  for (const PartSpan& span : part_spans(plan)) {
+    const auto rows = [&span](const at::Tensor& x) { return x.narrow(2, span.q_begin, span.count * span.q_count); };
+    if (!span.linear) {
       rows(out.y).copy_(rows(softmax.o));
       rows(out.log_l).copy_(rows(softmax.lse));
       continue;
     }
-    const at::Tensor sums = matmul_sums(rows(in.phi_q), out.states.select(2, static_cast<std::int64_t>(i)));
+    // A part that sees no linear key has the state 0, and its y is o exactly.
+    const at::Tensor sums =
+        matmul_sums(span.rows(in.phi_q), out.states.narrow(2, span.first, span.count)).flatten(2, 3);
     if (!job.softmax) {
       const at::Tensor n = sums.select(-1, width);
-      rows(out.y).copy_(linear_only(sums));
+      rows(out.y).copy_(linear_only(sums, width));
       rows(out.log_z).copy_(n.abs().log());
       rows(out.scale).copy_(n.sign());
       continue;
@@ -127,93 +109,68 @@ Forward run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given
     const BlendTargets targets{rows(out.y), rows(out.log_l), rows_if(out.log_z), rows_if(out.scale)};
     blend_into(targets, rows(softmax.o), rows(softmax.lse), sums, rows_if(softmax.row_max), job.normalizer, bad);
   }
-  bad.check();
+  if (job.sign == FeatureSign::any) bad.check();
   return out;
 }
 
-/// The softmax branch: one call of the library's backward with the hybrid's own output and log-denominator.
-void softmax_backward(const Job& job, const Inputs& in, const Forward& saved, const at::Tensor& dy, Inputs& grads) {
+/// What the rectangles say of each key, added up; `more` [B,A,K,D] too where it is defined.
+class KeyGradients {
+ public:
+  /// `kernel`: the kernel adds them up at the end; otherwise each is added as it comes, in float32.
+  KeyGradients(const at::Tensor& like, bool kernel) : like_(like), kernel_(kernel) {
+    if (!kernel) sum_ = at::zeros(like.sizes(), like.options().dtype(wide(like)));
+    parts_.resize(static_cast<std::size_t>(like.size(0)));
+  }
+
+  void add(std::int64_t sample, const RectangleBatch& where, const at::Tensor& gradient) {
+    if (kernel_) {
+      parts_[static_cast<std::size_t>(sample)].push_back({where, gradient});
+      return;
+    }
+    for (std::int64_t i = 0; i < where.count; ++i)
+      sum_[sample].narrow(1, where.k_begin + i * where.k_stride, where.k_rows) += gradient[i];
+  }
+
+  at::Tensor total(const at::Tensor& more) {
+    if (!kernel_) return (more.defined() ? sum_ + more : sum_).to(like_.scalar_type());
+    at::Tensor total = at::empty_like(like_);
+    for (std::int64_t b = 0; b < total.size(0); ++b)
+      fused_fold(total[b], parts_[static_cast<std::size_t>(b)], more.defined() ? more[b] : at::Tensor());
+    return total;
+  }
+
+ private:
+  at::Tensor like_, sum_;
+  bool kernel_;
+  std::vector<std::vector<RectangleGradients>> parts_;
+};
+
+/// The softmax branch: one call of the library's backward with the hybrid's own output and log-denominator. `more` is
+/// what else is known of v's gradient.
+void softmax_backward(const Job& job, const Inputs& in, const Forward& saved, const at::Tensor& dy,
+                      const at::Tensor& more, Inputs& grads) {
   const at::Tensor &q = in.q, &k = in.k, &v = in.v;
   const bool by_lse = job.normalizer == Normalizer::lse;
   const at::Tensor& out = by_lse ? saved.o : saved.y;
   at::Tensor g = dy;
   // lse: w dy; row_max: sign(Z) dy.
   if (saved.scale.defined()) g = (dy * saved.scale.unsqueeze(-1)).to(dy.scalar_type());
-  grads.q = at::empty_like(q, at::MemoryFormat::Contiguous);
-  const auto type = wide(q);  // overlapping rectangles add up
-  grads.k = at::zeros(k.sizes(), k.options().dtype(type));
-  grads.v = at::zeros(v.sizes(), v.options().dtype(type));
-  for (const RectangleBatch& view : rectangle_batches(job.plan)) {
+  grads.q = at::empty_like(q);
+  const std::vector<RectangleBatch> batches = rectangle_batches(job.plan);
+  const bool kernel = has_fused_linear(q) && batches.size() <= most_folded_batches();
+  KeyGradients keys(k, kernel), values(v, kernel);
+  for (const RectangleBatch& view : batches) {
     for (std::int64_t b = 0; b < q.size(0); ++b) {
       const auto [dq, dk, dv] =
           softmax_rectangle_backward(view.queries(g[b]), view.queries(q[b]), view.keys(k[b]), view.keys(v[b]),
                                      view.queries(out[b]), view.query_values(saved.log_l[b]));
       view.queries(grads.q[b]).copy_(dq);
-      for (std::int64_t i = 0; i < view.count; ++i) {
-        const std::int64_t begin = view.k_begin + i * view.k_stride;
-        grads.k[b].narrow(1, begin, view.k_rows) += dk[i];
-        grads.v[b].narrow(1, begin, view.k_rows) += dv[i];
-      }
+      keys.add(b, view, dk);
+      values.add(b, view, dv);
     }
   }
-  grads.k = grads.k.to(k.scalar_type());
-  grads.v = grads.v.to(v.scalar_type());
-}
-
-/// dS and dz of each part put where its sums begin and end, then summed back onto the slices that they came from.
-at::Tensor slice_gradients(const Plan& plan, const at::Tensor& to_before, const at::Tensor& to_after) {
-  // Slice s is in the prefix of every part with before > s, and in the suffix of every part with after <= s.
-  at::Tensor grads = suffix_states(to_before.narrow(2, 1, plan.linear_slices)).narrow(2, 0, plan.linear_slices);
-  if (to_after.defined()) grads = grads + to_after.narrow(2, 0, plan.linear_slices).cumsum(2);
-  return grads;
-}
-
-/// The linear branch: gradients of phi_q where `queries`, of phi_k and v_linear where `keys`.
-void linear_backward(const Plan& plan, const Inputs& in, const Forward& saved, const at::Tensor& dy, bool queries,
-                     bool keys, Inputs& grads) {
-  const at::Tensor &phi_q = in.phi_q, &phi_k = in.phi_k, &v = in.v_linear;
-  const auto type = wide(dy);
-  const std::int64_t width = dy.size(3), batch = v.size(0), heads = v.size(1);
-  const at::Tensor g = dy.to(type);
-  const at::Tensor delta = (g * saved.y.to(type)).sum(-1, true);
-  at::Tensor d_sums = at::cat({g, -delta}, -1);  // [dy | -Delta], still without w
-  const at::Tensor half = saved.log_z.defined() ? half_weight(saved.log_z).unsqueeze(-1) : at::Tensor();
-  // w = 1/Z: for lse it is small and plain; elsewhere its square root goes to either factor, so that neither overflows.
-  if (saved.scale.defined()) d_sums = d_sums * saved.scale.unsqueeze(-1);
-  if (half.defined()) d_sums = d_sums * half;
-  if (queries) grads.phi_q = at::zeros_like(phi_q, at::MemoryFormat::Contiguous);
-  const auto shape = std::vector<std::int64_t>{batch, heads, plan.linear_slices + 1, phi_q.size(3), width + 1};
-  at::Tensor to_before, to_after;
-  if (keys) to_before = at::zeros(shape, g.options());
-  for (std::size_t i = 0; i < plan.parts.size(); ++i) {
-    const Part& part = plan.parts[i];
-    if (!plan.linear(part)) continue;
-    const auto rows = [&part](const at::Tensor& x) { return x.narrow(2, part.q_begin, part.q_count); };
-    const at::Tensor d_rows = rows(d_sums);
-    if (queries) {
-      at::Tensor d = at::matmul(d_rows, saved.states.select(2, static_cast<std::int64_t>(i)).transpose(-1, -2));
-      if (half.defined()) d = d * rows(half);
-      rows(grads.phi_q).copy_(d);
-    }
-    if (keys) {
-      at::Tensor features = rows(phi_q).to(type);
-      if (half.defined()) features = features * rows(half);
-      const at::Tensor d = at::matmul(features.transpose(-1, -2), d_rows);
-      to_before.select(2, part.before) += d;
-      if (part.after < plan.linear_slices) {
-        if (!to_after.defined()) to_after = at::zeros(shape, g.options());
-        to_after.select(2, part.after) += d;
-      }
-    }
-  }
-  if (!keys) return;
-  const at::Tensor d_states = slice_gradients(plan, to_before, to_after);  // [B,A,slices,F,D+1]
-  const auto cut = [&](const at::Tensor& x) {
-    return x.reshape({batch, heads, plan.linear_slices, v.size(2) / plan.linear_slices, x.size(3)});
-  };
-  grads.phi_k =
-      matmul_sums(cut(with_ones(v)), d_states.transpose(-1, -2)).reshape(phi_k.sizes()).to(phi_k.scalar_type());
-  grads.v_linear = matmul_sums(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes()).to(v.scalar_type());
+  grads.k = keys.total({});
+  grads.v = values.total(more);
 }
 
 struct JobHolder : torch::CustomClassHolder {
@@ -240,15 +197,26 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     const Job& job = *static_cast<const JobHolder&>(*holder).job;
     const Inputs in{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
     const Forward result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
-    const at::Tensor dy = upstream[0].contiguous();
+    const at::Tensor& dy = upstream[0];
     Inputs grads;
+    const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
+    if (queries || keys) {
+      LinearUpstream weighted = linear_upstream(dy, result.y, result.log_z, result.scale, result.states.size(-1));
+      LinearGradients linear =
+          linear_backward(job.plan, result.states, weighted, in.phi_q, in.phi_k, in.v_linear, queries, keys);
+      grads.phi_q = std::move(linear.phi_q);
+      grads.phi_k = std::move(linear.phi_k);
+      grads.v_linear = std::move(linear.v);
+    }
     if (job.softmax && (ctx->needs_input_grad(0) || ctx->needs_input_grad(1) || ctx->needs_input_grad(2))) {
-      softmax_backward(job, in, result, dy, grads);
+      // Where sums branches have the same values, their gradients become one in the sum over the rectangles.
+      const bool one_v = grads.v_linear.defined() && ctx->needs_input_grad(2) && in.v.is_alias_of(in.v_linear) &&
+                         in.v.sizes() == in.v_linear.sizes();
+      softmax_backward(job, in, result, dy, one_v ? grads.v_linear : at::Tensor(), grads);
+      if (one_v) grads.v_linear = at::Tensor();
     } else if (ctx->needs_input_grad(0)) {
       grads.q = at::zeros_like(in.q);
     }
-    const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
-    if (queries || keys) linear_backward(job.plan, in, result, dy, queries, keys, grads);
     return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable(), Variable()};
   }
 };
@@ -291,9 +259,9 @@ SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at:
 
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
-                            const SoftmaxBranch& given) {
+                            const SoftmaxBranch& given, FeatureSign sign) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
-  const auto job = std::make_shared<const Job>(spec, q, slices);
+  const auto job = std::make_shared<const Job>(spec, q, slices, sign);
   const Plan& plan = job->plan;
   if (!job->linear && plan.everything()) return softmax_attention(q, k, v);
   check_given(given, q, k, v);

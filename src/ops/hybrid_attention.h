@@ -35,12 +35,16 @@ struct SoftmaxBranch {
 SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t slices,
                              const AttentionSpec& spec);
 
+/// What is known of phi. Features that are never negative make every denominator positive, so that it need not be asked
+/// whether one is not: on a GPU the question makes the host wait.
+enum class FeatureSign { any, never_negative };
+
 /// The form for training: dense rectangles of softmax attention plus GEMMs, with its own backward (spec, "Gradients on
 /// fast kernels"). Works under autograd for q, k, v, phi_q and phi_k; computes only the gradients that are asked for.
 /// `given`: what softmax_branch returned for these very q, k, v, which then must not want gradients.
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
-                            const SoftmaxBranch& given = {});
+                            const SoftmaxBranch& given = {}, FeatureSign sign = FeatureSign::any);
 
 /// How a recurrent state gets phi_k of the keys that leave its ring, which is when they first matter to anyone.
 struct KeyFeatures {

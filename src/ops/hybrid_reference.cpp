@@ -38,7 +38,7 @@ at::Tensor hybrid_attention_reference(const at::Tensor& q, const at::Tensor& k, 
 
   const at::Tensor similarity = at::matmul(phi_q.to(type), phi_k.to(type).transpose(-1, -2)) * linear_keys.to(type);
   const at::Tensor a = at::matmul(similarity, values), n = similarity.sum(-1);
-  if (!spec.kind->has_softmax()) return linear_only(at::cat({a, n.unsqueeze(-1)}, -1)).to(q.scalar_type());
+  if (!spec.kind->has_softmax()) return linear_only(at::cat({a, n.unsqueeze(-1)}, -1), a.size(-1)).to(q.scalar_type());
 
   // As printed (Eqs. 5-9), with c chosen by the normalizer; for joint the linear terms carry e^{-c} too.
   const at::Tensor lse = masked.logsumexp(-1);

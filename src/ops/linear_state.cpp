@@ -1,5 +1,7 @@
 #include "ops/linear_state.h"
 
+#include "ops/cuda/fused_linear.h"
+
 namespace rehyat::ops {
 
 at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b) {
@@ -26,33 +28,39 @@ at::Tensor matmul_sums(const at::Tensor& a, const at::Tensor& b) {
   return matmul_wide(a, (b * power(top - exponent)).to(at::kHalf)) * power(exponent - top);
 }
 
+std::int64_t state_columns(const at::Tensor& v) {
+  const std::int64_t columns = v.size(-1) + 1;
+  const bool half = v.scalar_type() == at::kBFloat16 || v.scalar_type() == at::kHalf;
+  return v.is_cuda() && half ? (columns + 7) / 8 * 8 : columns;
+}
+
 at::Tensor with_ones(const at::Tensor& v) {
+  const std::int64_t width = v.size(-1);
+  if (v.dim() == 4 && has_fused_linear(v)) return fused_columns(v, state_columns(v));
   auto shape = v.sizes().vec();
-  shape.back() = 1;
-  return at::cat({v, at::ones(shape, v.options())}, -1);
+  shape.back() = state_columns(v);
+  at::Tensor columns = at::empty(shape, v.options());
+  columns.narrow(-1, 0, width).copy_(v);
+  columns.select(-1, width).fill_(1);
+  if (shape.back() > width + 1) columns.narrow(-1, width + 1, shape.back() - width - 1).zero_();
+  return columns;
+}
+
+at::Tensor joined_state(const at::Tensor& s, const at::Tensor& z, std::int64_t columns) {
+  const std::int64_t width = s.size(-1);
+  auto shape = s.sizes().vec();
+  shape.back() = columns;
+  at::Tensor joined = at::zeros(shape, s.options());
+  joined.narrow(-1, 0, width).copy_(s);
+  joined.select(-1, width).copy_(z);
+  return joined;
 }
 
 at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices) {
   const std::int64_t batch = v.size(0), heads = v.size(1), hw = v.size(2) / slices;
   const at::Tensor keys = phi_k.reshape({batch, heads, slices, hw, phi_k.size(3)});
-  const at::Tensor values = with_ones(v).view({batch, heads, slices, hw, v.size(3) + 1});
+  const at::Tensor values = with_ones(v).view({batch, heads, slices, hw, state_columns(v)});
   return matmul_wide(keys.transpose(-1, -2), values);
-}
-
-namespace {
-
-at::Tensor zero_slice(const at::Tensor& states) {
-  return at::zeros_like(states.narrow(2, 0, 1));
-}
-
-}  // namespace
-
-at::Tensor prefix_states(const at::Tensor& states) {
-  return at::cat({zero_slice(states), states.cumsum(2)}, 2);
-}
-
-at::Tensor suffix_states(const at::Tensor& states) {
-  return at::cat({states.flip(2).cumsum(2).flip(2), zero_slice(states)}, 2);
 }
 
 }  // namespace rehyat::ops

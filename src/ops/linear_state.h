@@ -15,15 +15,17 @@ at::Tensor matmul_wide(const at::Tensor& a, const at::Tensor& b);
 /// (LinearState.RoundingOfTheSums measures it).
 at::Tensor matmul_sums(const at::Tensor& a, const at::Tensor& b);
 
-/// [v | 1]: z becomes one more column of S, so that one product gives S and z.
+/// Columns C of [S | z] for values like v [...,D]: D + 1, and on a GPU in a half type the next multiple of 8, because
+/// the products of other widths take none of the fast kernels. Columns from D + 1 on are 0.
+std::int64_t state_columns(const at::Tensor& v);
+
+/// [v | 1 | 0] of state_columns(v): z becomes one more column of S, so that one product gives S and z.
 at::Tensor with_ones(const at::Tensor& v);
 
-/// phi_k' [v | 1] over each slice: phi_k [B,A,N,F], v [B,A,N,D] -> [B,A,slices,F,D+1], float32 or float64.
-at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices);
+/// [S | z | 0] of `columns`: S [B,A,F,D], z [B,A,F].
+at::Tensor joined_state(const at::Tensor& s, const at::Tensor& z, std::int64_t columns);
 
-/// Sums over slices before each position, exclusive: [B,A,slices+1,...]; entry t holds slices 0 ... t-1.
-at::Tensor prefix_states(const at::Tensor& states);
-/// Entry t holds slices t ... slices-1; entry `slices` is 0.
-at::Tensor suffix_states(const at::Tensor& states);
+/// phi_k' [v | 1 | 0] over each slice: phi_k [B,A,N,F], v [B,A,N,D] -> [B,A,slices,F,C], float32 or float64.
+at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices);
 
 }  // namespace rehyat::ops

@@ -58,9 +58,9 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
   const std::int64_t ring_slices = ring_k_.defined() ? ring_k_.size(2) / tokens_per_slice_ : 0;
   at::Tensor y = softmax.o;
   if (slices_seen_ > ring_slices) {
-    const at::Tensor sums = matmul_sums(phi_q, at::cat({s_, z_.unsqueeze(-1)}, -1));
+    const at::Tensor sums = matmul_sums(phi_q, joined_state(s_, z_, state_columns(v)));
     const at::Tensor c = normalizer_ == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
-    const at::Tensor o = softmax.o.contiguous();
+    const at::Tensor& o = softmax.o;
     y = at::empty_like(o);
     const auto value = [&] { return at::empty_like(softmax.lse); };
     BadRows bad(softmax.lse, normalizer_);

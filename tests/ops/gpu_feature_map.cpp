@@ -86,9 +86,13 @@ void expect_right(const MapCase& in, at::ScalarType type, double tolerance) {
 }
 
 void expect_right(const MapCase& in) {
+  // Rounding moves some inputs across the kink of relu, each of which changes a gradient altogether; the square of exp
+  // makes of one large product's rounding most of the norm.
+  const bool sensitive = in.config.activation == Activation::relu || in.config.nonnegative == NonNegative::relu ||
+                         in.config.nonnegative == NonNegative::exp;
   expect_right(in, at::kFloat, 2e-5);
-  expect_right(in, at::kBFloat16, 1e-2);
-  expect_right(in, at::kHalf, 2e-3);
+  expect_right(in, at::kBFloat16, sensitive ? 5e-2 : 1e-2);
+  expect_right(in, at::kHalf, sensitive ? 2e-2 : 2e-3);
 }
 
 TEST_F(GpuFeatureMap, EverySetting) {

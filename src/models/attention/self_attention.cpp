@@ -10,7 +10,7 @@ namespace rehyat::models {
 namespace {
 
 at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {
-  return x.unflatten(-1, {heads, -1}).transpose(1, 2).contiguous();
+  return x.unflatten(-1, {heads, -1}).transpose(1, 2);
 }
 
 }  // namespace
@@ -110,7 +110,8 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
     return merge_heads(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
   if (form == AttentionForm::recurrent && spec.converted())
     return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
-  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, given));
+  const auto sign = attention_.phi.never_negative() ? ops::FeatureSign::never_negative : ops::FeatureSign::any;
+  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, given, sign));
 }
 
 at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {

@@ -9,16 +9,22 @@ namespace rehyat::ops::cuda {
 enum class Element { f32, bf16, f16 };
 enum class BlendRule { joint, row_max, lse };
 
-/// `outer` batches of `rows` rows of `width` values. A tensor's row r of batch b begins at b * outer stride + r * width
-/// (`sums`: r * (width + 1)); one value a row where there is no width.
+/// Where rows of values lie: row r of head a of sample b begins at b * batch + a * head + r * row; values are dense.
+struct RowLayout {
+  std::int64_t batch = 0, head = 0, row = 0;
+};
+
+/// `samples` times `heads` times `rows` rows of `width` values, and one number a row where there is no width: that of
+/// row r of head a of sample b lies at (b * heads + a) * value_stride + r.
 struct BlendArguments {
-  std::int64_t outer = 0, rows = 0, width = 0;
+  std::int64_t samples = 0, heads = 0, rows = 0, width = 0;
   Element element = Element::f32;
   BlendRule rule = BlendRule::joint;
-  const void* o = nullptr;         ///< element type
-  void* y = nullptr;               ///< element type
-  std::int64_t o_stride = 0;       ///< of o and y
-  const float* sums = nullptr;     ///< [outer, rows, width + 1]: a | n, contiguous
+  const void* o = nullptr;  ///< element type
+  void* y = nullptr;        ///< element type
+  RowLayout o_layout, y_layout;
+  const float* sums = nullptr;     ///< [samples, heads, rows, columns]: a | n | unused, contiguous
+  std::int64_t columns = 0;        ///< of `sums`, at least width + 1
   const float* lse = nullptr;      ///< the rest have one value a row
   const float* row_max = nullptr;  ///< row_max only
   float* log_l = nullptr;

@@ -71,7 +71,7 @@ __device__ inline Both activated(float x, Activation how) {
       return {x * share, share + x * 0.39894228f * __expf(-0.5f * x * x)};
     }
     case Activation::silu: {
-      const float share = 1 / (1 + __expf(-x));
+      const float share = __fdividef(1, 1 + __expf(-x));
       return {x * share, share * (1 + x * (1 - share))};
     }
     case Activation::relu:
@@ -85,8 +85,9 @@ __device__ inline Both made_nonnegative(float x, NonNegative how) {
   switch (how) {
     case NonNegative::softplus: {
       if (x > 20) return {x, 1};
-      const float e = __expf(x);
-      return {log1pf(e), e / (1 + e)};
+      const float e = __expf(x), grown = 1 + e;
+      // Below 1e-3 the logarithm of the rounded sum would lose what two terms of its series keep.
+      return {e < 1e-3f ? e * (1 - 0.5f * e) : __logf(grown), __fdividef(e, grown)};
     }
     case NonNegative::relu:
       return {fmaxf(x, 0.0f), x > 0 ? 1.0f : 0.0f};

@@ -33,13 +33,17 @@ void started(const char* problem) {
   TORCH_CHECK(problem == nullptr, "feature map: the kernel could not be started: ", problem);
 }
 
-/// x [B,A,N,I] times w [A,I,O]: one product of all heads a sample, which reads x where it lies.
-at::Tensor product_of(const at::Tensor& x, const at::Tensor& w) {
-  at::Tensor y = at::empty({x.size(0), x.size(1), x.size(2), w.size(2)}, x.options());
+/// y [B,A,N,O] = x [B,A,N,I] times w [A,I,O]: one product of all heads a sample, which reads and writes where they lie.
+void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
   for (std::int64_t b = 0; b < x.size(0); ++b) {
     at::Tensor sample = y[b];
     at::bmm_out(sample, x[b], w);
   }
+}
+
+at::Tensor product_of(const at::Tensor& x, const at::Tensor& w) {
+  at::Tensor y = at::empty({x.size(0), x.size(1), x.size(2), w.size(2)}, x.options());
+  product_into(y, x, w);
   return y;
 }
 
@@ -142,7 +146,10 @@ class PolyMapFunction : public torch::autograd::Function<PolyMapFunction> {
       d = dh;
     }
     grads[1] = weight_gradient(x, d);
-    if (ctx->needs_input_grad(0)) grads[0] = product_of(d, saved[1].transpose(-1, -2));
+    if (ctx->needs_input_grad(0)) {
+      grads[0] = at::empty_like(x);  // as x lies, like the gradient of attention that it is added to
+      product_into(grads[0], d, saved[1].transpose(-1, -2));
+    }
     return grads;
   }
 };

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "ops/attention/plan.h"
+
+/// The linear branch of hybrid attention for whole videos: what each part of a plan sees of the past (and the future)
+/// as one state [S | z], and the gradients. B batch, A heads, N tokens, D head width, F features, C = state_columns(v),
+/// P parts.
+namespace rehyat::ops {
+
+/// Parts that follow each other and run as one batch of products.
+struct PartSpan {
+  std::int64_t first = 0, count = 1;      ///< parts
+  std::int64_t q_begin = 0, q_count = 0;  ///< queries of each
+  bool linear = false;                    ///< whether any of them sees linear keys
+
+  /// x [B,A,N,X] -> [B,A,count,q_count,X], a view.
+  at::Tensor rows(const at::Tensor& x) const;
+};
+
+/// One span of all parts where they are equal, which a batched product can read where they lie; otherwise one a part.
+std::vector<PartSpan> part_spans(const Plan& plan);
+
+/// What each part sees: [B,A,P,F,C] float32 (float64 for float64), zero where it sees nothing. phi_k [B,A,K,F] and v
+/// [B,A,K,D] of the plan's linear keys.
+at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v);
+
+/// The upstream gradient of the linear branch: for a row with weight w = 1/Z and Delta = y . dy it is w [dy | -Delta |
+/// 0].
+struct LinearUpstream {
+  at::Tensor rows;  ///< [B,A,N,C]; without `half` all of w is in it
+  /// [B,A,N,1], the square root of w, of which `rows` has only one factor so that neither overflows. May be undefined.
+  at::Tensor half;
+};
+
+/// log_z and scale [B,A,N] as the blend left them (ops/blend.h), either may be undefined.
+LinearUpstream linear_upstream(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& log_z,
+                               const at::Tensor& scale, std::int64_t columns);
+
+struct LinearGradients {
+  at::Tensor phi_q, phi_k, v;
+};
+
+/// `states` as part_states made them. Gradients of phi_q where `need_queries`, of phi_k and v where `need_keys`, each
+/// in its tensor's type.
+LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, const LinearUpstream& upstream,
+                                const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
+                                bool need_queries, bool need_keys);
+
+}  // namespace rehyat::ops
