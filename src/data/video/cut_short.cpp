@@ -147,15 +147,50 @@ std::string boxes(Window& clip) {
   return "";
 }
 
+/// The parts of a RIFF chunk of unknown size: that of a capture program that was killed.
+std::string riff_parts(Window& clip, std::uint64_t at) {
+  while (at < clip.size()) {
+    const std::string head(clip.at(at, 12));
+    const auto size = clip.number(at + 4, 4, false);
+    if (!size) return cut(clip.size(), at + 8);
+    if (!std::ranges::all_of(head.substr(0, 4), [](char c) { return c >= ' ' && c <= '~'; })) return "";
+    if (head.starts_with("LIST") && (*size == 0 || head.ends_with("movi") || head.ends_with("rec "))) {
+      at += 12;
+      continue;
+    }
+    if (std::string why = if_behind(clip, at + 8, *size); !why.empty()) return why;
+    at += 8 + *size + *size % 2;
+  }
+  return "";
+}
+
 /// AVI. Large files are several RIFF chunks, one behind the other.
 std::string riff(Window& clip) {
   constexpr std::uint64_t kLoose = 8;  // some writers count the head of the chunk too
   for (std::uint64_t at = 0; clip.at(at, 4) == "RIFF";) {
     const auto size = clip.number(at + 4, 4, false);
-    if (!size || *size == 0 || *size == 0xFFFFFFFF) return "";  // not stated
+    if (!size || *size == 0 || *size == 0xFFFFFFFF) return riff_parts(clip, at + 12);  // not stated
     if (at + *size > clip.size()) return cut(clip.size(), at + 8 + *size);
     at += 8 + *size + *size % 2;
     if (at > clip.size() + kLoose) return "";
+  }
+  return "";
+}
+
+/// ASF and WMV: objects of a name in 16 bytes, a size and a content. One in the header states the file's size.
+std::string asf(Window& clip) {
+  constexpr Bytes kProperties("\xA1\xDC\xAB\x8C\x47\xA9\xCF\x11\x8E\xE4\x00\xC0\x0C\x20\x53\x65", 16);
+  const auto header = clip.number(16, 8, false);
+  for (std::uint64_t at = 30; header && at < *header;) {
+    const std::string name(clip.at(at, 16));
+    const auto size = clip.number(at + 16, 8, false);
+    if (!size || *size < 24 || *size > *header) break;
+    if (name == kProperties) {
+      const auto file = clip.number(at + 40, 8, false), flags = clip.number(at + 88, 4, false);
+      const bool live = flags && (*flags & 1);
+      return file && !live && *file > clip.size() ? cut(clip.size(), *file) : "";
+    }
+    at += *size;
   }
   return "";
 }
@@ -326,6 +361,7 @@ std::string why_cut_short(const ClipBytes& bytes) {
   if (start.starts_with("\x89PNG")) return png(clip);
   if (start.starts_with("YUV4MPEG2 ")) return y4m(clip);
   if (start.starts_with("RIFF") && start.ends_with("AVI ")) return riff(clip);
+  if (start.starts_with("\x30\x26\xB2\x75\x8E\x66\xCF\x11")) return asf(clip);
   if (start.size() >= 8 && is_box(start.substr(4, 4))) return boxes(clip);
   const std::uint64_t packet = ts_packet(clip);
   return packet > 0 ? transport_stream(clip, packet) : "";

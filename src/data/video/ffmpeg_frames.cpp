@@ -10,9 +10,10 @@
 namespace rehyat::data::av {
 namespace {
 
-/// The parser between demuxer and decoder moves the mark to the frame before, so that one whole frame may follow.
-constexpr int kBeforeKeyFrame = 2;
-constexpr double kMissing = 1.5;  // frames that may be missing at a join: clocks are rounded
+/// The parser between demuxer and decoder may move the mark to the frame before: the join is before one of the next
+/// two.
+constexpr int kAfterMark = 2;
+constexpr double kMissing = 0.5;  // of a frame's length
 
 }  // namespace
 
@@ -69,14 +70,12 @@ void FrameReader::check_join(const AVPacket& packet) {
   const bool key = (packet.flags & AV_PKT_FLAG_KEY) != 0;
   if (packet.flags & AV_PKT_FLAG_CORRUPT) {
     if (!input_.may_be_joined()) damaged(AVERROR_INVALIDDATA);
-    doubt_ = kBeforeKeyFrame;
+    doubt_ = kAfterMark;
+    starts_anew_ = false;
   } else if (doubt_ > 0) {
-    if (begin - decoded_until_ > kMissing * length) damaged(AVERROR_INVALIDDATA);
-    if (key) {
-      doubt_ = 0;
-    } else if (--doubt_ == 0) {
-      damaged(AVERROR_INVALIDDATA);
-    }
+    starts_anew_ = starts_anew_ || key;
+    const bool missing = begin - decoded_until_ > kMissing * length;
+    if (missing || (--doubt_ == 0 && !starts_anew_)) damaged(AVERROR_INVALIDDATA);
   }
   decoded_until_ = begin + length;
 }

@@ -14,8 +14,8 @@ constexpr double kMaxStill = 10;  // seconds that one frame may stay on the scre
 ///
 /// A packet without bytes is how recorders write a dropped frame: the frame before it stays. A packet that the
 /// container marks as corrupt is damage. In MPEG-TS the mark only says that the packet counter jumped. Two recordings
-/// may have been joined there, or a stretch was lost: it counts as a join where the decoder does not complain, the next
-/// frames start anew with a key frame, and no time is missing.
+/// may have been joined there, or a stretch was lost: it counts as a join where the decoder does not complain, a key
+/// frame comes next, and no time is missing.
 class FrameReader {
  public:
   explicit FrameReader(Input& input) : input_(input), packet_(av_packet_alloc()) {}
@@ -46,7 +46,8 @@ class FrameReader {
   double last_stamp_ = kNever;     ///< of the frame that came out last
   double empty_until_ = kNever;    ///< end of the last packet without bytes
   double decoded_until_ = kNever;  ///< by the decoding time stamps, end of the packet that was sent last
-  int doubt_ = 0;                  ///< packets that may still come before the key frame behind a join
+  int doubt_ = 0;                  ///< how many of the next packets may be the first behind a join
+  bool starts_anew_ = false;       ///< whether a key frame came among them
 };
 
 }  // namespace rehyat::data::av

@@ -1,5 +1,6 @@
 #include "data/dataset/prepare.h"
 
+#include "core/log.h"
 #include "data/dataset/prepare_test.h"
 
 namespace rehyat::data {
@@ -81,6 +82,23 @@ TEST_F(Prepare, LibtorchFailingOnOneClipIsItsReason) {
   EXPECT_EQ(samples(), (Samples{"a 0 4"}));
   EXPECT_NE(read("out/quarantine.jsonl").find("the codec's own failure"), std::string::npos);
   EXPECT_EQ(read("out/quarantine.jsonl").find("second line"), std::string::npos);
+}
+
+TEST_F(Prepare, HdrIsSaidOnce) {
+  for (const char* name : {"a", "b"}) {
+    make_clip(config_.videos / (std::string(name) + ".mkv"), grey_steps(5, 32, 32),
+              {{0, 100, 200, 300, 400}, {}, 1, true});
+    file(std::string("clips/") + name + ".txt", "caption");
+  }
+  clip("c", 5);
+  {
+    const log::FileScope log(folder_ / "log.txt");
+    prepared();
+  }
+  const std::string text = read("log.txt");
+  const std::size_t said = text.find("2 clips are HDR (PQ or HLG)");
+  EXPECT_NE(said, std::string::npos) << text;
+  EXPECT_EQ(text.find("HDR", said + 20), std::string::npos) << text;
 }
 
 TEST_F(Prepare, MirrorsAndParts) {

@@ -121,9 +121,32 @@ TEST(CutShort, BoxesAndChunksStateTheirSize) {
   };
   EXPECT_EQ(verdict(avi(100, 100)), "");
   EXPECT_EQ(verdict(avi(108, 100)), "");  // a writer that counts the head too
-  EXPECT_EQ(verdict(avi(0, 100)), "");    // a capture that does not state it
   EXPECT_EQ(verdict(avi(200, 100)), "a file cut short: 108 of 208 bytes");
   EXPECT_NE(verdict(avi(100, 100) + avi(300, 200)), "");
+  const auto chunk = [](const std::string& name, std::uint64_t size, const std::string& content) {
+    return name + number(size, 4, false) + content;
+  };
+  // A capture program that was killed states neither its size nor that of its list of frames.
+  const std::string killed = "RIFF" + number(0, 4) + "AVI " + chunk("LIST", 14, "hdrl" + std::string(10, 'h')) +
+                             chunk("LIST", 0, "movi") + chunk("00dc", 51, std::string(52, 'f'));
+  EXPECT_EQ(verdict(killed), "");
+  EXPECT_NE(verdict(killed + chunk("00dc", 50, std::string(49, 'f'))), "");
+  EXPECT_NE(verdict(killed + "00d"), "");
+}
+
+TEST(CutShort, AsfStatesTheSizeOfTheFile) {
+  const auto asf = [](std::uint64_t size, int flags) {
+    const std::string other = std::string(16, 'x') + number(30, 8, false) + "123456";
+    const std::string properties = std::string("\xA1\xDC\xAB\x8C\x47\xA9\xCF\x11\x8E\xE4\x00\xC0\x0C\x20\x53\x65", 16) +
+                                   number(104, 8, false) + std::string(16, 'i') + number(size, 8, false) +
+                                   std::string(40, 'd') + number(static_cast<unsigned>(flags), 4, false) +
+                                   std::string(12, 'r');
+    return "\x30\x26\xB2\x75\x8E\x66\xCF\x11" + std::string(8, 'g') + number(164, 8, false) + std::string(6, '0') +
+           other + properties + std::string(100, 'd');
+  };
+  EXPECT_EQ(verdict(asf(264, 0)), "");
+  EXPECT_EQ(verdict(asf(500, 0)), "a file cut short: 264 of 500 bytes");
+  EXPECT_EQ(verdict(asf(500, 1)), "");  // a live stream does not know it
 }
 
 TEST(CutShort, TransportStreamsAreWholePackets) {

@@ -22,11 +22,14 @@ void close(AVFormatContext* format) {
   avformat_free_context(format);
 }
 
-/// Full grey to luma, of limited range except in JPEG; no colour.
+/// Full grey to luma, of limited range except in JPEG; no colour. A pattern in the corner makes packets differ in size.
 void fill(AVFrame* picture, int grey) {
   must(av_frame_make_writable(picture));
   std::memset(picture->data[0], picture->format == AV_PIX_FMT_YUVJ420P ? grey : 16 + (grey * 219 + 127) / 255,
               static_cast<std::size_t>(picture->linesize[0]) * static_cast<std::size_t>(picture->height));
+  for (int y = 0; y < 8; ++y)
+    for (int x = 0; x < 8; ++x)
+      picture->data[0][y * picture->linesize[0] + x] = static_cast<std::uint8_t>(16 + grey * (x * x + 3 * y * y) % 211);
   for (const int plane : {1, 2})
     std::memset(picture->data[plane], 128,
                 static_cast<std::size_t>(picture->linesize[plane]) * static_cast<std::size_t>(picture->height / 2));
@@ -62,6 +65,7 @@ bool make_stream(const std::filesystem::path& path, const at::Tensor& frames, co
   const auto pump = [&](const AVFrame* frame) {
     must(avcodec_send_frame(encoder, frame));
     while (avcodec_receive_packet(encoder, packet) == 0) {
+      if (packet->duration == 0) packet->duration = 1;
       av_packet_rescale_ts(packet, encoder->time_base, stream->time_base);
       must(av_interleaved_write_frame(format, packet));
     }
