@@ -128,7 +128,7 @@ TEST_P(SecondModel, ParallelRecurrentAndChunkByChunkSamplingAgree) {
 double error_of_new_maps(const models::VideoTransformer& teacher, const distill::PointSource& points,
                          std::int64_t block) {
   const at::NoGradGuard no_grad;
-  const models::SelfAttention student = models::softmax_copy(teacher->attention(block));
+  models::SelfAttention student = models::softmax_copy(teacher->attention(block));
   student->convert(kAttention, 5, block, models::window_tokens(teacher->architecture(), latent(), kAttention.spec));
   const std::int64_t slices = teacher->architecture().grid(latent())[0];
   double total = 0;
