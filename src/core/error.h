@@ -9,7 +9,7 @@ namespace rehyat {
 /// Exit codes of the program.
 enum class ExitCode : int { done = 0, failed = 1, usage = 2, stopped = 75 };
 
-/// What a sentence about a mistake of the user's has to say. Empty parts are left out.
+/// The parts of a sentence about a user's mistake. Empty parts are left out.
 struct Mistake {
   std::string where;     ///< file, file:line:column, tensor, rank or option
   std::string found;     ///< what was found
@@ -20,7 +20,7 @@ struct Mistake {
 /// "where: found X, expected Y; hint".
 std::string to_sentence(const Mistake& mistake);
 
-/// A mistake of the user's, in one sentence; the program ends with exit code 1. Names and texts of damaged files get
+/// A user's mistake, told in one sentence; the program ends with exit code 1. Names and texts of damaged files get
 /// into it: what no terminal should be sent is written as \xNN, and of more than 4000 bytes the middle is left out.
 class UserError : public std::invalid_argument {
  public:

@@ -9,7 +9,7 @@
 
 namespace rehyat {
 
-/// XXH3 128-bit checksum, 32 hexadecimal digits. Guards against accidents, not against an adversary.
+/// The 128-bit XXH3 checksum in 32 hexadecimal digits. It finds accidents, not forgeries.
 std::string hash_bytes(const void* data, std::size_t bytes);
 std::string hash_text(std::string_view text);
 /// Throws UserError with the system's reason where the file cannot be read.

@@ -16,7 +16,7 @@ enum class Level { debug, info, warn, error };
 /// Set once by main. Ranks other than 0 print warnings and errors only, each with its rank in front.
 void setup(int rank, int world_size, Level level);
 void write(Level level, std::string_view text);
-/// For the files alone: what a progress bar or a command says on the terminal in its own way.
+/// Writes to the files alone what the terminal shows in another way, such as a progress bar.
 void record(std::string_view text, Level level = Level::info);
 /// Whether stderr is a terminal on which this rank may draw a progress bar.
 bool interactive();
@@ -27,7 +27,8 @@ void draw_bar(ProgressBar bar);
 void end_bar();
 void flush();
 
-/// While it lives every line is also appended to this file (one a rank; the folder must exist), debug lines too. Where
+/// While it lives, every line of the log, debug lines too, is also appended to this file. Each rank has a file of its
+/// own; the folder must exist. Where
 /// lines do not reach the file (a full disk) the terminal says so once, and the work goes on.
 class FileScope {
  public:

@@ -23,7 +23,7 @@ class Rng {
   std::uint64_t below(std::uint64_t n);  ///< uniform in [0, n), without bias; n > 0
   double uniform();                      ///< [0, 1), 53 bits
   double normal();                       ///< standard normal
-  /// The same values whatever the number of threads; float32 precision.
+  /// Values with the precision of float32. They do not depend on the number of threads.
   void fill_uniform(std::span<float> out);
   void fill_normal(std::span<float> out);
 
@@ -32,7 +32,7 @@ class Rng {
     for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);
   }
 
-  std::uint64_t position() const;  ///< 32-bit words drawn so far
+  std::uint64_t position() const;  ///< how many 32-bit words have been drawn
   void set_position(std::uint64_t words);
 
  private:

@@ -10,22 +10,22 @@
 namespace rehyat {
 namespace {
 
-std::atomic<bool> stop{false};
+std::atomic<bool> stopping{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 
-std::atomic<bool> say{true}, terminal{false};
+std::atomic<bool> announcing{true}, on_terminal{false};
 
 extern "C" void on_stop_signal(int signal) {
-  if (stop.exchange(true)) {
+  if (stopping.exchange(true)) {
     if (signal == SIGINT) _exit(128 + SIGINT);
     return;
   }
-  if (!say) return;
+  if (!announcing) return;
   const int before = errno;
   // A bar of progress may be open on this line.
   constexpr char kText[] =
       "\r\033[Krehyat: asked to stop; the run stops after the present step (Ctrl-C once more ends it at once)\n";
-  const std::size_t skip = terminal ? 0 : 4;
+  const std::size_t skip = on_terminal ? 0 : 4;
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText + skip, sizeof kText - 1 - skip);
   errno = before;
 }
@@ -33,8 +33,8 @@ extern "C" void on_stop_signal(int signal) {
 }  // namespace
 
 void install_stop_signals(bool announce) {
-  say = announce;
-  terminal = isatty(STDERR_FILENO) == 1;
+  announcing = announce;
+  on_terminal = isatty(STDERR_FILENO) == 1;
   struct sigaction action = {};
   action.sa_handler = on_stop_signal;
   action.sa_flags = SA_RESTART;
@@ -42,7 +42,7 @@ void install_stop_signals(bool announce) {
 }
 
 void silence_stop_signals() {
-  say = false;
+  announcing = false;
 }
 
 void ignore_file_size_signal() {
@@ -50,7 +50,7 @@ void ignore_file_size_signal() {
 }
 
 bool stop_requested() {
-  return stop.load();
+  return stopping.load();
 }
 
 }  // namespace rehyat

@@ -23,9 +23,10 @@ std::string_view trim(std::string_view text);
 /// The candidate with the least edit distance to `name`, or "" if none is near enough to be meant.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-/// Text of a stranger's for a message: cut, and without control characters and bytes that are not UTF-8.
+/// Text from a file or a user, fit for a message: at most `longest` bytes, with "?" in place of each control character
+/// and of each byte that is not UTF-8.
 std::string excerpt(std::string_view text, std::size_t longest = 80);
-/// ":line:column" behind `before`, both from 1; columns count characters.
+/// ":line:column" of the place that follows the text `before`; both count from 1, columns in characters.
 std::string text_position(std::string_view before);
 
 /// "[2, 3, 4]".

@@ -12,7 +12,7 @@ struct Utf8Character {
   std::size_t bytes = 0;
 };
 
-/// Whether U+D800 to U+DFFF count, which are halves of characters that some programs encode as if they were whole.
+/// Whether U+D800 to U+DFFF are taken: they are halves of characters, which some programs encode as if they were whole.
 enum class Surrogates { invalid, allowed };
 
 /// The character at the start of `text`, or nothing where no well-formed UTF-8 stands there: no overlong forms, nothing
@@ -22,10 +22,11 @@ std::optional<Utf8Character> decode_utf8(std::string_view text, Surrogates surro
 /// The place of the first byte that is not part of a well-formed character; nothing where all bytes are.
 std::optional<std::size_t> invalid_utf8(std::string_view text);
 
-/// The text with every byte that is not UTF-8, and every control character, written as \xNN: fit for a message.
+/// The text for a message: every byte that is not UTF-8, and every control character, is written as \xNN.
 std::string printable(std::string_view text);
 
-/// Throws UserError with file:line and the byte unless the text of a file is UTF-8.
+/// Throws UserError that names the file, the line and the byte unless the text of the file is UTF-8. Readers of text
+/// call text_in (files/text_file.h), which calls this.
 void require_utf8(std::string_view text, const std::string& file);
 
 }  // namespace rehyat

@@ -19,7 +19,7 @@ class AtomicFile {
 
   void write(const void* data, std::size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  /// Where a library that opens files by name writes; it must have closed the file before `commit`.
+  /// The file to be written by a library that opens files by name; it must have closed it before `commit`.
   const std::filesystem::path& temporary() const { return temporary_; }
   void commit();
 
@@ -34,8 +34,8 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 void keep_file(const std::filesystem::path& path, std::string_view content);
 /// All bytes of a file. Throws UserError when it is missing, a folder, unreadable or larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
-/// Makes what was renamed in this folder durable; throws UserError when the folder cannot be flushed. Does nothing on a
-/// file system that flushes no folders.
+/// Flushes a folder to the disk, so that names changed in it outlive a power cut. Throws UserError when that fails;
+/// does nothing on a file system that flushes no folders.
 void flush_folder(const std::filesystem::path& folder);
 /// Makes the folder and its parents; throws UserError.
 void make_folder(const std::filesystem::path& path);

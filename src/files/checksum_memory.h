@@ -7,14 +7,15 @@
 
 namespace rehyat {
 
-/// Size, inode and times of a file: when they are the same, nobody has written to it since. Empty when there is none.
+/// Size, inode, times and readability of a file. While they stay the same, nobody has written to the file. Empty where
+/// there is no file.
 std::string file_state(const std::filesystem::path& path);
 
 /// Checksums of files, remembered between runs while the state of the file is the same.
 class ChecksumMemory {
  public:
-  /// What stands for the checksum of a file that cannot be read. It is never saved, so that the file counts as another
-  /// one once it can be read.
+  /// Stands for the checksum of a file that cannot be read. It is never saved, so that the file counts as changed once
+  /// it can be read.
   static constexpr const char* kUnreadable = "unreadable";
 
   /// Part of a file, such as a member of an archive; empty for the whole file.
@@ -28,7 +29,7 @@ class ChecksumMemory {
   std::string at(const std::filesystem::path& file, const Part& part, const std::function<std::string()>& compute);
   /// The same with the checksum of the whole file's bytes.
   std::string at(const std::filesystem::path& file);
-  /// Takes over what another rank has computed, for as long as the file's state is the present one.
+  /// Takes over a checksum that another rank has computed; it holds while the file's state stays the present one.
   void remember(const std::filesystem::path& file, const Part& part, const std::string& checksum);
   /// Writes what was asked for since the memory was opened, whole or not at all, unless the file says the same already.
   void save() const;

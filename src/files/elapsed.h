@@ -8,12 +8,12 @@
 
 namespace rehyat {
 
-/// The time that work has taken over all its starts: kept in a small file, which is written every few seconds and at
-/// the end, so that a killed start loses no more than those.
+/// The time that work has taken over all its starts. A small file keeps it, which is written every few seconds and at
+/// the end, so that a killed start loses a few seconds at most.
 class ElapsedTime {
  public:
-  /// Goes on from what the file says, if it is there and whole. Its folder must exist and be this work's alone for the
-  /// moment: what a killed start left half-written there is removed.
+  /// Goes on from what the file says, if it is there and whole. Its folder must exist, and no other process may be at
+  /// work in it: what a killed start left half-written there is removed.
   explicit ElapsedTime(std::filesystem::path file, std::chrono::milliseconds interval = std::chrono::seconds(5));
   ~ElapsedTime();
   ElapsedTime(const ElapsedTime&) = delete;

@@ -6,7 +6,7 @@
 
 namespace rehyat {
 
-/// An open file that is read at places; move only.
+/// An open file of which any part can be read.
 class FileBytes {
  public:
   /// Throws UserError where the file cannot be opened or is no regular file.
@@ -19,7 +19,7 @@ class FileBytes {
   const std::filesystem::path& path() const { return path_; }
   /// Up to `bytes` from `at` on; fewer at the end of the file, a negative errno where the system fails.
   std::ptrdiff_t read(std::uint64_t at, void* to, std::size_t bytes) const;
-  /// All of them. Throws UserError where the file is shorter or the system fails.
+  /// Exactly `bytes` from `at` on. Throws UserError where the file is shorter or the system fails.
   void read_all(std::uint64_t at, void* to, std::size_t bytes) const;
 
  private:

@@ -33,7 +33,7 @@ nlohmann::ordered_json parse_json_line(std::string_view text, const std::filesys
 /// The same of a file; where it must be an object, anything else is an error too.
 nlohmann::ordered_json read_json(const std::filesystem::path& path, const JsonLimits& limits = {});
 nlohmann::ordered_json read_json_object(const std::filesystem::path& path, const JsonLimits& limits = {});
-/// Nothing where the text is unfit: for lines that a killed run may have left half written.
+/// Nothing where the text is no such JSON. For files of ours that a killed run may have left half written.
 std::optional<nlohmann::ordered_json> parse_json_if(std::string_view text);
 
 /// Whether the value is one of this type: a boolean, a string, a number, or a whole number that T can hold. The library

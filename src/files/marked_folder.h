@@ -23,15 +23,15 @@ std::vector<std::string> identity_differences(const Identity& found, const Ident
 /// {"file", "bytes", "checksum"} of a file in `folder`.
 nlohmann::ordered_json file_entry(const std::filesystem::path& folder, const std::string& file);
 
-/// A folder of files that were made from one identity and count once a marker, which is written last, says so. Beside
-/// the marker identity.json tells what an unfinished folder is being made from.
+/// A folder of files that were made from one identity. They count once the marker is there, which is written last.
+/// identity.json beside it says from the start what the folder is made from.
 ///
-/// The marker is JSON: the identity's fingerprint, the results (name, size and checksum of each file), what the maker
-/// has to say of them, and a checksum over all that. A marker of another identity, of another version of the format or
-/// with altered content is refused.
+/// The marker is JSON: the identity's fingerprint, name, size and checksum of each result, the maker's own content, and
+/// a checksum over all that. A marker of another identity, of another version of the format or with altered content is
+/// refused.
 class MarkedFolder {
  public:
-  /// How one kind of marked folder is called.
+  /// What messages call one kind of marked folder.
   struct Words {
     std::string marker;                        ///< the marker's file name
     std::string what;                          ///< "the stage 'prepare'"
@@ -56,12 +56,12 @@ class MarkedFolder {
   /// folder: those that others load and `require_intact` checks.
   void finish(const nlohmann::ordered_json& content, const std::vector<std::filesystem::path>& results = {}) const;
 
-  /// Takes the marker away: the folder is to be completed once more.
+  /// Removes the marker, so that the folder has to be completed once more.
   void unmark() const;
 
   /// Whether the marker is there. Throws UserError where it is damaged or of another identity.
   bool complete() const;
-  /// What `finish` was told. Throws UserError where the folder is not complete.
+  /// The content that `finish` was given. Throws UserError where the folder is not complete.
   nlohmann::ordered_json content() const;
   /// The results by name, relative to the folder, sorted. Throws UserError where the folder is not complete.
   std::vector<std::filesystem::path> results() const;
@@ -81,10 +81,10 @@ class MarkedFolder {
   std::string fingerprint_;
 };
 
-/// The fingerprint that a marker states, whatever it was made from; nothing where no marker can be read.
+/// The fingerprint in a marker, whatever its identity; nothing where no marker can be read.
 std::optional<std::string> marked_fingerprint(const std::filesystem::path& marker);
 
-/// What the identity.json of a folder says, whatever the folder was made from. Throws UserError where there is none.
+/// The identity in the identity.json of a folder. Throws UserError where there is none.
 Identity saved_identity(const std::filesystem::path& folder);
 
 }  // namespace rehyat

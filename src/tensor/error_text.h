@@ -5,8 +5,8 @@
 
 namespace rehyat {
 
-/// What an exception says to the user, in one line: of libtorch's without the stack trace and the advice for
-/// programmers, of a lack of memory in words.
+/// What an exception says to the user, in one line. Stack traces and advice for programmers, which exceptions of
+/// libtorch carry, are left out; a lack of memory is told in words.
 std::string message_of(const std::exception& error);
 
 }  // namespace rehyat

@@ -10,8 +10,8 @@
 
 namespace rehyat {
 
-/// Opens the files of a list as they are asked for. Only a few stay open: the one that was used the longest ago is
-/// closed first.
+/// Opens the files of a list when they are first asked for. Only a few stay open: where one more is needed, the one
+/// that was used the longest ago is closed.
 class Hdf5Pool {
  public:
   struct File {

@@ -28,8 +28,8 @@ at::Tensor read_tensor(const safetensors::Reader& reader, std::string_view name,
 /// Throws UserError with path, tensor and the number of bad values if one is NaN or infinite.
 void require_finite(const at::Tensor& tensor, const std::string& where);
 
-/// With `type`, every tensor is converted to it. One tensor is copied at a time, so that a model can be written that
-/// fills the memory. Throws UserError where a finite value does not fit the type.
+/// Writes tensors, converted to `type` where one is given. Only one tensor at a time is copied, so that a model that
+/// fills the memory can be written. Throws UserError where a finite value does not fit the type.
 void write_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
                    const safetensors::Metadata& metadata = {}, std::optional<at::ScalarType> type = std::nullopt);
 /// Checksum of dtype, shape and values.

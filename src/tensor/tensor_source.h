@@ -28,7 +28,7 @@ class TensorSource {
   virtual std::string where(const std::string& name) const = 0;
   /// The file or folder that was opened, for messages.
   virtual std::string path() const = 0;
-  /// Says that the tensor has been copied, so that its pages need not stay in memory; never while a view of it is used.
+  /// To be called when the tensor has been copied and no view of it is used any more: its pages may leave memory.
   virtual void release(const std::string&) const {}
 };
 
@@ -46,9 +46,9 @@ std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,
 /// finite.
 void assign_exactly(const NamedTensors& targets, const TensorSource& source, const std::set<std::string>& ignored = {});
 
-/// The same checks, but every target gets new storage on `device` in `type` (for targets without storage worth
-/// keeping: never two copies of the whole). Without a type each tensor keeps the source's own, on the CPU as a view of
-/// the mapped file, which the tensor keeps mapped.
+/// The same checks, but every target gets new storage on `device` in `type`, one tensor after the other, so that never
+/// two copies of the whole exist. Without a type each tensor keeps the source's own type, on the CPU as a view of the
+/// mapped file, which it keeps mapped.
 void place_exactly(const NamedTensors& targets, const TensorSource& source, std::optional<at::ScalarType> type,
                    at::Device device, const std::set<std::string>& ignored = {});
 

@@ -15,8 +15,8 @@ bool between(unsigned char byte, unsigned char first, unsigned char last) {
   return byte >= first && byte <= last;
 }
 
-/// The bytes that a letter of a pattern below stands for.
-bool is(char letter, unsigned char byte) {
+/// Whether a letter of the patterns below stands for this byte.
+bool stands_for(char letter, unsigned char byte) {
   switch (letter) {
     case '_':
       return byte == ' ';
@@ -33,7 +33,7 @@ bool is(char letter, unsigned char byte) {
       return between(byte, 0x80, 0xBF) && byte != 0x85 && byte != 0xA0;
     case 's':  // continuation or lost
       return byte == kSubstitute || between(byte, 0x80, 0xBF);
-    case 'S':  // continuation or lost, in either guise
+    case 'S':  // continuation, or lost as 1A or as ?
       return byte == kSubstitute || byte == '?' || between(byte, 0x80, 0xBF);
     case '2':  // leads of two bytes
       return between(byte, 0xC2, 0xDF);
@@ -72,7 +72,7 @@ std::size_t match(const std::array<std::string_view, N>& patterns, std::string_v
   for (const std::string_view pattern : patterns) {
     if (pattern.size() > bytes.size() - at) continue;
     std::size_t i = 0;
-    while (i < pattern.size() && is(pattern[i], static_cast<unsigned char>(bytes[at + i]))) ++i;
+    while (i < pattern.size() && stands_for(pattern[i], static_cast<unsigned char>(bytes[at + i]))) ++i;
     if (i == pattern.size()) return i;
   }
   return 0;

@@ -9,8 +9,8 @@
 namespace rehyat::text {
 
 /// SentencePiece's precompiled map of characters (NFKC and more) as the tokenizers library applies it: to each grapheme
-/// cluster of at most 5 bytes as a whole, else to each of its characters; a key that is only a beginning of the cluster
-/// replaces all of it.
+/// cluster of at most 5 bytes as a whole, else to each of its characters. A key that matches only the beginning of a
+/// cluster replaces the whole cluster, as it does there.
 class Charsmap {
  public:
   /// `blob`: bytes of the trie, a double array, then the texts that it points to, each with a NUL behind it. Empty: the

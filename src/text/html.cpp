@@ -82,7 +82,8 @@ std::u32string named(std::u32string_view name) {
   return out;
 }
 
-std::optional<std::u32string> sure(std::u32string_view reference) {
+/// What a reference that ends in a semicolon means; nothing where that is not sure.
+std::optional<std::u32string> sure_meaning(std::u32string_view reference) {
   const std::u32string_view inside = reference.substr(1);
   if (inside.front() == U'#') {
     const std::u32string plain = unescape_html(reference);
@@ -145,7 +146,7 @@ std::u32string unescape_sure_html(std::u32string_view text) {
       continue;
     }
     const std::u32string_view reference = text.substr(at, end + 1 - at);
-    out += sure(reference).value_or(std::u32string(reference));
+    out += sure_meaning(reference).value_or(std::u32string(reference));
     at = end + 1;
   }
   return out;

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-/// Pickles that hold nothing but data. A pickle is a program for a stack machine, and a general machine will call any
+/// Pickles that hold nothing but data. A pickle is a program for a stack machine, and Python's machine calls any
 /// function that the program names. This one knows the instructions that build numbers, text, tuples, lists, dicts and
-/// tensors, and a short list of names; everything else is refused, and nothing is ever called or imported.
+/// tensors, and a short list of names. It refuses everything else, and never calls or imports anything.
 namespace rehyat::pickle {
 
 /// A run of numbers in an entry of the archive.
@@ -21,7 +21,7 @@ struct Storage {
   std::int64_t count = 0;  ///< in elements of `type`
 };
 
-/// What torch._utils._rebuild_tensor_v2 is given; nothing is checked against the storage yet but signs and ranks.
+/// The arguments of torch._utils._rebuild_tensor_v2. Only signs and ranks are checked here, not the storage's size.
 struct Tensor {
   Storage storage;
   std::int64_t offset = 0;  ///< in elements
