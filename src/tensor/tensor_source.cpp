@@ -112,6 +112,20 @@ std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,
   return std::make_unique<RenamedSource>(std::move(source), rename);
 }
 
+void require_as_large(double numbers, const TensorSource& source, const std::string& where) {
+  double held = 0;
+  for (const std::string& name : source.names()) {
+    double one = 1;
+    for (const std::int64_t size : source.shape(name)) one *= static_cast<double>(size);
+    held += one;
+  }
+  constexpr double kSmall = 1e6;  // what is missing from a small file is named tensor by tensor
+  require(numbers <= 2 * held + kSmall, [&] {
+    return cat(where, ": found sizes of a model of ", numbers, " numbers, expected those of the ", held, " in ",
+               source.path(), "; is it another model's?");
+  });
+}
+
 namespace {
 
 /// Hands every target its tensor, after the checks that assign_exactly promises.

@@ -41,6 +41,10 @@ std::unique_ptr<TensorSource> open_safetensors(const std::vector<std::filesystem
 std::unique_ptr<TensorSource> renamed(std::unique_ptr<TensorSource> source,
                                       const std::function<std::string(const std::string&)>& rename);
 
+/// Throws UserError naming `where` when a model of so many numbers, which is not built yet, is far larger than what the
+/// source holds: building it takes the memory that its settings say, whatever the file has.
+void require_as_large(double numbers, const TensorSource& source, const std::string& where);
+
 /// Copies every target's tensor from the source, converting its type. Throws UserError, naming file and tensor, when
 /// one is missing, is left over (unless `ignored` has it), has another shape, no floating type, or values that are not
 /// finite.

@@ -79,6 +79,10 @@ void WanConfig::validate() const {
   require(dim % heads == 0 && head_width() % 2 == 0 && head_width() >= 6, [&] {
     return cat("[model] found dim ", dim, " and ", heads, " heads, expected an even head width of at least 6");
   });
+  require(in_channels * patch <= 1'000'000 / patch && out_channels * patch <= 1'000'000 / patch, [&] {
+    return cat("[model] found ", in_channels, " and ", out_channels, " channels in patches of ", patch, "x", patch,
+               ", expected at most 1,000,000 numbers in one");
+  });
   require(freq_dim % 2 == 0, [&] { return cat("[model] freq_dim: found ", freq_dim, ", expected an even number"); });
 }
 

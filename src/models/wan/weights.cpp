@@ -124,11 +124,16 @@ void save_model(const std::filesystem::path& folder, const WanTransformer& model
 
 WanTransformer load_model(const std::filesystem::path& path, const LoadOptions& options) {
   const WanCheckpoint checkpoint = open_checkpoint(path);
+  const bool single = checkpoint.layout == WanLayout::comfyui;
+  const Architecture sizes = checkpoint.config.architecture();
+  require_as_large(static_cast<double>(sizes.outside.parameters) +
+                       static_cast<double>(sizes.layers) * static_cast<double>(sizes.block.parameters),
+                   *checkpoint.tensors, (single ? path : path / kConfig).string());
   WanTransformer model(checkpoint.config);
   NamedTensors targets = model->tensors(Weights::teacher);
   for (auto& item : targets) item.first = checkpoint.name(item.first);
   place_exactly(targets, *checkpoint.tensors, options.type, options.device, checkpoint.ignored);
-  load_hybrid(hybrid_files(path, checkpoint.layout == WanLayout::comfyui), model, options.kinds);
+  load_hybrid(hybrid_files(path, single), model, options.kinds);
   model->to(options.device);
   return model;
 }
