@@ -153,15 +153,15 @@ TextTable::TextTable(const std::filesystem::path& folder, const json& entry, con
     : file_(folder, {{entry.at("file"), entry.at("bytes")}}, command), length_(entry.value("length", 0)) {}
 
 at::Tensor TextTable::at(std::size_t i) const {
-  const auto known = known_.find(i);
-  if (known != known_.end()) return padded(known->second, length_);
+  const auto found = in_memory_.find(i);
+  if (found != in_memory_.end()) return padded(found->second, length_);
   const at::Tensor rows = file_.at(0).read(cat("text/", i));
   if (bytes_ + rows.nbytes() > kBytesInMemory) {
-    known_.clear();
+    in_memory_.clear();
     bytes_ = 0;
   }
   bytes_ += rows.nbytes();
-  return padded(known_.emplace(i, rows).first->second, length_);
+  return padded(in_memory_.emplace(i, rows).first->second, length_);
 }
 
 }  // namespace rehyat::data

@@ -51,8 +51,8 @@ class TextTable {
  private:
   Hdf5Pool file_;
   std::int64_t length_ = 0;  ///< L; 0: a table of an older version, which holds whole embeddings
-  mutable std::map<std::size_t, at::Tensor> known_;
-  mutable std::size_t bytes_ = 0;  ///< of known_, which is emptied when it grows too large
+  mutable std::map<std::size_t, at::Tensor> in_memory_;
+  mutable std::size_t bytes_ = 0;  ///< of in_memory_, which is emptied when it grows too large
 };
 
 }  // namespace rehyat::data

@@ -128,7 +128,7 @@ std::vector<Entry> read_beside(const std::filesystem::path& videos, const std::v
 }
 
 std::vector<Entry> read_entries(const CaptionSource& source, const std::vector<std::string>& clips) {
-  if (source.metadata.empty()) return source.archives ? source.beside : read_beside(source.videos, clips);
+  if (source.metadata.empty()) return source.in_archives ? source.archived : read_beside(source.videos, clips);
   const std::string extension = lower_extension(source.metadata);
   if (extension == ".jsonl") return read_jsonl(source.metadata);
   if (extension == ".csv") return read_csv(source.metadata);

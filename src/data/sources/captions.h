@@ -24,9 +24,9 @@ struct CaptionSource {
   /// .jsonl with {"file": …, "caption": …} or .csv with file,caption, either with an optional group; or .json, the list
   /// that FastVideo and HunyuanVideo call videos2caption.json (see read_videos2caption); empty: beside each clip.
   std::filesystem::path metadata;
-  bool allow_missing = false;        ///< a clip without a caption gets the empty one
-  std::vector<CaptionEntry> beside;  ///< the captions in the archives, where no metadata is given
-  bool archives = false;             ///< whether clips lie in archives; else FILE.txt lies beside each
+  bool allow_missing = false;          ///< a clip without a caption gets the empty one
+  std::vector<CaptionEntry> archived;  ///< the captions that lie in archives, where no metadata is given
+  bool in_archives = false;            ///< whether the clips lie in archives, and not in a folder with NAME.txt beside
 };
 
 /// The captions of clips, and their groups where these are given. A clip is named by its path relative to the folder of

@@ -24,7 +24,7 @@ bool ends_like(const fs::path& path, std::initializer_list<const char*> endings)
   return std::ranges::any_of(endings, [&](const char* ending) { return name.ends_with(ending); });
 }
 
-/// The archives that a path names which is no folder.
+/// The archives that a pattern or the path of a file names; none for any other path.
 std::vector<fs::path> find_archives(const fs::path& videos) {
   std::vector<fs::path> archives;
   if (is_pattern(videos)) {
@@ -64,7 +64,7 @@ ClipList list_archives(const DataConfig& config, const std::vector<fs::path>& ar
     const std::string label = folder.empty() ? path.generic_string() : path.lexically_relative(folder).generic_string();
     ArchiveClips clips = list_archive(path, label);
     for (ClipFile& clip : clips.clips) found.emplace_back(cat(label, '/', clip.member), std::move(clip));
-    source.beside.insert(source.beside.end(), clips.captions.begin(), clips.captions.end());
+    source.archived.insert(source.archived.end(), clips.captions.begin(), clips.captions.end());
     out.other_members += clips.other_members;
   }
   require(!found.empty(), [&] {
@@ -76,7 +76,7 @@ ClipList list_archives(const DataConfig& config, const std::vector<fs::path>& ar
     out.videos.push_back(name);
     out.files.push_back(std::move(clip));
   }
-  if (!config.captions.empty()) source.beside.clear();
+  if (!config.captions.empty()) source.archived.clear();
   out.captions = Captions::load(source, out.videos);
   return out;
 }
