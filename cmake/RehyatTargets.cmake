@@ -53,6 +53,8 @@ function(rehyat_compile_together target torch)
   # gcc 12 takes the length of some of its own strings for negative (GCC bug 105651).
   target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-stringop-overflow>)
   if(torch)
+    # gcc 13 takes a std::vector<bool> inside of libtorch's Function::apply for one of a single word.
+    target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-array-bounds>)
     target_precompile_headers(${target} REUSE_FROM rehyat_pch)
   else()
     target_precompile_headers(${target} REUSE_FROM rehyat_plain_pch)
