@@ -10,6 +10,7 @@
 #include "data/sources/clips.h"
 #include "data/video/cut_short.h"
 #include "data/video/video.h"
+#include "files/file_format.h"
 
 namespace rehyat::data::av {
 namespace {
@@ -116,13 +117,24 @@ void Input::check_whole(AVIOContext* io) const {
   if (const std::int64_t code = avio_seek(io, 0, SEEK_SET); code < 0) failed(static_cast<int>(code), "no start");
 }
 
+void Input::explain_start(AVIOContext* io) const {
+  std::string start(512, '\0');
+  if (avio_seek(io, 0, SEEK_SET) < 0) return;
+  const int read = avio_read(io, reinterpret_cast<unsigned char*>(start.data()), static_cast<int>(start.size()));
+  const auto known = recognise_format(std::string_view(start).substr(0, static_cast<std::size_t>(std::max(read, 0))));
+  if (known) fail(path_, std::string(known->found), "a readable video", std::string(known->hint));
+}
+
 void Input::open_container(AVIOContext* io, const std::string& name) {
   format_ = avformat_alloc_context();
   format_->pb = io;
   format_->format_whitelist = av_strdup(containers().c_str());
   format_->protocol_whitelist = av_strdup("none");                           // a demuxer may open nothing else
   int code = avformat_open_input(&format_, name.c_str(), nullptr, nullptr);  // frees the context when it fails
-  if (code < 0) failed(code, code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
+  if (code < 0) {
+    explain_start(io);
+    failed(code, code == AVERROR(EINVAL) ? "no container of a video" : reason(code));
+  }
   code = avformat_find_stream_info(format_, nullptr);
   if (code < 0) broken(reason(code));
 }

@@ -74,6 +74,8 @@ class Input {
   AVIOContext* open_bytes(const ClipFile& clip);
   void check_whole(AVIOContext* io) const;
   void open_container(AVIOContext* io, const std::string& name);
+  /// Throws where the first bytes tell what is there in place of a video, such as a Git LFS pointer.
+  void explain_start(AVIOContext* io) const;
   Track choose_track();
   void open_decoder(int index);
 

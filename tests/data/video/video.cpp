@@ -134,6 +134,11 @@ TEST_F(Video, RefusesWhatIsNoVideo) {
   expect_refused(decode(folder_ / "absent.mp4"), {"absent.mp4", "no such file"});
   expect_refused(decode(folder_), {"not a regular file"});
   expect_refused(decode(file("zero.mp4", "")), {"zero.mp4", "an empty file"});
+  expect_refused(decode(file("lfs.mp4", "version https://git-lfs.github.com/spec/v1\noid sha256:" +
+                                            std::string(64, 'a') + "\nsize 5000000\n")),
+                 {"lfs.mp4: found a Git LFS pointer", "git lfs pull"});
+  expect_refused(decode(file("page.mp4", "<!DOCTYPE html><html><title>401</title>sign in</html>\n")),
+                 {"page.mp4: found a web page"});
   std::string text;
   for (int i = 0; i < 300; ++i) text += "no video at all\n";
   expect_refused(decode(file("text.mp4", text)), {"text.mp4"});
