@@ -5,6 +5,7 @@
 #include "app/command.h"
 #include "app/load_run.h"
 #include "core/strings.h"
+#include "core/table.h"
 #include "stages/costs.h"
 
 namespace rehyat::app {
@@ -12,14 +13,28 @@ namespace {
 
 struct AnalyzeOptions {
   std::optional<std::int64_t> frames, height, width;
+  std::string published;
 };
+
+/// Without a config: the first of the models that are known by name.
+constexpr const char* kUsualModel = "wan2.1-t2v-1.3b";
 
 void analyze(const Context& context, const AnalyzeOptions& options) {
   analysis::CostSubject subject;
-  subject.model = context.families.named("wan").architecture(nlohmann::ordered_json::object());
-  subject.video = {81, 480, 832, context.families.encoders().named("wan").published_geometry()};
-  if (!context.arguments.config.empty()) {
-    const std::unique_ptr<stages::Run> run = load_run(context);
+  std::string assumed;
+  std::vector<std::string> missing;
+  if (context.arguments.config.empty()) {
+    const auto model = context.families.published(options.published.empty() ? kUsualModel : options.published);
+    subject.model = model.architecture;
+    subject.video = {81, 480, 832, context.families.encoders().named(model.encoders).published_geometry()};
+    assumed = model.name;
+  } else {
+    Arguments arguments = context.arguments;
+    if (!options.published.empty()) arguments.overrides.push_back("model.published=" + options.published);
+    const std::unique_ptr<stages::Run> run =
+        load_run({arguments, context.world, context.registry, context.families}, stages::Purpose::plan);
+    assumed = run->assumed();
+    missing = run->missing();
     subject.model = run->models().architecture();
     subject.video = stages::video_of(*run);
     subject.phi = run->config().hybrid.all_groups().front().attention.phi;
@@ -29,7 +44,13 @@ void analyze(const Context& context, const AnalyzeOptions& options) {
   subject.video.height = options.height.value_or(subject.video.height);
   subject.video.width = options.width.value_or(subject.video.width);
   const analysis::CostTable table(subject);
-  context.result(table.json(), table.text());
+  nlohmann::ordered_json json = table.json();
+  TextList first;
+  if (!missing.empty()) json["missing"] = missing;
+  for (const std::string& file : missing) first.add("missing", file);
+  if (!assumed.empty()) json["assumed"] = assumed;
+  if (!assumed.empty()) first.add("model", cat("the sizes of ", assumed, missing.empty() ? "" : " are assumed"));
+  context.result(json, first.text() + table.text());
 }
 
 }  // namespace
@@ -53,6 +74,8 @@ Command analyze_command() {
                      : cat("found ", text, ", expected a whole number of at least 1");
         },
         "POSITIVE");
+    app.add_option("--published", options->published,
+                   cat("a published model by name, the same as model.published; without a config ", kUsualModel));
     app.add_option("--frames", options->frames, "frames, 4k + 1")->check(positive);
     app.add_option("--height", options->height, "pixels")->check(positive);
     app.add_option("--width", options->width, "pixels")->check(positive);

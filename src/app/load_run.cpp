@@ -35,13 +35,14 @@ std::string place_of(const std::string& message, const config::Document& documen
 
 }  // namespace
 
-std::unique_ptr<stages::Run> load_run(const Context& context) {
+std::unique_ptr<stages::Run> load_run(const Context& context, stages::Purpose purpose) {
   std::unique_ptr<stages::Run> run;
   context.world.all_or_none([&] {
     const auto document = config::Document::from_file(context.arguments.config, context.arguments.overrides);
     try {
       auto config = config::load<stages::ExperimentConfig>(document);
-      run = std::make_unique<stages::Run>(std::move(config), context.world, context.registry, context.families);
+      run =
+          std::make_unique<stages::Run>(std::move(config), context.world, context.registry, context.families, purpose);
       if (context.world.rank() == 0) warn_about_encoders(*run);
       run->models().blocks();  // throws where the config names one that the model lacks
     } catch (const UsageError&) {

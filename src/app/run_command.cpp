@@ -4,10 +4,13 @@
 #include "core/log.h"
 #include "core/strings.h"
 #include "stages/config.h"
+#include "stages/plan.h"
 #include "stages/runner.h"
 
 namespace rehyat::app {
 namespace {
+
+using json = nlohmann::ordered_json;
 
 /// Every key of the file, a line each.
 std::string all_settings() {
@@ -15,6 +18,22 @@ std::string all_settings() {
   config::Fields fields;
   defaults.fields(fields);
   return config::documentation(fields);
+}
+
+/// Says what each stage would do and what they take together; refuses what one of them would refuse.
+void plan_all(const Context& context, stages::Run& run, const std::vector<const stages::Stage*>& described) {
+  json results = json::object();
+  std::vector<std::string> texts;
+  std::vector<stages::Plan> plans;
+  std::int64_t disk = 0;
+  for (const stages::Stage* stage : described) {
+    const stages::Plan& plan = plans.emplace_back(stages::plan_stage(run, *stage, disk));
+    disk += plan.disk_bytes;
+    results[stage->name()] = plan.json;
+    texts.push_back(plan.text);
+  }
+  context.result(results, cat(stages::total_text(plans), "\n\n", join(texts, "\n\n")));
+  stages::require_accepted(plans);
 }
 
 }  // namespace
@@ -29,19 +48,16 @@ Command run_command() {
   command.dry_run = true;
   command.polls = true;
   command.run = [](const Context& context) {
-    const std::unique_ptr<stages::Run> run = load_run(context);
+    const bool dry = context.arguments.dry_run;
+    const std::unique_ptr<stages::Run> run = load_run(context, dry ? stages::Purpose::plan : stages::Purpose::work);
     const auto described = stages::described_stages(*run, sections_of(context.arguments));
-    nlohmann::ordered_json results = nlohmann::ordered_json::object();
+    if (dry) return plan_all(context, *run, described);
+    json results = json::object();
     std::vector<std::string> texts;
     for (const stages::Stage* stage : described) {
-      if (context.arguments.dry_run) {
-        const auto& plan = results[stage->name()] = stages::plan_stage(*run, *stage);
-        texts.push_back(stages::plan_text(plan));
-      } else {
-        log::info("run: ", stage->name(), ", stage ", results.size() + 1, " of ", described.size());
-        const auto& result = results[stage->name()] = stages::run_stage(*run, *stage);
-        texts.push_back(stages::result_text(*stage, result, run->folder(stage->name()).folder()));
-      }
+      log::info("run: ", stage->name(), ", stage ", results.size() + 1, " of ", described.size());
+      const json& result = results[stage->name()] = stages::run_stage(*run, *stage);
+      texts.push_back(stages::result_text(*stage, result, run->folder(stage->name()).folder()));
     }
     context.result(results, join(texts, "\n\n"));
   };

@@ -1,5 +1,6 @@
 #include "app/command.h"
 #include "app/load_run.h"
+#include "stages/plan.h"
 #include "stages/runner.h"
 
 namespace rehyat::app {
@@ -16,10 +17,12 @@ void tell(const Context& context, const stages::Stage& stage, json result, const
 }  // namespace
 
 void run_stage_command(const Context& context, const stages::Stage& stage) {
-  const std::unique_ptr<stages::Run> run = load_run(context);
-  if (context.arguments.dry_run) {
-    const json plan = stages::plan_stage(*run, stage);
-    return context.result(plan, stages::plan_text(plan));
+  const bool dry = context.arguments.dry_run;
+  const std::unique_ptr<stages::Run> run = load_run(context, dry ? stages::Purpose::plan : stages::Purpose::work);
+  if (dry) {
+    const stages::Plan plan = stages::plan_stage(*run, stage);
+    context.result(plan.json, plan.text);
+    return stages::require_accepted({plan});
   }
   try {
     const json result = stages::run_stage(*run, stage);

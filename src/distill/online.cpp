@@ -30,6 +30,19 @@ std::int64_t online_bytes(const models::Architecture& model, const CacheConfig& 
   return point_bytes(model, config, trajectories, blocks, latent);
 }
 
+void check_online(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
+                  std::int64_t blocks, const std::vector<std::int64_t>& latent) {
+  const OnlineConfig online = distill.online.value_or(OnlineConfig());
+  const std::int64_t bytes = online_bytes(model, config, distill, blocks, latent);
+  require(bytes <= online.memory, [&] {
+    return cat("distill.online.memory: found ", human_bytes(bytes), " of points (", online.trajectories,
+               " trajectories a round and ", held_out_trajectories(config, distill),
+               " held-out ones), expected at most ", human_bytes(online.memory),
+               "; lower distill.online.trajectories, distill.validation_samples or cache.keep_per_trajectory, or raise "
+               "it");
+  });
+}
+
 OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const comm::Communicator& world)
     : walk_(std::move(walk)),
       config_(config.online.value_or(OnlineConfig())),
@@ -37,15 +50,8 @@ OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const 
       held_trajectories_(held_out_trajectories(walk_.config, config)),
       points_(points_per_trajectory(walk_.config)),
       world_(world) {
-  const std::int64_t bytes = online_bytes(walk_.teacher->architecture(), walk_.config, config,
-                                          static_cast<std::int64_t>(walk_.blocks.size()), walk_.latent);
-  require(bytes <= config_.memory, [&] {
-    return cat("distill.online.memory: found ", human_bytes(bytes), " of points (", config_.trajectories,
-               " trajectories a round and ", held_trajectories_, " held-out ones), expected at most ",
-               human_bytes(config_.memory),
-               "; lower distill.online.trajectories, distill.validation_samples or cache.keep_per_trajectory, or raise "
-               "it");
-  });
+  check_online(walk_.teacher->architecture(), walk_.config, config, static_cast<std::int64_t>(walk_.blocks.size()),
+               walk_.latent);
   const std::vector<bool> held = held_out_prompts(walk_.config, walk_.prompts.count, walk_.seed);
   for (std::size_t i = 0; i < held.size(); ++i) (held[i] ? held_prompts_ : train_prompts_).push_back(i);
   comm::warn_of_idle_ranks({"[distill]", config_.trajectories, "trajectories a round", "distill.online.trajectories"},

@@ -13,6 +13,10 @@ namespace rehyat::distill {
 std::int64_t online_bytes(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
                           std::int64_t blocks, const std::vector<std::int64_t>& latent);
 
+/// Throws UserError when the points held at once would need more memory than distill.online.memory.
+void check_online(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
+                  std::int64_t blocks, const std::vector<std::int64_t>& latent);
+
 /// Points of a teacher that runs beside the students; nothing is written. Round r has the trajectories r*K ... r*K+K-1,
 /// whose prompts come in a seeded order (anew each time all have had their turn) and whose noise is never repeated;
 /// they depend on (seed, number) alone, so that a round can be made again. The held-out points are of prompts that no

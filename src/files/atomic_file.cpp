@@ -177,14 +177,19 @@ void remove_file(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail(path, "be removed", errno);
 }
 
-void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what) {
-  std::filesystem::path existing = std::filesystem::absolute(path);
-  while (!std::filesystem::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();
+std::optional<std::uint64_t> free_space(const std::filesystem::path& path) {
   std::error_code error;
+  std::filesystem::path existing = std::filesystem::absolute(path, error);
+  while (!std::filesystem::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
   const std::filesystem::space_info space = std::filesystem::space(existing, error);
-  if (error) return;  // unknown: the write itself will tell
-  require(space.available >= bytes, [&] {
-    return cat(path.string(), ": found ", human_bytes(static_cast<std::int64_t>(space.available)), " free, expected ",
+  return error ? std::nullopt : std::optional<std::uint64_t>(space.available);
+}
+
+void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what) {
+  const std::optional<std::uint64_t> available = free_space(path);
+  if (!available) return;  // unknown: the write itself will tell
+  require(*available >= bytes, [&] {
+    return cat(path.string(), ": found ", human_bytes(static_cast<std::int64_t>(*available)), " free, expected ",
                human_bytes(static_cast<std::int64_t>(bytes)), " for ", what,
                "; free some space or choose another folder");
   });

@@ -46,6 +46,8 @@ void remove_leftovers(const std::filesystem::path& folder);
 void remove_file(const std::filesystem::path& path);
 /// Removes the files of this folder whose names begin with `start`. Throws UserError.
 void remove_files(const std::filesystem::path& folder, std::string_view start);
+/// Bytes that are free where the path is or would be made; nothing where the system does not say.
+std::optional<std::uint64_t> free_space(const std::filesystem::path& path);
 /// Throws UserError unless `bytes` fit on the file system of `path`.
 void require_space(const std::filesystem::path& path, std::uint64_t bytes, std::string_view what);
 

@@ -10,11 +10,6 @@
 #include "models/wan/encoders.h"
 
 namespace rehyat::models {
-namespace {
-
-constexpr const char* kAutomatic = "auto";
-
-}  // namespace
 
 EncoderRegistry::EncoderRegistry(std::vector<std::shared_ptr<const EncoderFamily>> families)
     : families_(std::move(families)) {
@@ -22,7 +17,7 @@ EncoderRegistry::EncoderRegistry(std::vector<std::shared_ptr<const EncoderFamily
 }
 
 const EncoderFamily& EncoderRegistry::named(const std::string& name) const {
-  std::vector<std::string> names = {kAutomatic};
+  std::vector<std::string> names = {kAutomaticEncoders};
   for (const auto& family : families_) {
     if (family->name() == name) return *family;
     names.push_back(family->name());
@@ -31,7 +26,7 @@ const EncoderFamily& EncoderRegistry::named(const std::string& name) const {
 }
 
 const EncoderFamily& EncoderRegistry::choose(const std::string& name, const EncoderFiles& files) const {
-  if (name != kAutomatic) return named(name);
+  if (name != kAutomaticEncoders) return named(name);
   const auto found =
       std::find_if(families_.begin(), families_.end(), [&](const auto& family) { return family->has_files(files); });
   return found != families_.end() ? **found : *families_.back();

@@ -56,6 +56,9 @@ class EncoderFamily {
   virtual Encoders assume(const EncoderRequest& request) const { return open(request); }
 };
 
+/// The name that stands for whichever family has files.
+constexpr const char* kAutomaticEncoders = "auto";
+
 /// The encoders that a program knows. A value, handed down from where the program begins.
 class EncoderRegistry {
  public:

@@ -53,28 +53,41 @@ class CacheStage : public StageOf<CacheResult> {
     const distill::CacheConfig& config = run.config().cache;
     const models::Architecture& model = run.models().architecture();
     Needs needs;
+    needs.model = to_string(TrainedModel::teacher);
+    needs.model_parameters = model_cost(run, {}).parameters;
+    needs.model_bytes = kWeightBytes * *needs.model_parameters;
     needs.disk_bytes_per_prompt = distill::point_bytes(
         model, config, config.seeds, static_cast<std::int64_t>(run.models().converted().size()), run.models().latent());
     needs.quota_bytes = config.quota;
-    const auto walk = static_cast<double>(config.seeds * config.sampler.steps * distill::branch_count(config));
-    needs.work_per_prompt = work_of(walk * forward_tflops(model, {}, video_of(run)), run.config().run);
-    if (const std::optional<std::size_t> prompts = known_prompts(run)) {
-      needs.disk_bytes = static_cast<std::int64_t>(*prompts) * *needs.disk_bytes_per_prompt;
+    if (*needs.disk_bytes_per_prompt > 0) needs.quota_prompts = config.quota / *needs.disk_bytes_per_prompt;
+    const auto branches = static_cast<double>(distill::branch_count(config));
+    const std::int64_t steps = config.seeds * config.sampler.steps;
+    needs.tflops_per_step = branches * forward_tflops(model, {}, video_of(run));
+    needs.work_per_prompt = work_of(static_cast<double>(steps) * *needs.tflops_per_step, run.config().run);
+    if (const std::optional<std::size_t> prompts = prompts_at_most(run)) {
+      needs.prompts = static_cast<std::int64_t>(*prompts);
+      needs.steps = steps * *needs.prompts;
+      needs.disk_bytes = *needs.prompts * *needs.disk_bytes_per_prompt;
       needs.work = work_of(static_cast<double>(*prompts) * needs.work_per_prompt->tflops, run.config().run);
-      if (*needs.disk_bytes > config.quota)
-        needs.warn(cat("cache: ", *prompts, " prompts need ", human_bytes(*needs.disk_bytes), ", but cache.quota is ",
-                       human_bytes(config.quota)));
+      // What is known for sure is refused by `check`.
+      if (*needs.disk_bytes > config.quota && !known_prompts(run))
+        needs.warn(cat("cache: ", *prompts, " prompts, as cache.max_prompts allows, need ",
+                       human_bytes(*needs.disk_bytes), ", but cache.quota is ", human_bytes(config.quota),
+                       "; lower cache.max_prompts, cache.seeds or cache.keep_per_trajectory, or raise cache.quota"));
     }
+    needs.smaller_memory = "data.size or data.frames";
+    needs.smaller_disk = "cache.max_prompts, cache.seeds or cache.keep_per_trajectory";
     return needs;
+  }
+
+  void check(Run& run, const StageFolder& folder) const override {
+    if (const std::optional<std::size_t> prompts = known_prompts(run)) plan_of(run, folder, *prompts);
   }
 
  protected:
   CacheResult make(Run& run, const StageFolder& folder) const override {
     distill::CachePlan plan;
-    run.world().all_or_none([&] {
-      plan = distill::plan_cache(run.models().architecture(), run.config().cache, prompt_count(run),
-                                 run.models().converted(), run.models().latent(), folder.folder());
-    });
+    run.world().all_or_none([&] { plan = plan_of(run, folder, prompt_count(run)); });
     log::info("cache: ", plan.trajectories, " trajectories, ", human_bytes(plan.bytes), ", of which ",
               human_bytes(plan.left), " are left to write");
     distill::Prompts prompts = teacher_prompts(run, folder, name());
@@ -95,20 +108,26 @@ class CacheStage : public StageOf<CacheResult> {
   }
 
  private:
-  /// How many prompts the teacher will be run on, as far as it is known before the dataset is there: cache.max_prompts
-  /// of them at most.
+  static distill::CachePlan plan_of(Run& run, const StageFolder& folder, std::size_t prompts) {
+    return distill::plan_cache(run.models().architecture(), run.config().cache, prompts, run.models().converted(),
+                               run.models().latent(), folder.folder());
+  }
+
+  /// How many prompts the teacher will be run on; nothing where captions have to be counted that are not prepared yet.
   static std::optional<std::size_t> known_prompts(Run& run) {
-    const distill::CacheConfig& config = run.config().cache;
-    const auto most = static_cast<std::size_t>(config.max_prompts);
-    if (!config.prompts.empty()) {
-      const std::size_t all = run.prompts().of_cache().size();
-      return most > 0 ? std::min(all, most) : all;
-    }
-    const StageFolder dataset = run.folder("prepare");
-    if (dataset.complete()) {
-      const std::size_t all = run.dataset().open(dataset).captions(data::Split::train).size();
-      return most > 0 ? std::min(all, most) : all;
-    }
+    const bool prepared = run.missing().empty() && run.folder("prepare").complete();
+    if (run.config().cache.prompts.empty() && !prepared) return std::nullopt;
+    const std::size_t all = run.config().cache.prompts.empty()
+                                ? run.dataset().open(run.folder("prepare")).captions(data::Split::train).size()
+                                : run.prompts().of_cache().size();
+    const auto most = static_cast<std::size_t>(run.config().cache.max_prompts);
+    return most > 0 ? std::min(all, most) : all;
+  }
+
+  /// As known_prompts, or else cache.max_prompts, which there may be fewer of.
+  static std::optional<std::size_t> prompts_at_most(Run& run) {
+    if (const auto known = known_prompts(run)) return known;
+    const auto most = static_cast<std::size_t>(run.config().cache.max_prompts);
     return most > 0 ? std::optional(most) : std::nullopt;
   }
 };

@@ -38,6 +38,9 @@ void ModelConfig::fields(config::Fields& f) {
       "weights", weights,
       "the teacher: a pipeline's folder of diffusers, a transformer's folder in diffusers' or the original layout, or "
       "a ComfyUI .safetensors file; empty: pretrain makes one");
+  f.add("published", published,
+        "name of a published model, for analyze and dry runs before model.weights is there (wan2.1-t2v-1.3b or "
+        "wan2.1-t2v-14b; none: the one that the path of model.weights names); files of another model are refused");
   f.add("vae", vae, "the VAE, folder or file, where model.weights has none");
   f.add("text", text, "the folder that holds text_encoder and tokenizer, where model.weights has none");
   f.add("family", family, "kind of the teacher that pretrain makes").only("with model.architecture", [this] {
@@ -163,10 +166,12 @@ void ExperimentConfig::resolve(bool gpu, const std::optional<diffusion::SamplerC
 }
 
 void ExperimentConfig::validate() const {
-  require(!model.weights.empty() || model.architecture,
+  require(model.names_teacher() || model.architecture,
           [] { return "model: found neither weights nor architecture, expected one of them"; });
-  require(model.weights.empty() || !model.architecture,
-          [] { return "model: found weights and architecture, expected one of them"; });
+  require(!model.names_teacher() || !model.architecture, [&] {
+    return cat("model: found ", model.weights.empty() ? "published" : "weights",
+               " and architecture, expected one of them");
+  });
   // Known now, not after hours of training.
   const std::optional<ops::AttentionSpec> without = hybrid.without(models::AttentionForm::recurrent);
   require(sample.form != SampleForm::recurrent || sample.model == TrainedModel::teacher || !without, [&] {

@@ -27,12 +27,15 @@ struct RunConfig {
 
 struct ModelConfig {
   std::filesystem::path weights;    ///< a teacher's folder or file, or a whole pipeline; empty: `pretrain` makes one
+  std::string published;            ///< name of the model that `weights` is, for plans before it is there; or empty
   std::filesystem::path vae, text;  ///< where the published encoders lie elsewhere
   std::string family = "wan";       ///< of the teacher that `pretrain` makes
   config::Section architecture;     ///< its sizes, which the family reads
   std::string encoders = "auto";    ///< video codec and text encoder, by the name of their family
   models::EncoderSettings encoder_settings;
 
+  /// Whether the teacher is one that was published, which `pretrain` does not make.
+  bool names_teacher() const { return !weights.empty() || !published.empty(); }
   void fields(config::Fields& f);
 };
 

@@ -24,6 +24,8 @@ models::BlockMap blocks_of(Run& run, TrainedModel which);
 /// One pass of the run's model with these blocks converted.
 analysis::ModelCost model_cost(Run& run, const models::BlockMap& blocks);
 
+/// Bytes of a number of a model's weights where they are loaded, which is in float32.
+constexpr std::int64_t kWeightBytes = 4;
 /// A forward and a backward pass cost so many forward passes.
 constexpr double kStepOverForward = 3;
 

@@ -120,8 +120,18 @@ class DistillStage : public StageOf<DistillResult> {
       needs.memory_of_points = distill::online_bytes(model, config.cache, config.distill,
                                                      static_cast<std::int64_t>(blocks.size()), run.models().latent());
     }
+    needs.steps = config.distill.train.iterations * std::ssize(blocks);
     needs.work = work_of(tflops, config.run);
+    needs.smaller_memory = "data.size or data.frames";
+    needs.smaller_disk = "distill.keep_checkpoints";
     return needs;
+  }
+
+  void check(Run& run, const StageFolder& /*folder*/) const override {
+    if (from_cache(run)) return;
+    const ExperimentConfig& config = run.config();
+    distill::check_online(run.models().architecture(), config.cache, config.distill, std::ssize(run.models().blocks()),
+                          run.models().latent());
   }
 
  protected:

@@ -50,6 +50,7 @@ std::string fingerprint_of(const std::vector<fs::path>& paths, const fs::path& m
 InputNotes::Input input_of(const ModelConfig& model, const models::EncoderFiles& files) {
   nlohmann::ordered_json of = config::to_json(model);
   of.erase("architecture");
+  of.erase("published");
   for (const auto& [key, path] : {std::pair("weights", model.weights), {"vae", model.vae}, {"text", model.text}})
     of[key] = full_path(path);
   InputNotes::Input input{"", of, files.vae, true};
@@ -65,7 +66,8 @@ InputNotes::Input input_of(const ModelConfig& model, const models::EncoderFiles&
 
 RunEncoders make_encoders(const ModelConfig& model, const models::ModelFiles& files,
                           const models::Architecture& architecture, const models::EncoderRegistry& registry,
-                          const std::function<at::Device()>& device, InputNotes& notes) {
+                          const std::function<at::Device()>& device, InputNotes& notes,
+                          const std::optional<std::string>& assume) {
   models::EncoderRequest request;
   request.weights = model.weights;
   request.files.vae = model.vae.empty() ? files.vae : model.vae;
@@ -78,7 +80,14 @@ RunEncoders make_encoders(const ModelConfig& model, const models::ModelFiles& fi
   request.checksum = [folder = notes.run_folder()](const std::vector<fs::path>& paths, const std::string& name) {
     return fingerprint_of(paths, folder / cat("checksums-", name, ".json"));
   };
-  const models::EncoderFamily& family = registry.choose(model.encoders, request.files);
+  const bool open_question = model.encoders == models::kAutomaticEncoders && request.files.vae.empty() &&
+                             request.files.text.empty() && !assume.value_or("").empty();
+  const models::EncoderFamily& family = registry.choose(open_question ? assume.value() : model.encoders, request.files);
+  if (assume) {
+    std::vector<std::string> missing = family.missing(request.files);
+    if (!missing.empty() && !notes.knows(NotedCodec::layout_of(input_of(model, request.files))))
+      return {family.assume(request), true, std::move(missing)};
+  }
   if (!family.has_files(request.files)) return {family.open(request), false};
   const InputNotes::Input input = input_of(model, request.files);
   models::Encoders found;

@@ -71,8 +71,13 @@ class ExportStage : public StageOf<ExportResult> {
     needs.model_parameters = cost.parameters;
     // Feature maps stay in float32; the headers are small.
     needs.disk_bytes = copies * ((cost.parameters - cost.phi_parameters) * bytes + cost.phi_parameters * 4 + (1 << 20));
-    needs.host_memory_bytes = 2 * 4 * cost.parameters;
+    needs.host_memory_bytes = 2 * kWeightBytes * cost.parameters;
+    needs.smaller_disk = "the number of export.formats";
     return needs;
+  }
+
+  void check(Run& run, const StageFolder& folder) const override {
+    require_space(folder.folder(), static_cast<std::uint64_t>(*needs(run).disk_bytes), "the exported model");
   }
 
  protected:
@@ -87,7 +92,7 @@ class ExportStage : public StageOf<ExportResult> {
       out.files[each] = exporter::place_of(run.models().family(), each, folder.folder()).string();
     out.folder = out.files[config.formats.front()];
     comm::on_root(run.world(), [&] {
-      require_space(folder.folder(), static_cast<std::uint64_t>(out.bytes), "the exported model");
+      check(run, folder);
       for (const std::string& each : config.formats)
         exporter::write_checked(model, run.models().families(), each, out.files[each],
                                 {.type = export_type(config), .max_shard_bytes = config.max_shard});

@@ -35,7 +35,9 @@ class FinetuneStage : public StageOf<TrainingResult> {
   std::string link_name(Run& run) const override { return link_to(name(), TrainedModel::finetuned, run); }
   bool is_goal(const std::set<std::string>&) const override { return true; }
   std::vector<std::filesystem::path> outputs(Run&) const override { return {"model"}; }
-  Needs needs(Run& run) const override { return training_needs(run, run.models().blocks(), run.config().finetune); }
+  Needs needs(Run& run) const override {
+    return training_needs(run, run.models().blocks(), run.config().finetune, name());
+  }
 
  protected:
   TrainingResult make(Run& run, const StageFolder& folder) const override {

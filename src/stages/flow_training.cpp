@@ -1,9 +1,5 @@
 #include "stages/flow_training.h"
 
-#include <ATen/DeviceAccelerator.h>
-
-#include <algorithm>
-
 #include "analysis/memory.h"
 #include "core/log.h"
 #include "core/strings.h"
@@ -12,6 +8,7 @@
 #include "evaluate/held_out.h"
 #include "finetune/flow_task.h"
 #include "stages/costs.h"
+#include "stages/machine.h"
 #include "train/loop.h"
 
 namespace rehyat::stages {
@@ -53,12 +50,9 @@ bool recomputes(Run& run, const models::BlockMap& blocks, const finetune::FlowTr
   return static_cast<double>(all.total()) > 0.9 * static_cast<double>(memory);
 }
 
-/// What the run may use of the device: a GPU may have less than run.gpu_memory says.
-std::int64_t memory_on(at::Device device, const RunConfig& config) {
-  const std::int64_t said = memory_of(config);
-  if (!device.is_cuda()) return said;
-  return std::min(said,
-                  static_cast<std::int64_t>(at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(device.index()).second));
+/// FLOPs of a step over those of a step that keeps all blocks.
+double recomputed(bool recompute) {
+  return recompute ? (kStepOverForward + 1) / kStepOverForward : 1;
 }
 
 }  // namespace
@@ -72,14 +66,14 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
   const data::LatentDataset& dataset = run.dataset().open(run.folder("prepare"));
   model->to(device);
   finetune::FlowTrainingConfig decided = config;
-  decided.recompute = recomputes(run, models::block_map_of(model), config, memory_on(device, run.config().run))
-                          ? finetune::RecomputePolicy::full
-                          : finetune::RecomputePolicy::none;
+  const bool again = recomputes(run, models::block_map_of(model), config,
+                                device_memory(run.config().run, device.is_cuda() ? device.index() : 0));
+  decided.recompute = again ? finetune::RecomputePolicy::full : finetune::RecomputePolicy::none;
   finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), decided, seed, name, world);
   const double tflops = training_step_tflops(model->architecture(), models::block_map_of(model), bucket_videos(run),
                                              samples_of_buckets(run), config.global_batch);
-  log::info(title, ": ", config.train.iterations, " steps of ", tflops, " TFLOP each",
-            decided.recompute == finetune::RecomputePolicy::full ? ", blocks are run again in the backward pass" : "");
+  log::info(title, ": ", config.train.iterations, " steps of ", recomputed(again) * tflops, " TFLOP each",
+            again ? ", blocks are run again in the backward pass" : "");
   train::Training training{title, folder.folder(), folder.fingerprint()};
   if (device.is_cuda()) training.tflops = tflops / world.size();  // on a CPU the rate says little
   const nlohmann::ordered_json last = train::train(task, config.train, training, world);
@@ -94,12 +88,13 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
   return result;
 }
 
-Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config) {
+Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config,
+                     const std::string& section) {
   const models::Architecture& model = run.models().architecture();
   const auto choices = block_choices(blocks, model.layers);
   const analysis::VideoSize video = largest(bucket_videos(run));
   analysis::TrainingSetup setup = setup_of(config);
-  setup.recompute = recomputes(run, blocks, config, memory_of(run.config().run));
+  setup.recompute = recomputes(run, blocks, config, device_memory(run.config().run));
   // A checkpoint holds weights and both moments, the result the weights once more.
   const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
   Needs needs;
@@ -107,10 +102,13 @@ Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::F
   needs.disk_bytes = 4 * *needs.model_parameters * copies;
   needs.memory_per_gpu = analysis::training_memory(model, video, choices, setup);
   needs.recompute = setup.recompute ? "full" : "none";
-  const double step =
+  needs.steps = config.train.iterations;
+  needs.tflops_per_step =
+      recomputed(setup.recompute) *
       training_step_tflops(model, blocks, bucket_videos(run), samples_of_buckets(run), config.global_batch);
-  const double passes = setup.recompute ? (kStepOverForward + 1) / kStepOverForward : 1;
-  needs.work = work_of(passes * step * static_cast<double>(config.train.iterations), run.config().run);
+  needs.work = work_of(*needs.tflops_per_step * static_cast<double>(config.train.iterations), run.config().run);
+  needs.smaller_memory = cat(section, ".micro_batch, data.size or data.frames");
+  needs.smaller_disk = cat(section, ".keep_checkpoints");
   return needs;
 }
 

@@ -27,7 +27,8 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
                           const finetune::FlowTrainingConfig& config, const std::string& name,
                           const std::string& title);
 
-/// Of a model with these blocks converted.
-Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config);
+/// Of a model with these blocks converted; `section` is the config's, for warnings.
+Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config,
+                     const std::string& section);
 
 }  // namespace rehyat::stages

@@ -62,7 +62,7 @@ std::vector<std::int64_t> RunModels::latent() const {
 std::vector<std::string> RunModels::made_by(TrainedModel which) const {
   if (which == TrainedModel::finetuned) return {"finetune"};
   std::vector<std::string> out;
-  if (config_.model.weights.empty()) out.emplace_back("pretrain");
+  if (!published_) out.emplace_back("pretrain");
   if (which == TrainedModel::distilled) out.emplace_back("distill");
   return out;
 }
@@ -81,11 +81,12 @@ std::string RunModels::fingerprint(TrainedModel which) {
     case TrainedModel::teacher:
       break;
   }
-  if (config_.model.weights.empty()) return folder_of_("pretrain").fingerprint();
+  if (!published_) return folder_of_("pretrain").fingerprint();
+  if (!published_->missing.empty()) return "assumed";  // of a plan, whose folders have no name yet
   if (weights_fingerprint_.empty()) {
     const std::filesystem::path& path = published_->files.transformer;
-    const InputNotes::Input weights{"weights", full_path(config_.model.weights), path, family().is_whole(path)};
-    weights_fingerprint_ = notes_.said(weights, [&] { return families_.fingerprint(path); });
+    weights_fingerprint_ =
+        notes_.said(weights_input(config_.model, family(), path), [&] { return families_.fingerprint(path); });
   }
   return weights_fingerprint_;
 }

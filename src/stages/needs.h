@@ -7,6 +7,7 @@
 
 #include "analysis/memory.h"
 #include "config/config.h"
+#include "stages/machine.h"
 
 namespace rehyat::stages {
 
@@ -37,11 +38,15 @@ struct BucketNeeds {
 struct Needs {
   std::optional<std::string> model;  ///< of the run, by name
   std::optional<std::int64_t> model_parameters, phi_parameters;
+  std::optional<std::int64_t> steps, steps_per_video;  ///< as the log and the progress count them
+  std::optional<double> tflops_per_step;
+  std::optional<std::int64_t> prompts, quota_prompts;  ///< of the cache; as many as its quota holds
   std::optional<std::int64_t> disk_bytes, disk_bytes_per_window, disk_bytes_per_prompt;
   std::vector<BucketNeeds> buckets;
   std::optional<std::int64_t> quota_bytes;
   std::optional<MemoryNeeds> memory_per_gpu;
   std::optional<std::string> recompute;              ///< of training: "none" or "full"
+  std::optional<std::int64_t> model_bytes;           ///< of weights that are only run
   std::optional<std::int64_t> state_and_ring_bytes;  ///< of chunk-by-chunk sampling
   std::optional<std::int64_t> memory_of_points;      ///< of online distillation, over all ranks
   std::optional<std::int64_t> host_memory_bytes;
@@ -50,20 +55,21 @@ struct Needs {
   std::optional<std::int64_t> videos;
   std::optional<bool> control_complete;  ///< whether the report can compare with the control
   std::optional<Work> work, work_per_prompt, work_per_video;
-  std::string warning;  ///< what would not fit; empty where nothing is wrong
+  std::vector<std::string> warnings;         ///< what would not fit
+  std::string smaller_memory, smaller_disk;  ///< the settings to lower where something does not fit, for warnings
 
   void fields(config::Fields& f);
-  void warn(const std::string& text);
-  /// Bytes of memory that one device has to have, as far as they are known.
+  void warn(const std::string& text) { warnings.push_back(text); }
+  /// Bytes of memory that one rank's device has to have, as far as they are known.
   std::int64_t memory() const;
+  /// For people: a line each, what is absent left out.
+  std::string text(const Machine& machine) const;
 };
-
-/// Bytes of the memory that a rank of the run would have: run.gpu_memory, or on CPUs this machine's.
-std::int64_t memory_of(const RunConfig& run);
 
 Work work_of(double tflops, const RunConfig& run);
 
-/// Adds a warning where the stage needs more memory than there is: run.gpu_memory, or on CPUs this machine's.
-void warn_about_memory(Needs& needs, const RunConfig& run, const std::string& stage);
+/// Adds a warning for each of memory and disk that the machine has less of than the stage needs. `disk_before`: bytes
+/// that the stages before it will write; nothing where the disk is compared elsewhere.
+void compare(Needs& needs, const Machine& machine, const std::string& stage, std::optional<std::int64_t> disk_before);
 
 }  // namespace rehyat::stages

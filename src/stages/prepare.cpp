@@ -43,6 +43,7 @@ class PrepareStage : public StageOf<data::PrepareResult> {
     needs.disk_bytes_per_window = bytes(largest(videos));
     for (std::size_t b = 0; b < run.config().data.buckets.size(); ++b)
       needs.buckets.push_back({{videos[b].height, videos[b].width}, videos[b].frames, bytes(videos[b])});
+    needs.smaller_disk = "data.max_windows, data.size or data.frames";
     return needs;
   }
 

@@ -15,7 +15,7 @@ class PretrainStage : public StageOf<TrainingResult> {
             .polls = true};
   }
   nlohmann::ordered_json identity(Run& run) const override {
-    require(run.config().model.weights.empty(), [] {
+    require(!run.config().model.names_teacher(), [] {
       return "model.weights: found a teacher, expected none for pretrain; remove model.weights and give "
              "model.architecture";
     });
@@ -27,7 +27,7 @@ class PretrainStage : public StageOf<TrainingResult> {
   }
   std::vector<std::string> reads(Run&) const override { return {"prepare"}; }
   std::vector<std::filesystem::path> outputs(Run&) const override { return {"model"}; }
-  Needs needs(Run& run) const override { return training_needs(run, {}, run.config().pretrain); }
+  Needs needs(Run& run) const override { return training_needs(run, {}, run.config().pretrain, name()); }
 
  protected:
   TrainingResult make(Run& run, const StageFolder& folder) const override {

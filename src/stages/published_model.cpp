@@ -1,5 +1,6 @@
 #include "stages/published_model.h"
 
+#include "core/error.h"
 #include "core/strings.h"
 #include "diffusion/scheduler_config.h"
 
@@ -23,6 +24,51 @@ PublishedModel read_published(const std::filesystem::path& weights, const models
   out.architecture = families.read_architecture(out.files.transformer);
   if (!out.files.scheduler.empty()) out.sampler = diffusion::read_scheduler_config(out.files.scheduler);
   return out;
+}
+
+std::string sizes_of(const models::Architecture& a) {
+  return cat(a.layers, " layers of width ", a.dim, " with ", a.heads, " heads");
+}
+
+void require_same(const models::Architecture& found, const models::PublishedArchitecture& expected,
+                  const ModelConfig& model) {
+  require(found == expected.architecture, [&] {
+    return cat("model.weights: found ", sizes_of(found), " in ", model.weights.string(), ", expected ", expected.name,
+               " (", sizes_of(expected.architecture), "), which model.published names; correct one of the two");
+  });
+}
+
+/// The published model that the config means, whether by name or by the path of its weights.
+std::optional<models::PublishedArchitecture> meant(const ModelConfig& model, const models::ModelRegistry& families) {
+  if (!model.published.empty()) return families.published(model.published);
+  return families.published_as(model.weights);
+}
+
+PublishedModel assume(const ModelConfig& model, const models::ModelRegistry& families) {
+  const std::optional<models::PublishedArchitecture> named = meant(model, families);
+  require(named.has_value(), [&] {
+    return cat("model.weights: found no model at ", model.weights.string(), ", expected one; download it, or for ",
+               "analyze and --dry-run name what it will be: model.published, one of ",
+               join(families.published_names(), ", "));
+  });
+  PublishedModel out;
+  out.architecture = named->architecture;
+  out.assumed = named->name;
+  out.encoders = named->encoders;
+  out.missing = {model.weights.empty() ? std::string("the teacher (model.weights)")
+                                       : cat("the teacher (model.weights, ", model.weights.string(), ")")};
+  return out;
+}
+
+/// For a download that has brought the sizes and not yet the weights.
+void add_missing_weights(PublishedModel& out, const ModelConfig& model, const models::ModelRegistry& families,
+                         const InputNotes& notes) {
+  const InputNotes::Input weights =
+      weights_input(model, families.named(out.architecture.family), out.files.transformer);
+  if (weights.there || notes.knows(weights)) return;
+  out.missing = {cat("the teacher's weights (model.weights, ", out.files.transformer.string(), ")")};
+  if (const auto named = meant(model, families); named && named->architecture == out.architecture)
+    out.encoders = named->encoders;
 }
 
 bool is_there(const std::filesystem::path& weights) {
@@ -58,19 +104,35 @@ void PublishedModel::fields(config::Fields& f) {
   f.section("sampler", sampler, "of the model's scheduler");
 }
 
-std::optional<PublishedModel> published_model(const std::filesystem::path& weights,
-                                              const models::ModelRegistry& families, InputNotes& notes) {
-  if (weights.empty()) return std::nullopt;
+std::optional<PublishedModel> published_model(const ModelConfig& model, const models::ModelRegistry& families,
+                                              InputNotes& notes, Purpose purpose) {
+  if (!model.names_teacher()) return std::nullopt;
+  const InputNotes::Input input{"model", full_path(model.weights), model.weights, is_there(model.weights)};
+  if (purpose == Purpose::plan && !families.has_architecture(model.weights) && !notes.knows(input))
+    return assume(model, families);
+  require(!model.weights.empty(), [&] {
+    return cat("model.weights: found none beside model.published, expected the files of ", model.published,
+               "; download them and name their folder: the name alone is enough for analyze and --dry-run only");
+  });
   std::optional<PublishedModel> read;
-  const auto said = notes.said({"model", full_path(weights), weights, is_there(weights)}, [&] {
-    read = read_published(weights, families);
+  const auto said = notes.said(input, [&] {
+    read = read_published(model.weights, families);
     PublishedModel note = *read;
     for (std::filesystem::path* path :
          {&note.files.transformer, &note.files.vae, &note.files.text, &note.files.scheduler})
       *path = full_path(*path);
     return config::to_json(note);
   });
-  return read ? read : config::from_json<PublishedModel>(said, cat("the note of ", weights.string()));
+  PublishedModel out =
+      read ? *read : config::from_json<PublishedModel>(said, cat("the note of ", model.weights.string()));
+  if (!model.published.empty()) require_same(out.architecture, families.published(model.published), model);
+  if (purpose == Purpose::plan) add_missing_weights(out, model, families, notes);
+  return out;
+}
+
+InputNotes::Input weights_input(const ModelConfig& model, const models::ModelFamily& family,
+                                const std::filesystem::path& transformer) {
+  return {"weights", full_path(model.weights), transformer, family.is_whole(transformer)};
 }
 
 }  // namespace rehyat::stages

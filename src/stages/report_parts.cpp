@@ -47,7 +47,7 @@ report::Series metrics_series(const std::filesystem::path& folder, const std::st
 }
 
 void add_curves(report::ReportData& data, Run& run, Run& control) {
-  if (run.config().model.weights.empty()) {
+  if (!run.config().model.names_teacher()) {
     const auto folder = run.folder("pretrain").folder();
     data.charts.push_back({"Teacher: flow matching loss",
                            "step",

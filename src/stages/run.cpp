@@ -17,6 +17,11 @@ ExperimentConfig resolved(ExperimentConfig config, const std::optional<Published
   return config;
 }
 
+std::optional<std::string> encoders_to_assume(const std::optional<PublishedModel>& published, Purpose purpose) {
+  if (purpose == Purpose::work) return std::nullopt;
+  return published ? published->encoders : std::string();
+}
+
 void add_with_what_it_reads(Run& run, const Stage& stage, std::vector<const Stage*>& out) {
   if (std::find(out.begin(), out.end(), &stage) != out.end()) return;
   for (const std::string& name : stage.reads(run)) add_with_what_it_reads(run, run.registry().at(name), out);
@@ -26,9 +31,10 @@ void add_with_what_it_reads(Run& run, const Stage& stage, std::vector<const Stag
 }  // namespace
 
 Run::Run(ExperimentConfig config, const comm::Communicator& world, const Registry& registry,
-         const models::ModelRegistry& families)
-    : notes_(config.run.dir),
-      published_(published_model(config.model.weights, families, notes_)),
+         const models::ModelRegistry& families, Purpose purpose)
+    : purpose_(purpose),
+      notes_(config.run.dir),
+      published_(published_model(config.model, families, notes_, purpose)),
       config_(resolved(std::move(config), published_)),
       world_(world),
       registry_(registry),
@@ -37,7 +43,7 @@ Run::Run(ExperimentConfig config, const comm::Communicator& world, const Registr
               [this](std::string_view stage) { return folder(stage); }),
       encoders_(make_encoders(
           config_.model, models_.files(), models_.architecture(), families.encoders(), [this] { return device_.get(); },
-          notes_)),
+          notes_, encoders_to_assume(published_, purpose))),
       prompts_(config_, encoders_, device_, notes_),
       dataset_(config_, encoders_, world),
       links_(config_.run.dir) {
@@ -68,7 +74,14 @@ std::unique_ptr<Run> Run::control() const {
   ExperimentConfig other = config_;
   other.hybrid.groups.clear();
   other.hybrid.blocks.list = std::vector<std::int64_t>{};
-  return std::make_unique<Run>(std::move(other), world_, registry_, models_.families());
+  return std::make_unique<Run>(std::move(other), world_, registry_, models_.families(), purpose_);
+}
+
+std::vector<std::string> Run::missing() const {
+  std::vector<std::string> out;
+  if (published_) out = published_->missing;
+  out.insert(out.end(), encoders_.missing.begin(), encoders_.missing.end());
+  return out;
 }
 
 std::string link_to(const std::string& stage, TrainedModel of, Run& run) {

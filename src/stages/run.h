@@ -31,7 +31,7 @@ class Run {
   /// Resolves the config: what defaults to something else is filled in. The ranks and the registries must outlive the
   /// run. Throws UserError on a config that does not fit the model.
   Run(ExperimentConfig config, const comm::Communicator& world, const Registry& registry,
-      const models::ModelRegistry& families);
+      const models::ModelRegistry& families, Purpose purpose = Purpose::work);
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
@@ -47,6 +47,11 @@ class Run {
   /// What the files that the config names said when they were last there.
   InputNotes& notes() { return notes_; }
 
+  /// The published model whose sizes a plan took for those of files that are not there yet; empty: none.
+  std::string assumed() const { return published_ ? published_->assumed : std::string(); }
+  /// Files that are not there yet, without which a plan knows no stage's folder, for people.
+  std::vector<std::string> missing() const;
+
   /// A stage's folder, whether it is there or not.
   StageFolder folder(std::string_view stage);
   /// Finds the folders of a stage and of all that it reads on rank 0, for all ranks: file systems of several machines
@@ -56,6 +61,7 @@ class Run {
   std::unique_ptr<Run> control() const;
 
  private:
+  Purpose purpose_;
   InputNotes notes_;
   std::optional<PublishedModel> published_;
   ExperimentConfig config_;

@@ -21,11 +21,6 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-/// Whether there is nothing to do.
-bool is_done(Run& run, const Stage& stage, const StageFolder& folder) {
-  return !stage.always_anew() && folder.complete() && stage.intact(run, folder);
-}
-
 /// Of every stage that this one reads, on rank 0, which alone looks.
 void require_what_it_reads(Run& run, const Stage& stage) {
   for (const std::string& name : stage.reads(run)) {
@@ -126,6 +121,10 @@ void keep_notes(Run& run, const Stage& stage, const StageFolder& folder) {
 
 }  // namespace
 
+bool is_done(Run& run, const Stage& stage, const StageFolder& folder) {
+  return !stage.always_anew() && folder.complete() && stage.intact(run, folder);
+}
+
 json run_stage(Run& run, const Stage& stage) {
   stage.look(run);
   run.find(stage);
@@ -151,30 +150,6 @@ std::string result_text(const Stage& stage, const json& result, const std::files
   std::string out = cat(stage.name(), time.empty() ? ": not passed, in " : ": complete in ", folder.string(), time);
   for (const std::string& line : split(text, '\n')) out.append(line.empty() ? "\n" : "\n  ").append(line);
   return out;
-}
-
-json plan_stage(Run& run, const Stage& stage) {
-  stage.look(run);
-  run.find(stage);
-  return comm::from_root<json>(run.world(), [&] {
-    const StageFolder folder = run.folder(stage.name());
-    json reads = json::object();
-    for (const std::string& name : stage.reads(run)) reads[name] = run.folder(name).complete();
-    Needs needs = stage.needs(run);
-    warn_about_memory(needs, run.config().run, stage.name());
-    if (!needs.warning.empty()) log::warn(needs.warning);
-    return json{{"stage", stage.name()},
-                {"folder", folder.folder().string()},
-                {"complete", is_done(run, stage, folder)},
-                {"reads", reads},
-                {"needs", config::to_json(needs)}};
-  });
-}
-
-std::string plan_text(const json& plan) {
-  return cat(plan.at("stage").get<std::string>(), ": ",
-             plan.at("complete").get<bool>() ? "complete in " : "would work in ", plan.at("folder").get<std::string>(),
-             "\n", plan.at("needs").dump(2));
 }
 
 std::vector<const Stage*> described_stages(Run& run, const std::set<std::string>& sections) {

@@ -18,10 +18,8 @@ nlohmann::ordered_json run_stage(Run& run, const Stage& stage);
 /// A result of run_stage as people read it: what was done, in which folder, in how much time, and what came out.
 std::string result_text(const Stage& stage, const nlohmann::ordered_json& result, const std::filesystem::path& folder);
 
-/// What run_stage would do, for --dry-run: {"stage", "folder", "complete", "reads": {NAME: whether it is complete},
-/// "needs"}. Touches nothing.
-nlohmann::ordered_json plan_stage(Run& run, const Stage& stage);
-std::string plan_text(const nlohmann::ordered_json& plan);
+/// Whether there is nothing to do. On the rank that looks.
+bool is_done(Run& run, const Stage& stage, const StageFolder& folder);
 
 /// What `run` does for a config that names these sections: its goals and all that they read, each after what it reads.
 std::vector<const Stage*> described_stages(Run& run, const std::set<std::string>& sections);

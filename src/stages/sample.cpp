@@ -121,18 +121,21 @@ SampledVideo sample_one(Run& run, models::VideoTransformer& model, const std::st
   return {files.video.string(), prompt, order, seconds};
 }
 
+/// Bytes that one video may take: its latents in float32, and 24 bits a pixel at most.
+std::int64_t video_bytes(Run& run) {
+  const auto size = run.models().latent();
+  const std::int64_t latents = run.encoders().codec->geometry().channels * size[0] * size[1] * size[2] * 4;
+  const data::DataConfig& config = run.config().data;
+  return latents + config.frames * config.size[0] * config.size[1] * 3;
+}
+
 /// What would only fail after hours of sampling.
 void check_outputs(Run& run, const std::filesystem::path& folder, std::size_t videos) {
   require(data::video_library_version() != "none", [] {
     return "[sample] found a build without FFmpeg, expected one that can write videos; install the FFmpeg libraries "
            "and configure with -DREHYAT_FFMPEG=ON";
   });
-  const auto size = run.models().latent();
-  // Latents in float32 and a video of at most 24 bits a pixel.
-  const std::int64_t latents = run.encoders().codec->geometry().channels * size[0] * size[1] * size[2] * 4;
-  const data::DataConfig& config = run.config().data;
-  const std::int64_t pixels = config.frames * config.size[0] * config.size[1] * 3;
-  require_space(folder, static_cast<std::uint64_t>(latents + pixels) * videos, cat(videos, " sampled videos"));
+  require_space(folder, static_cast<std::uint64_t>(video_bytes(run)) * videos, cat(videos, " sampled videos"));
 }
 
 void say_order(Run& run, const models::VideoTransformer& model) {
@@ -174,6 +177,19 @@ void make_videos(Run& run, const StageFolder& folder, const std::vector<std::str
       }
     }
   });
+}
+
+/// The prompt of each video.
+std::vector<std::string> prompts_of_videos(Run& run) {
+  std::vector<std::string> out;
+  for (const std::string& prompt : sample_prompts(run))
+    out.insert(out.end(), static_cast<std::size_t>(run.config().sample.videos_per_prompt), prompt);
+  return out;
+}
+
+/// Whether the prompts are known before the stages that this one reads have run.
+bool prompts_are_known(Run& run) {
+  return !run.prompts().of_sample().empty() || (run.missing().empty() && run.folder("prepare").complete());
 }
 
 class SampleStage : public StageOf<SampleResult> {
@@ -220,7 +236,9 @@ class SampleStage : public StageOf<SampleResult> {
     const models::BlockMap blocks = blocks_of(run, config.model);
     const analysis::ModelCost cost = model_cost(run, blocks);
     Needs needs;
+    needs.model = to_string(config.model);
     needs.model_parameters = cost.parameters;
+    needs.model_bytes = kWeightBytes * cost.parameters;
     needs.form = form_name(run);
     needs.constant_memory = *needs.form == "recurrent" &&
                             sampling::why_not_chunk_major(
@@ -230,19 +248,40 @@ class SampleStage : public StageOf<SampleResult> {
     if (*needs.constant_memory)
       needs.state_and_ring_bytes = analysis::sampling_state_bytes(cost, config.sampler.steps, branches,
                                                                   config.precision == Precision::bf16 ? 2 : 4);
-    needs.work_per_video = work_of(static_cast<double>(config.sampler.steps * branches) *
-                                       forward_tflops(run.models().architecture(), blocks, video_of(run)),
-                                   run.config().run);
+    const models::Architecture& model = run.models().architecture();
+    needs.steps_per_video = config.sampler.steps;
+    if (*needs.constant_memory) {
+      const ops::AttentionSpec& spec = blocks.begin()->second.spec;
+      const auto chunks = ops::chunks_of(video_of(run).slices(model), spec.recurrence()->chunk, 0);
+      needs.steps_per_video = config.sampler.steps * std::ssize(chunks);
+    }
+    needs.work_per_video =
+        work_of(static_cast<double>(config.sampler.steps * branches) * forward_tflops(model, blocks, video_of(run)),
+                run.config().run);
+    if (prompts_are_known(run)) {
+      needs.videos = std::ssize(prompts_of_videos(run));
+      needs.disk_bytes = *needs.videos * video_bytes(run);
+      needs.work = work_of(static_cast<double>(*needs.videos) * needs.work_per_video->tflops, run.config().run);
+    }
+    needs.smaller_memory = *needs.constant_memory ? "sample.sampler.steps, data.size or data.frames" : "";
+    needs.smaller_disk = "sample.max_prompts or sample.videos_per_prompt";
     return needs;
+  }
+
+  void check(Run& run, const StageFolder& folder) const override {
+    std::size_t missing = 0;
+    if (prompts_are_known(run)) {
+      const std::vector<std::string> prompts = prompts_of_videos(run);
+      for (std::size_t i = 0; i < prompts.size(); ++i)
+        missing += finished_video(VideoFiles(folder.folder(), i), prompts[i]) ? 0 : 1;
+    }
+    check_outputs(run, folder.folder(), missing);
   }
 
  protected:
   SampleResult make(Run& run, const StageFolder& folder) const override {
-    std::vector<std::string> prompts;  // of each video
-    run.world().all_or_none([&] {
-      for (const std::string& prompt : sample_prompts(run))
-        prompts.insert(prompts.end(), static_cast<std::size_t>(run.config().sample.videos_per_prompt), prompt);
-    });
+    std::vector<std::string> prompts;
+    run.world().all_or_none([&] { prompts = prompts_of_videos(run); });
     std::vector<std::optional<SampledVideo>> videos = find_videos(run, folder, prompts);
     const auto missing = static_cast<std::size_t>(std::count(videos.begin(), videos.end(), std::nullopt));
     run.world().all_or_none([&] { check_outputs(run, folder.folder(), missing); });

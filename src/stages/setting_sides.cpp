@@ -25,7 +25,7 @@ const std::vector<Row>& table() {
       {{"run"}, {"threads", "device"}, Side::speed},  // what `auto` makes of a precision is in the precision
       {{"run"}, {"gpu_tflops", "gpu_memory"}, Side::limit},
 
-      {{"model"}, {"weights", "vae", "text", "encoders"}, Side::place},
+      {{"model"}, {"weights", "published", "vae", "text", "encoders"}, Side::place},
       {{"model"}, {"family", "architecture"}, Side::result},
       {{"model"}, {"vae_precision", "vae_weights_precision", "vae_tiling", "text_precision"}, Side::result},
       {{"model"}, {"vae_tiling.offload"}, Side::speed},

@@ -37,6 +37,9 @@ class Stage {
   virtual std::vector<std::string> reads(Run& run) const = 0;
   /// What the stage would need; reads no video and no weights.
   virtual Needs needs(Run& run) const = 0;
+  /// What `work` refuses before it begins, as far as it is known now: throws UserError with the same sentence. Reads no
+  /// video and no weights.
+  virtual void check(Run& /*run*/, const StageFolder& /*folder*/) const {}
   /// Makes the result in the folder, or what an earlier start has left of it. Collective.
   virtual nlohmann::ordered_json work(Run& run, const StageFolder& folder) const = 0;
   /// The files and folders that other stages load, relative to the stage's folder: their checksums are kept.

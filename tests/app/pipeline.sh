@@ -58,6 +58,13 @@ for stage in prepare pretrain cache distill finetune sample; do
   "$REHYAT" "$stage" -c "$config" run.dir=elsewhere --dry-run --json 2> dry.log > dry.json || { cat dry.log; fail "dry run of $stage"; }
 done
 [ ! -e elsewhere ] || fail "a dry run wrote something"
+for stage in prepare pretrain cache distill finetune sample export verify; do "$REHYAT" "$stage" -c "$config" --dry-run --json > "dry-$stage.json" 2> /dev/null || fail "dry run of $stage"; done
+grep -q "$(python3 -c 'import json; n = json.load(open("dry-sample.json"))["needs"]["steps_per_video"]; print(f"sample 0: {n}/{n} steps")')" sample.log || { cat sample.log; fail "the dry run and the progress of sample count other steps"; }
+grep -q "$(python3 -c 'import json; n = json.load(open("dry-cache.json"))["needs"]["steps"]; print(f": {n}/{n} steps")')" cache.log || { cat cache.log; fail "the dry run and the progress of cache count other steps"; }
+"$REHYAT" cache -c "$config" cache.quota=1kB --dry-run > refused.txt 2> refused.log || fail "a complete stage is planned as if it were not"
+"$REHYAT" cache -c "$config" cache.seeds=3 cache.quota=1kB --dry-run > refused.txt 2> refused.log && fail "a dry run of what is refused ends well"
+"$REHYAT" cache -c "$config" cache.seeds=3 cache.quota=1kB > /dev/null 2> real.log && fail "a cache over its quota"
+[ "$(grep "^rehyat: " refused.log)" = "$(grep "^rehyat: " real.log)" ] && grep -q "refused .*cache.quota" refused.txt || { cat refused.log real.log; fail "the dry run refuses in other words"; }
 "$REHYAT" finetune -c "$config" --dry-run --json > dry.json
 python3 -c 'import json, sys
 needs = json.load(open("dry.json"))["needs"]

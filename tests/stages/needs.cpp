@@ -65,13 +65,93 @@ TEST_F(StageNeeds, BlocksAreRunAgainWhereMemoryNeedsIt) {
   EXPECT_EQ(of("auto", small).memory_per_gpu->total, again.memory_per_gpu->total);
 }
 
-TEST_F(StageNeeds, ACacheOverItsQuotaIsSaidBeforeItIsBegun) {
-  const std::string cache = "cache: { max_prompts: 4, quota: ";
-  EXPECT_EQ(needs("cache", cache + "1GB }\n").warning, "");
-  const Needs over = needs("cache", cache + "1kB }\n");
-  EXPECT_EQ(over.disk_bytes, 4 * *over.disk_bytes_per_prompt);
-  EXPECT_NE(over.warning.find("4 prompts need"), std::string::npos) << over.warning;
-  EXPECT_NE(over.warning.find("cache.quota is 1"), std::string::npos) << over.warning;
+TEST_F(StageNeeds, AStepIsCountedOnce) {
+  const std::string hybrid = "hybrid: { attention: { kind: rehyat, tc: 2, to: 1 } }\n";
+  const Needs finetune = needs("finetune", "finetune: { iterations: 5, global_batch: 4 }\n");
+  EXPECT_EQ(finetune.steps, 5);
+  EXPECT_DOUBLE_EQ(finetune.work->tflops, 5 * *finetune.tflops_per_step);
+  // Each trajectory of the progress has as many steps as its sampler.
+  const Needs cache = needs("cache", hybrid + "cache: { max_prompts: 4, seeds: 2, sampler: { steps: 3 } }\n");
+  EXPECT_EQ(cache.steps, 4 * 2 * 3);
+  EXPECT_NEAR(cache.work->tflops, 24 * *cache.tflops_per_step, 1e-12);
+  // 5 slices in chunks of 2: each of the 3 chunks goes through all steps.
+  EXPECT_EQ(needs("sample", hybrid + "sample: { sampler: { steps: 4 } }\n").steps_per_video, 3 * 4);
+  EXPECT_EQ(needs("sample", hybrid + "sample: { sampler: { steps: 4 }, form: parallel }\n").steps_per_video, 4);
+}
+
+TEST_F(StageNeeds, TheQuotaIsSaidInPrompts) {
+  const Needs cache = needs("cache", "cache: { max_prompts: 4, seeds: 2, quota: 1GB }\n");
+  EXPECT_EQ(cache.prompts, 4);
+  EXPECT_EQ(cache.disk_bytes, 4 * *cache.disk_bytes_per_prompt);
+  EXPECT_EQ(cache.quota_prompts, 1'000'000'000 / *cache.disk_bytes_per_prompt);
+}
+
+Machine small_machine() {
+  return {.device = "this machine", .device_memory = 1000, .host_memory = 1000, .ranks = 2, .disk_free = 500};
+}
+
+TEST_F(StageNeeds, MemoryIsComparedWithTheDevice) {
+  Needs fits, too_large;
+  fits.model_bytes = 500;
+  compare(fits, small_machine(), "sample", 0);
+  EXPECT_TRUE(fits.warnings.empty());
+  too_large.model_bytes = 501;  // of each of the two ranks that share the machine
+  too_large.smaller_memory = "data.frames";
+  compare(too_large, small_machine(), "sample", 0);
+  ASSERT_EQ(too_large.warnings.size(), 1u);
+  EXPECT_EQ(too_large.warnings[0],
+            "sample: needs about 501 B of memory on each of 2 ranks, but this machine has 1.0 kB; lower data.frames");
+  Machine gpu = small_machine();
+  gpu.gpu = true, gpu.device = "GPU 0 of this machine", gpu.device_memory = 700;
+  Needs on_gpu;
+  on_gpu.model_bytes = 701, on_gpu.host_memory_bytes = 1001;
+  compare(on_gpu, gpu, "sample", 0);
+  ASSERT_EQ(on_gpu.warnings.size(), 2u);
+  EXPECT_NE(on_gpu.warnings[0].find("GPU 0 of this machine has 700 B"), std::string::npos) << on_gpu.warnings[0];
+  EXPECT_NE(on_gpu.warnings[1].find("this machine has 1.0 kB"), std::string::npos) << on_gpu.warnings[1];
+}
+
+TEST_F(StageNeeds, DiskIsComparedWithWhatTheStagesBeforeLeave) {
+  Needs needs;
+  needs.disk_bytes = 300;
+  needs.smaller_disk = "cache.seeds";
+  compare(needs, small_machine(), "cache", 200);
+  EXPECT_TRUE(needs.warnings.empty());
+  compare(needs, small_machine(), "cache", 201);
+  ASSERT_EQ(needs.warnings.size(), 1u);
+  EXPECT_EQ(needs.warnings[0],
+            "cache: needs 300 B on the disk, the stages before it 201 B, but only 500 B are free for run.dir; lower "
+            "cache.seeds");
+  compare(needs, small_machine(), "cache", std::nullopt);  // the stage itself refuses
+  EXPECT_EQ(needs.warnings.size(), 1u);
+}
+
+TEST_F(StageNeeds, ThisMachineHasMemoryAndRoom) {
+  EXPECT_GT(host_memory(), 1 << 20);
+  RunConfig config;
+  config.device = "cpu";
+  EXPECT_EQ(device_memory(config), host_memory());
+  needs("sample", "");
+  const Machine machine = machine_of(*run_);
+  EXPECT_EQ(machine.device, "this machine");
+  EXPECT_GT(machine.disk_free.value_or(0), 0);
+}
+
+TEST_F(StageNeeds, PeopleAreToldInUnits) {
+  Needs needs;
+  needs.warn("too large");
+  needs.steps = 1000, needs.tflops_per_step = 4.3;
+  needs.work = Work{4300, 0.5};
+  needs.disk_bytes = 12'000'000'000;
+  needs.model_bytes = 5'600'000'000;
+  Machine machine = small_machine();
+  machine.device_memory = 8'000'000'000, machine.disk_free = 340'000'000'000;
+  EXPECT_EQ(needs.text(machine),
+            "warning  too large\n"
+            "steps    1,000 of 4.30 TFLOP\n"
+            "work     4.30 PFLOP, 30 min 0 s of one GPU\n"
+            "disk     12.0 GB of 340 GB free\n"
+            "memory   at least 5.6 GB of the 8.0 GB that this machine has\n");
 }
 
 TEST_F(StageNeeds, SamplesRecurrentlyOnlyWhereThatSavesMemory) {

@@ -2,6 +2,7 @@
 
 #include "core/expect_error.h"
 #include "files/atomic_file.h"
+#include "stages/plan.h"
 #include "stages/runner.h"
 #include "stages/toy_run.h"
 
@@ -97,10 +98,10 @@ TEST_F(ToyStage, AResultWithoutWordsOfItsOwnIsToldByItsNames) {
 }
 
 TEST_F(ToyStage, ADryRunTouchesNothing) {
-  const auto plan = plan_stage(*run(), registry_.at("square"));
+  const auto plan = plan_stage(*run(), registry_.at("square")).json;
   EXPECT_FALSE(plan.at("complete").get<bool>());
   EXPECT_EQ(plan.at("reads"), nlohmann::ordered_json({{"sum", false}}));
-  EXPECT_EQ(plan_stage(*run(), registry_.at("sum")).at("needs").at("disk_bytes"), 1);
+  EXPECT_EQ(plan_stage(*run(), registry_.at("sum")).json.at("needs").at("disk_bytes"), 1);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
 }
 
