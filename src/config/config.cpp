@@ -7,6 +7,7 @@
 #include "config/node.h"
 #include "core/strings.h"
 #include "files/atomic_file.h"
+#include "files/text_file.h"
 
 namespace rehyat::config {
 
@@ -117,7 +118,9 @@ Document Document::from_file(const std::filesystem::path& path, const std::vecto
                              const Limits& limits) {
   std::string text;
   try {
-    text = read_file(path, limits.bytes);
+    const std::string bytes = read_file(path, limits.bytes);
+    require_text_format(bytes, path.string(), "a config in YAML");
+    text = without_mark(bytes);
   } catch (const UserError& error) {
     throw UsageError(error.what());
   }

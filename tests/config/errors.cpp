@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "core/expect_error.h"
 #include "core/strings.h"
 #include "core/temp_folder.h"
@@ -200,6 +202,11 @@ TEST(ConfigFile, MissingAndUnreadableFilesAreUsageErrors) {
   const TempFolder folder;
   expect_error<UsageError>([&] { config::Document::from_file(folder / "none.yaml"); }, {"none.yaml", "cannot be read"});
   expect_error<UsageError>([&] { config::Document::from_file(folder.path()); }, {"found a folder"});
+  std::ofstream(folder / "utf16.yaml") << std::string("\xFF\xFEt\0i\0t\0l\0e\0", 12);
+  expect_error<UsageError>([&] { config::Document::from_file(folder / "utf16.yaml"); },
+                           {"utf16.yaml: found text in UTF-16", "iconv -f UTF-16 -t UTF-8"});
+  std::ofstream(folder / "page.yaml") << "<!DOCTYPE html><html></html>";
+  expect_error<UsageError>([&] { config::Document::from_file(folder / "page.yaml"); }, {"page.yaml: found a web page"});
 }
 
 }  // namespace
