@@ -70,6 +70,7 @@ std::map<std::string, Known> known_settings() {
       {"run.gpu_memory", {kLimit, "7GB"}},
       {"run.device", {kSpeed}},  // what it makes of `auto` precisions: see tests/stages/identity.cpp
       {"model.weights", {kPlace}},
+      {"model.published", {kPlace}},
       {"model.vae", {kPlace}},
       {"model.text", {kPlace}},
       {"model.encoders", {kPlace, "embedded"}},
