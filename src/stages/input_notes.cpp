@@ -42,6 +42,10 @@ bool InputNotes::knows(const Input& input) const {
   return std::filesystem::exists(file_of(input));
 }
 
+json InputNotes::noted(const Input& input) const {
+  return read_note(file_of(input));
+}
+
 json InputNotes::said(const Input& input, const std::function<json()>& read) {
   const std::filesystem::path file = file_of(input);
   if (!input.there && std::filesystem::exists(file)) {

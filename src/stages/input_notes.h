@@ -31,6 +31,8 @@ class InputNotes {
   nlohmann::ordered_json said(const Input& input, const std::function<nlohmann::ordered_json()>& read);
   /// Whether there is a note of this input.
   bool knows(const Input& input) const;
+  /// What the note says. Throws UserError where it is damaged or not there.
+  nlohmann::ordered_json noted(const Input& input) const;
   /// Writes the notes of all that was read; those that say the same already are left alone. Call on rank 0.
   void save() const;
 

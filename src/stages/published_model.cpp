@@ -77,6 +77,17 @@ bool is_there(const std::filesystem::path& weights) {
          !(std::filesystem::is_directory(weights, ignored) && std::filesystem::is_empty(weights, ignored));
 }
 
+PublishedModel note_of(const nlohmann::ordered_json& said, const ModelConfig& model) {
+  return config::from_json<PublishedModel>(said, cat("the note of ", model.weights.string()));
+}
+
+/// Encoders that lay with the weights once are gone, and not left out: without this, embedded ones would take their
+/// place.
+void add_lost_encoders(PublishedModel& found, const PublishedModel& before) {
+  if (found.files.vae.empty()) found.files.vae = before.files.vae;
+  if (found.files.text.empty()) found.files.text = before.files.text;
+}
+
 }  // namespace
 
 void PublishedModel::fields(config::Fields& f) {
@@ -117,14 +128,14 @@ std::optional<PublishedModel> published_model(const ModelConfig& model, const mo
   std::optional<PublishedModel> read;
   const auto said = notes.said(input, [&] {
     read = read_published(model.weights, families);
+    if (notes.knows(input)) add_lost_encoders(*read, note_of(notes.noted(input), model));
     PublishedModel note = *read;
     for (std::filesystem::path* path :
          {&note.files.transformer, &note.files.vae, &note.files.text, &note.files.scheduler})
       *path = full_path(*path);
     return config::to_json(note);
   });
-  PublishedModel out =
-      read ? *read : config::from_json<PublishedModel>(said, cat("the note of ", model.weights.string()));
+  PublishedModel out = read ? *read : note_of(said, model);
   if (!model.published.empty()) require_same(out.architecture, families.published(model.published), model);
   if (purpose == Purpose::plan) add_missing_weights(out, model, families, notes);
   return out;

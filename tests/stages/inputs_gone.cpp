@@ -76,6 +76,7 @@ TEST_F(InputsGone, WeightsWithoutTheirFilesAreGoneToo) {
   before->notes().save();
   for (const auto& entry : std::filesystem::directory_iterator(folder_ / "model/transformer"))
     if (entry.path().extension() == ".safetensors") std::filesystem::remove(entry.path());
+  std::filesystem::remove_all(folder_ / "model/vae");
   EXPECT_EQ(folders(*run()), expected);
 }
 
