@@ -105,19 +105,19 @@ Reader::Reader(const std::filesystem::path& path)
   std::memcpy(&header_bytes, mapping_->data(), kLengthBytes);  // little-endian, as every machine that we support
   const std::uint64_t available = mapping_->size() - kLengthBytes;
   const std::string_view start(reinterpret_cast<const char*>(mapping_->data()), mapping_->size());
-  const auto refuse = [&](const std::string& found, const std::string& expected, const std::string& hint) {
-    throw UserError(explain_by_start({where, found, expected, hint}, start, FileFormat::safetensors));
+  const auto refuse = [&](const std::string& found, const std::string& hint) {
+    throw UserError(explain_by_start({where, found, "a safetensors file", hint}, start, FileFormat::safetensors));
   };
   if (header_bytes > kLargestHeader)
-    refuse(cat("a header of ", header_bytes, " bytes"),
-           cat("a safetensors file, of which it has at most ", kLargestHeader), "is this a safetensors file?");
+    refuse(cat("a header of ", header_bytes, " bytes, where at most ", kLargestHeader, " are allowed"),
+           "is this a safetensors file?");
   if (header_bytes > available)
-    refuse(cat(available, " bytes after the header's length"), cat("a safetensors file with at least ", header_bytes),
+    refuse(cat(available, " bytes after the header's length, which says that ", header_bytes, " follow"),
            "the file is cut off");
   const std::string_view text = start.substr(kLengthBytes, header_bytes);
   if (!text.starts_with('{'))
-    refuse(cat("a header that is no JSON object (it begins with '", excerpt(text.substr(0, 8)), "')"),
-           "a safetensors file, whose header begins with '{'", "is this a safetensors file?");
+    refuse(cat("a header that is no JSON object (it begins with '", excerpt(text.substr(0, 8)), "', not with '{')"),
+           "is this a safetensors file?");
   const json header = parse_header(where, text);
   for (const auto& [name, value] : header.items()) {
     if (name != "__metadata__") {

@@ -81,10 +81,9 @@ ZipArchive::Directory ZipArchive::find_directory() const {
   }
   if (!found) {
     const std::string_view start(reinterpret_cast<const char*>(file_->data()), file_->size());
-    throw UserError(
-        explain_by_start({path_, "no end of a zip archive", "a zip archive, with one at the end of the file",
-                          "the file is cut off or is no zip archive"},
-                         start, FileFormat::zip));
+    throw UserError(explain_by_start({path_, "no end of a zip archive at the end of the file", "a zip archive",
+                                      "the file is cut off or is no zip archive"},
+                                     start, FileFormat::zip));
   }
   Directory directory{number<std::uint32_t>(end + 16), number<std::uint32_t>(end + 12),
                       number<std::uint16_t>(end + 10)};

@@ -173,7 +173,7 @@ TEST_F(Header, EveryTypeOfTheFormatIsListed) {
 TEST_F(Header, AFileOfSomethingElseIsCalledByItsName) {
   using namespace std::string_literals;
   refused_file("version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 5676070424\n",
-               {"Git LFS pointer", "git lfs pull"});
+               {"found a Git LFS pointer in place of the file, expected a safetensors file; fetch", "git lfs pull"});
   refused_file("<!DOCTYPE html><html><title>401</title>sign in</html>\n", {"a web page"});
   refused_file("{\"error\": \"Repository not found\"}", {"JSON text in place of the file"});
   refused_file("PK\3\4\x14\0\0\0\0\0archive/data.pkl"s, {"a zip archive", "torch.save"});
