@@ -216,6 +216,11 @@ json inspect_folder(const std::filesystem::path& path) {
     out["complete"] = documents.contains("stage.json");
   } else if (const json stages = stages_of(path); !stages.empty()) {
     out["type"] = "run";
+    json open = json::array();
+    for (const json& stage : stages) {
+      if (!stage.at("complete").get<bool>()) open.push_back(stage.at("stage"));
+    }
+    if (!open.empty()) out["not complete"] = open;
     out["stages"] = stages;
   }
   json files = json::array();

@@ -1,5 +1,6 @@
 #include "stages/machine.h"
 
+#include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
 #include <torch/cuda.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ namespace {
 std::optional<std::int64_t> gpu_bytes(std::int64_t gpu) {
   if (!torch::cuda::is_available() || gpu >= static_cast<std::int64_t>(torch::cuda::device_count())) return {};
   try {
+    at::globalContext().lazyInitDevice(at::kCUDA);  // its allocator may not be there before
     const auto index = static_cast<c10::DeviceIndex>(gpu);
     return static_cast<std::int64_t>(at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(index).second);
   } catch (const std::exception& error) {

@@ -119,8 +119,8 @@ std::optional<PublishedModel> published_model(const ModelConfig& model, const mo
                                               InputNotes& notes, Purpose purpose) {
   if (!model.names_teacher()) return std::nullopt;
   const InputNotes::Input input{"model", full_path(model.weights), model.weights, is_there(model.weights)};
-  if (purpose == Purpose::plan && !families.has_architecture(model.weights) && !notes.knows(input))
-    return assume(model, families);
+  const bool known = !model.weights.empty() && (families.has_architecture(model.weights) || notes.knows(input));
+  if (purpose == Purpose::plan && !known) return assume(model, families);
   require(!model.weights.empty(), [&] {
     return cat("model.weights: found none beside model.published, expected the files of ", model.published,
                "; download them and name their folder: the name alone is enough for analyze and --dry-run only");
