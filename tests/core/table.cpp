@@ -63,6 +63,7 @@ TEST(Readable, ObjectsListsAndTables) {
             "  long name  [x, y]\n"
             "complete  no");
   EXPECT_EQ(readable(json("text")), "text");
+  EXPECT_EQ(readable(json{{"a\x1b[2J", "b\n\x1b[31m"}}), "a\\x1B[2J  b\\x0A\\x1B[31m");
   EXPECT_EQ(readable(json::object()), "");
 }
 

@@ -5,15 +5,21 @@
 #include "core/strings.h"
 #include "core/temp_folder.h"
 #include "data/cache/activation_cache.h"
+#include "data/dataset/identity.h"
 #include "data/dataset/latent_dataset.h"
+#include "data/dataset/shards.h"
 #include "data/sources/clip_list.h"
 #include "files/tar_maker.h"
 #include "mutation/crafted.h"
 #include "mutation/runner.h"
 #include "mutation/seeds.h"
 #include "stages/config.h"
+#include "stages/dataset_notes.h"
+#include "stages/environment.h"
+#include "stages/lineage.h"
 #include "stages/prompt_file.h"
 #include "stages/report_parts.h"
+#include "stages/run_listing.h"
 #include "tensor/hdf5_file.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
@@ -173,6 +179,38 @@ TEST(Mutation, prompts) {
   reader.seeds = {{{"prompts.txt", "a red cat\n\n  a caf\xC3\xA9 at night \r\n\xE7\x8C\xAB\n"}}};
   reader.words = {"\xEF\xBB\xBF", "\xFF\xFE", "\xC0\x80", "\r", "\xE2\x80\xA8", std::string(1, '\0')};
   reader.read = [](const fs::path& folder) { stages::read_prompts(folder / "prompts.txt"); };
+  expect_no_faults(reader);
+}
+
+/// What the program notes for itself in a run's folder: most of it is only remembered.
+TEST(Mutation, notes) {
+  ReaderCase reader;
+  reader.name = "notes";
+  const TempFolder folder;
+  stages::remember_dataset(folder.path(), "1a2b3c4d", seed_identity());
+  stages::record_environment(folder.path(), {{"ranks", 2}, {"host", "a"}});
+  data::shard_size(folder.path(), 4);
+  const data::ClipMarks marks = {{"a.mp4", {"0123", "4567"}}, {"b.mp4", {"89ab", "cdef"}}};
+  data::save_clip_marks(folder / "clips.json", marks);
+  for (const char* name : {"pretrain-1a2b3c4d", "pretrain-2a2b3c4d", "finetune-3a2b3c4d"}) {
+    make_folder(folder / name);
+    write_file_atomic(folder.path() / name / "identity.json", json({{"settings", {{"lr", 0.1}, {"name", name}}},
+                                                                    {"teacher", "1a2b3c4d1a2b3c4d"},
+                                                                    {"hybrid", {{"blocks", {0, 1}}}},
+                                                                    {"seed", 1}})
+                                                                  .dump(2));
+  }
+  reader.seeds = {read_tree(folder.path())};
+  reader.words = {"null", "[]", "{}", "\"settings\"", "1a2b3c4d1a2b3c4d"};
+  reader.crafted = {[](FileTree& tree, Mutator& m) { change_json_file(tree, m.file_of(tree), m); }};
+  reader.read = [marks](const fs::path& at) {
+    stages::record_environment(at, {{"ranks", 4}});
+    data::clip_changes(at / "clips.json", {{"a.mp4", {"0123", "0"}}, {"c.mp4", {"1", "2"}}});
+    const stages::RunListing listing(at);
+    for (const stages::StageOnDisk& each : listing.all()) stages::told_apart(listing.of_stage(each.stage), listing);
+    stages::recall_dataset(at, "1a2b3c4d");
+    data::shard_size(at, 4);
+  };
   expect_no_faults(reader);
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/fixtures.h"
 #include "core/readable.h"
+#include "core/temp_folder.h"
 #include "files/atomic_file.h"
 #include "files/marked_folder.h"
 #include "inspect/files.h"
@@ -43,6 +44,14 @@ TEST(Mutation, events) {
   reader.crafted = {[](FileTree& tree, Mutator& m) { change_event(tree, tree.begin()->first, m); }};
   reader.read = look_at;
   expect_no_faults(reader);
+}
+
+/// Found by the next test: the JSON of the report could not be written.
+TEST(Inspection, TextsOfALogArePrintable) {
+  const TempFolder folder;
+  write_file_atomic(folder / "run.log", "[warning] \xFF \x1b[31mred\n");
+  const nlohmann::ordered_json report = inspect::inspect_path(folder / "run.log");
+  EXPECT_NE(report.dump().find("\\\\xFF \\\\x1B[31mred"), std::string::npos) << report.dump();
 }
 
 TEST(Mutation, inspect_files) {
