@@ -280,8 +280,9 @@ void expect_no_faults(const ReaderCase& reader) {
   const MutationResult result = run_mutations(reader, options);
   std::cout << cat(reader.name, ": ", result.inputs, " inputs, ", result.taken, " taken, ", result.refused,
                    " refused, ", result.faults.size() + result.alike, " faults of ", result.faults.size(), " kinds\n");
-  if (reader.refuses && options.inputs != 1)
+  if (reader.refuses && options.inputs != 1) {
     EXPECT_GT(result.refused, 0U) << "no damage was seen: is the reader called?";
+  }
   for (const MutationFault& fault : result.faults)
     ADD_FAILURE() << reader.name << ", input " << fault.input << " of seed " << options.seed << ": " << fault.what
                   << "\nsaved in " << fault.saved.string() << "\nagain: REHYAT_MUTATION_SEED=" << options.seed
