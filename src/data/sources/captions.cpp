@@ -100,9 +100,13 @@ std::vector<Entry> read_csv(const std::filesystem::path& path) {
   std::vector<std::string> row;
   if (!reader.next(row)) refuse_caption(path.string(), "an empty file", "a header with the columns file and caption");
   const auto column = [&](const std::string& name, bool optional = false) {
-    for (std::size_t i = 0; i < row.size(); ++i)
-      if (trim(row[i]) == name) return i;
-    if (optional) return row.size();
+    std::size_t place = row.size();
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (trim(row[i]) != name) continue;
+      if (place < row.size()) refuse_caption(reader.where(), cat("the column ", name, " twice"), "it once");
+      place = i;
+    }
+    if (place < row.size() || optional) return place;
     refuse_caption(reader.where(), cat("the columns ", join(row, ",")), cat("a header with the column ", name));
   };
   const std::size_t file = column("file"), caption = column("caption"), columns = row.size();

@@ -76,6 +76,8 @@ TEST_F(CaptionFiles, CsvMistakes) {
       {"m.csv", "UTF-16", "iconv -f UTF-16 "});
   expect_refused([&] { load("m.csv", "", {"a.mp4"}); }, {"m.csv", "header"});
   expect_refused([&] { load("m.csv", "name,text\na.mp4,x\n", {"a.mp4"}); }, {"m.csv:1", "column file"});
+  expect_refused([&] { load("m.csv", "file,caption,caption\na.mp4,A,B\n", {"a.mp4"}); },
+                 {"m.csv:1", "the column caption twice"});
   expect_refused([&] { load("m.csv", "file,caption\n\"a\nb\",x\na.mp4,one, two\n", {"a.mp4"}); },
                  {"m.csv:4", "3 fields", "quote"});
   expect_refused([&] { load("m.csv", "file,caption\na.mp4,\"open\n", {"a.mp4"}); }, {"m.csv:2", "never closed"});
