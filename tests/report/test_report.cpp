@@ -212,6 +212,15 @@ TEST(Report, CountsOperationsInAUnitThatNeedsNoExponent) {
   EXPECT_EQ(count_of(html, "e-07") + count_of(html, "e-05"), 0U);
 }
 
+TEST(Report, SaysWhatEachNumberIsWhereATableIsTooNarrowForColumns) {
+  const std::string html = render_html(sample());
+  for (const char* cell : {"<td class=\"n\" data-name=\"recurrent count\">1.861 TFLOP</td>",
+                           "<td class=\"n\" data-name=\"loss\">0.13910</td>",
+                           "<td class=\"n\" data-name=\"above the best\">+23.9 %</td>", "<td data-name=\"measured\">"})
+    EXPECT_NE(html.find(cell), std::string::npos) << cell;
+  EXPECT_EQ(count_of(html, "<table class=\"stacked\">"), 3U);
+}
+
 TEST(Report, DrawsErrorsOfVeryDifferentSizesOnALogarithmicAxis) {
   ReportData data{"errors"};
   data.errors = {{0, "x", 0.3, 0.5, 0.1}, {1, "x", 0.2, 0.6, 0.05}};
