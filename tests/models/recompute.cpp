@@ -85,8 +85,8 @@ TEST(Recompute, AChangeOfTheInputsInBetweenIsRefused) {
 }
 
 /// Gradients of all weights, of the latents and of the text.
-std::map<std::string, at::Tensor> gradients(WanTransformer& model, testing::WanInputs in,
-                                            const ForwardOptions& options) {
+std::map<std::string, at::Tensor> gradients_with_inputs(WanTransformer& model, testing::WanInputs in,
+                                                        const ForwardOptions& options) {
   Rng rng(6, "test.recompute");
   in.latents = in.latents.clone().set_requires_grad(true);
   in.text = in.text.clone().set_requires_grad(true);
@@ -106,8 +106,8 @@ TEST(Recompute, ChangesNoBitOfAnyGradient) {
     testing::convert_all(model, attention);
     for (const auto type : {at::kFloat, at::kBFloat16}) {
       SCOPED_TRACE(ops::to_string(attention.spec) + ", " + at::toString(type));
-      const auto expected = gradients(model, in, {.compute = type}),
-                 again = gradients(model, in, {.compute = type, .recompute = Recompute::full});
+      const auto expected = gradients_with_inputs(model, in, {.compute = type}),
+                 again = gradients_with_inputs(model, in, {.compute = type, .recompute = Recompute::full});
       for (const auto& [name, gradient] : expected) EXPECT_TRUE(at::equal(again.at(name), gradient)) << name;
     }
   }
