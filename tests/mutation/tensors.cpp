@@ -16,6 +16,7 @@
 #include "tensor/hdf5_file.h"
 #include "tensor/pth/pickle_source.h"
 #include "tensor/tensor_source.h"
+#include "tensor/weight_files.h"
 
 namespace rehyat::testing {
 namespace {
@@ -43,7 +44,7 @@ TEST(Mutation, shards) {
   reader.crafted = {
       [](FileTree& tree, Mutator& m) { change_json_file(tree, "model.safetensors.index.json", m); },
       [](FileTree& tree, Mutator& m) { change_safetensors_header(tree, "model-00001-of-00002.safetensors", m); }};
-  reader.read = [](const fs::path& at) { read_all(*open_sharded(at, "model")); };
+  reader.read = [](const fs::path& at) { read_all(*open_weights(at, kTransformersWeights)); };
   expect_no_faults(reader);
 }
 
