@@ -61,7 +61,8 @@ Command analyze_command() {
   command.summary =
       "parameters, FLOPs and state sizes of each kind of attention, counted as in the paper and recurrently";
   command.example =
-      "rehyat analyze --height 480 --width 832 --frames 81    # Wan2.1 1.3B\n  rehyat analyze -c configs/demo.yaml";
+      "rehyat analyze --height 480 --width 832 --frames 81    # Wan2.1 1.3B\n"
+      "  rehyat analyze --published wan2.1-t2v-14b\n  rehyat analyze -c configs/demo.yaml";
   command.config = Command::Config::optional;
   const auto options = std::make_shared<AnalyzeOptions>();
   command.declare = [options](CLI::App& app) {
@@ -75,7 +76,8 @@ Command analyze_command() {
         },
         "POSITIVE");
     app.add_option("--published", options->published,
-                   cat("a published model by name, the same as model.published; without a config ", kUsualModel));
+                   cat("a published model by name, the same as model.published; without a config ", kUsualModel))
+        ->check(CLI::IsMember(models::known_models().published_names()));
     app.add_option("--frames", options->frames, "frames, 4k + 1")->check(positive);
     app.add_option("--height", options->height, "pixels")->check(positive);
     app.add_option("--width", options->width, "pixels")->check(positive);

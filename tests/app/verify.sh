@@ -89,6 +89,8 @@ holds "the config's own rows" "[(x['kind'], x['tc']) for x in r['rows'] if x['ow
 holds "the whole model" "[b['kind'] for b in r['model']['blocks']] == ['rehyat', 'softmax', 'rehyat'] and not r['model']['constant_memory']"
 go analyze --json
 holds "the paper's rows" "[round(x['block_tflops_paper'], 3) for x in r['rows'] if x['kind'] == 'rehyat' and x['causal']] == [3.865, 4.039, 4.300, 4.825, 4.038] and 'model' not in r"
+go analyze --published wan2.1-t2v-14b --json
+holds "a model that is known by name" "r['parameters'] == 14288491584 and r['assumed'] == 'wan2.1-t2v-14b'"
 go distill -c "$config" run.device=cuda --dry-run
 
 echo "== a teacher of another program"

@@ -30,6 +30,7 @@ for command in "analyze --json" "inspect good.yaml" "--help" "--version" "analyz
   expect "stdout on a full disk: $command" 1 "stdout: the result cannot be written: No space left" to_full_disk $command
 done
 expect "unknown command" 2 "found the command 'distil'.*did you mean 'distill'" "$REHYAT" distil
+expect "unknown published model" 2 "wan2.1-t2v-1b.*wan2.1-t2v-14b" "$REHYAT" analyze --published wan2.1-t2v-1b
 expect "no command" 2 "see .rehyat --help" "$REHYAT"
 for part in prepare distill inspect demo.sh dry-run; do
   grep -q "$part" err.txt || { echo "FAILED: without a command, $part is not named"; failures=$((failures + 1)); }
