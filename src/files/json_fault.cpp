@@ -50,7 +50,7 @@ JsonFault in_string(std::string_view text, std::size_t at, std::string_view comp
     return {escape,
             cat("half of a surrogate pair, ", excerpt(text.substr(escape, 6)), ", which is a character cut in two")};
   }
-  if (says("control character"))
+  if (says("control character") && at < text.size())
     return {at, text[at] == '\n' || text[at] == '\r'
                     ? std::string("a line end inside of a text, which JSON writes as \\n")
                     : cat("the control character ", static_cast<int>(static_cast<unsigned char>(text[at])),
