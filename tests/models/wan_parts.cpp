@@ -46,6 +46,12 @@ TEST_F(WanParts, EitherLayoutAloneIsFound) {
   EXPECT_EQ(files.text, folder_.path());
 }
 
+TEST_F(WanParts, AnOldSingleFileBesideAnIndexIsNoOtherLayout) {
+  original();
+  file("diffusion_pytorch_model.safetensors.index.json");
+  EXPECT_EQ(find_wan(folder_.path()).transformer, folder_.path());
+}
+
 TEST_F(WanParts, TransformersOfBothLayoutsAreRefused) {
   pipeline();
   original();

@@ -26,16 +26,19 @@ fs::path if_there(const fs::path& path) {
   return fs::exists(path) ? path : fs::path();
 }
 
-/// The transformer where a folder is a pipeline of diffusers, and its weights where it is one of the original.
-SourceNames transformer_sources() {
-  SourceNames out = weight_sources(kDiffusersWeights);
-  std::vector<std::string> names = {"transformer"};
-  for (const auto& rank : out.ranks) names.insert(names.end(), rank.begin(), rank.end());
-  return {"the transformer",
-          {names},
-          "",
-          "name the one that is meant: model.weights=FOLDER/transformer (with model.vae "
-          "and model.text), or move model_index.json away"};
+/// Throws UserError where a folder holds a pipeline's transformer and the weights of the original layout.
+void refuse_both_layouts(const fs::path& folder) {
+  std::string weights;
+  for (const auto& rank : weight_sources(kDiffusersWeights).ranks)
+    for (const std::string& name : rank)
+      if (weights.empty() && fs::exists(folder / name)) weights = name;
+  if (weights.empty()) return;
+  find_source(folder,
+              {"the transformer",
+               {{"transformer", weights}},
+               "",
+               "name the one that is meant: model.weights=FOLDER/transformer (with model.vae and model.text), or "
+               "move model_index.json and transformer away"});
 }
 
 SourceNames vae_sources() {
@@ -71,7 +74,7 @@ ModelFiles of_pipeline(const fs::path& folder, const fs::path& index) {
     return cat((folder / "transformer").string(), ": found no such folder, expected the transformer that ",
                index.filename().string(), " names");
   });
-  find_source(folder, transformer_sources());  // refuses those of both layouts
+  refuse_both_layouts(folder);
   ModelFiles files = {folder / "transformer", {}, {}, if_there(folder / "scheduler" / "scheduler_config.json")};
   files.vae = find_or_doubt(folder, vae_sources(), files.vae_doubt);
   if (!find_or_doubt(folder, text_encoder_sources(), files.text_doubt).empty()) files.text = folder;
@@ -86,7 +89,7 @@ ModelFiles find_wan(const fs::path& weights) {
   ModelFiles files;
   files.transformer = weights;
   if (!fs::is_directory(weights)) return files;
-  find_source(weights, transformer_sources());  // refuses those of both layouts
+  refuse_both_layouts(weights);
   files.vae = find_or_doubt(weights, vae_sources(), files.vae_doubt);
   if (!find_or_doubt(weights, text_encoder_sources(), files.text_doubt).empty()) files.text = weights;
   return files;
