@@ -107,7 +107,9 @@ std::vector<Entry> read_csv(const std::filesystem::path& path) {
       place = i;
     }
     if (place < row.size() || optional) return place;
-    refuse_caption(reader.where(), cat("the columns ", join(row, ",")), cat("a header with the column ", name));
+    const bool other_separator = row.size() == 1 && row[0].find_first_of(";\t|") != std::string::npos;
+    refuse_caption(reader.where(), cat("the columns ", join(row, ",")), cat("a header with the column ", name),
+                   other_separator ? "columns are separated by commas: save it as CSV with commas" : "");
   };
   const std::size_t file = column("file"), caption = column("caption"), columns = row.size();
   const std::size_t group = column("group", true);

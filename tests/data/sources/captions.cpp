@@ -75,6 +75,8 @@ TEST_F(CaptionFiles, CsvMistakes) {
       },
       {"m.csv", "UTF-16", "iconv -f UTF-16 "});
   expect_refused([&] { load("m.csv", "", {"a.mp4"}); }, {"m.csv", "header"});
+  expect_refused([&] { load("m.csv", "file;caption\na.mp4;x, y\n", {"a.mp4"}); },
+                 {"m.csv:1", "file;caption", "separated by commas"});
   expect_refused([&] { load("m.csv", "name,text\na.mp4,x\n", {"a.mp4"}); }, {"m.csv:1", "column file"});
   expect_refused([&] { load("m.csv", "file,caption,caption\na.mp4,A,B\n", {"a.mp4"}); },
                  {"m.csv:1", "the column caption twice"});

@@ -50,6 +50,18 @@ TEST_F(OddVideos, APacketWithoutBytesLeavesThePictureBefore) {
   EXPECT_EQ(steps(file("last.mov", drop(7))), (Steps{0, 1, 2, 3, 4, 5, 6, 6}));
 }
 
+TEST_F(OddVideos, DamageIsNamedByItsTime) {
+  std::string bytes = stream("whole.mov", 0, 8, "mjpeg", "mov");
+  ASSERT_FALSE(bytes.empty());
+  const std::size_t sizes = bytes.find("stsz"), chunks = bytes.find("stco");
+  ASSERT_NE(sizes, std::string::npos);
+  ASSERT_NE(chunks, std::string::npos);
+  std::size_t at = number(bytes, chunks + 12);
+  for (std::size_t sample = 0; sample < 3; ++sample) at += number(bytes, sizes + 16 + 4 * sample);
+  bytes.replace(at, number(bytes, sizes + 16 + 4 * 3), std::string(number(bytes, sizes + 16 + 4 * 3), '\0'));
+  expect_refused([&] { steps(file("spoiled.mov", bytes)); }, {"spoiled.mov", "damaged 0.12 s after its start"});
+}
+
 TEST_F(OddVideos, ADownloadThatStoppedIsRefused) {
   const struct {
     const char *encoder, *muxer, *name;
