@@ -23,16 +23,14 @@ std::string all_settings() {
 /// Says what each stage would do and what they take together; refuses what one of them would refuse.
 void plan_all(const Context& context, stages::Run& run, const std::vector<const stages::Stage*>& described) {
   json results = json::object();
-  std::vector<std::string> texts;
   std::vector<stages::Plan> plans;
   std::int64_t disk = 0;
   for (const stages::Stage* stage : described) {
     const stages::Plan& plan = plans.emplace_back(stages::plan_stage(run, *stage, disk));
     disk += plan.disk_bytes;
     results[stage->name()] = plan.json;
-    texts.push_back(plan.text);
   }
-  context.result(results, cat(stages::total_text(plans), "\n\n", join(texts, "\n\n")));
+  context.result(results, stages::plans_text(plans));
   stages::require_accepted(plans);
 }
 

@@ -157,14 +157,12 @@ std::int64_t Needs::memory() const {
   return model_bytes.value_or(0) + state_and_ring_bytes.value_or(0);
 }
 
-std::string Needs::text(const Machine& machine) const {
-  TextList list;
+void Needs::tell(TextList& list, const Machine& machine) const {
   for (const std::string& warning : warnings) list.add("warning", warning);
   add_model(list, *this);
   add_work_lines(list, *this);
   add_disk(list, *this, machine);
   add_memory(list, *this, machine);
-  return list.text();
 }
 
 Work work_of(double tflops, const RunConfig& run) {
@@ -185,6 +183,7 @@ void compare(Needs& needs, const Machine& machine, const std::string& stage, std
   }
   const std::int64_t own = needs.disk_bytes.value_or(0);
   if (!disk_before || !machine.disk_free || own == 0 || *disk_before + own <= *machine.disk_free) return;
+  if (*disk_before > *machine.disk_free) return;  // of a stage before, which has said so
   needs.warn(cat(stage, ": needs ", human_bytes(own), " on the disk",
                  *disk_before > 0 ? cat(", the stages before it ", human_bytes(*disk_before)) : std::string(),
                  ", but only ", human_bytes(*machine.disk_free), " are free for run.dir",

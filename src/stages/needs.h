@@ -7,6 +7,7 @@
 
 #include "analysis/memory.h"
 #include "config/config.h"
+#include "core/table.h"
 #include "stages/machine.h"
 
 namespace rehyat::stages {
@@ -62,8 +63,8 @@ struct Needs {
   void warn(const std::string& text) { warnings.push_back(text); }
   /// Bytes of memory that one rank's device has to have, as far as they are known.
   std::int64_t memory() const;
-  /// For people: a line each, what is absent left out.
-  std::string text(const Machine& machine) const;
+  /// For people, warnings first; what is absent is left out.
+  void tell(TextList& list, const Machine& machine) const;
 };
 
 Work work_of(double tflops, const RunConfig& run);

@@ -1,7 +1,6 @@
 #include "stages/plan.h"
 
 #include "comm/root.h"
-#include "core/log.h"
 #include "core/strings.h"
 #include "core/table.h"
 #include "core/units.h"
@@ -24,10 +23,17 @@ std::string refusal_of(Run& run, const Stage& stage, const StageFolder& folder) 
   }
 }
 
-std::string plan_text(const json& plan, const std::string& needs, const std::filesystem::path& run_folder) {
+/// What is missing for all stages of a run, and what was assumed for it.
+TextList missing_of(const json& plan) {
   TextList list;
   for (const json& file : plan.value("missing", json::array())) list.add("missing", file.get<std::string>());
   if (plan.contains("assumed")) list.add("assumed", "the sizes of " + plan["assumed"].get<std::string>());
+  return list;
+}
+
+/// One stage; `list` begins with what is missing, or is empty where that was said before.
+std::string plan_text(const json& plan, TextList list, const Needs& needs, const Machine& machine,
+                      const std::filesystem::path& run_folder) {
   std::vector<std::string> before;
   for (const auto& [name, complete] : plan.at("reads").items()) {
     if (!complete.get<bool>()) before.push_back(name);
@@ -35,15 +41,12 @@ std::string plan_text(const json& plan, const std::string& needs, const std::fil
   if (!before.empty()) list.add("run first", join(before, ", "));
   if (plan.contains("refused")) list.add("refused", plan["refused"].get<std::string>());
   if (plan.contains("nearest")) list.add("begins anew", plan["nearest"].get<std::string>());
-  std::string body = list.text() + needs;
-  while (body.ends_with('\n')) body.pop_back();
-  std::string out =
-      cat(plan.at("stage").get<std::string>(), plan.at("complete").get<bool>() ? ": complete in " : ": would work in ",
-          plan.value("folder", cat(run_folder.string(), ", in a folder that gets its name with the missing files")));
-  for (const std::string& line : split(body, '\n')) {
-    if (!line.empty()) out.append("\n  ").append(line);
-  }
-  return out;
+  needs.tell(list, machine);
+  const bool named = plan.contains("folder");
+  return cat(plan.at("stage").get<std::string>(),
+             plan.at("complete").get<bool>() ? ": complete in " : ": would work in ",
+             named ? plan["folder"].get<std::string>() : run_folder.string(),
+             named ? "" : ", in a folder that gets its name once the missing files are there", "\n", list.text("  "));
 }
 
 /// On rank 0.
@@ -72,9 +75,9 @@ json plan_on_root(Run& run, const Stage& stage, std::int64_t disk_before) {
   }
   plan["machine"] = config::to_json(machine);
   plan["needs"] = config::to_json(needs);
-  for (const std::string& warning : needs.warnings) log::warn(warning);
   return {{"plan", plan},
-          {"text", plan_text(plan, needs.text(machine), run.config().run.dir)},
+          {"text", plan_text(plan, missing_of(plan), needs, machine, run.config().run.dir)},
+          {"own_text", plan_text(plan, {}, needs, machine, run.config().run.dir)},
           {"refused", refused},
           {"disk_bytes", complete ? 0 : needs.disk_bytes.value_or(0)},
           {"gpu_hours", complete || !needs.work ? 0.0 : needs.work->gpu_hours}};
@@ -86,10 +89,11 @@ Plan plan_stage(Run& run, const Stage& stage, std::int64_t disk_before) {
   stage.look(run);
   run.find(stage);
   const json all = comm::from_root<json>(run.world(), [&] { return plan_on_root(run, stage, disk_before); });
-  return {all.at("plan"), all.at("text"), all.at("refused"), all.at("disk_bytes"), all.at("gpu_hours")};
+  return {all.at("plan"),    all.at("text"),       all.at("own_text"),
+          all.at("refused"), all.at("disk_bytes"), all.at("gpu_hours")};
 }
 
-std::string total_text(const std::vector<Plan>& plans) {
+std::string plans_text(const std::vector<Plan>& plans) {
   TextTable table({{"stage"}, {"state"}, {"disk", true}, {"one GPU", true}});
   std::int64_t disk = 0;
   double hours = 0;
@@ -106,7 +110,11 @@ std::string total_text(const std::vector<Plan>& plans) {
     hours += plan.gpu_hours;
   }
   table.row({"together", "", disk_text(disk), time_text(hours)});
-  return table.text() + "as far as it is known before the stages run";
+  std::string out = plans.empty() ? "" : missing_of(plans.front().json).text();
+  if (!out.empty()) out += "\n";
+  out += table.text() + "as far as it is known before the stages run\n";
+  for (const Plan& plan : plans) out.append("\n").append(plan.own_text);
+  return out;
 }
 
 void require_accepted(const std::vector<Plan>& plans) {

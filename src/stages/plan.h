@@ -18,6 +18,7 @@ struct Plan {
   /// differs, "machine", "needs"}.
   nlohmann::ordered_json json;
   std::string text;             ///< the same for people
+  std::string own_text;         ///< the same without the missing files, which are the same for all stages of a run
   std::string refused;          ///< empty where the stage would begin
   std::int64_t disk_bytes = 0;  ///< that it would write
   double gpu_hours = 0;         ///< that it would take
@@ -26,8 +27,8 @@ struct Plan {
 /// `disk_before`: bytes that the stages planned before it will write. Collective, and the same on all ranks.
 Plan plan_stage(Run& run, const Stage& stage, std::int64_t disk_before = 0);
 
-/// Of the plans of several stages: what they take together, for people.
-std::string total_text(const std::vector<Plan>& plans);
+/// The plans of all stages of a run for people: missing files first, then what the stages take together, then each.
+std::string plans_text(const std::vector<Plan>& plans);
 
 /// Throws UserError with what the first of the plans that would be refused says, as the stage itself would.
 void require_accepted(const std::vector<Plan>& plans);

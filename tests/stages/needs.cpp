@@ -123,6 +123,7 @@ TEST_F(StageNeeds, DiskIsComparedWithWhatTheStagesBeforeLeave) {
             "cache: needs 300 B on the disk, the stages before it 201 B, but only 500 B are free for run.dir; lower "
             "cache.seeds");
   compare(needs, small_machine(), "cache", std::nullopt);  // the stage itself refuses
+  compare(needs, small_machine(), "cache", 501);           // a stage before has said so
   EXPECT_EQ(needs.warnings.size(), 1u);
 }
 
@@ -146,7 +147,9 @@ TEST_F(StageNeeds, PeopleAreToldInUnits) {
   needs.model_bytes = 5'600'000'000;
   Machine machine = small_machine();
   machine.device_memory = 8'000'000'000, machine.disk_free = 340'000'000'000;
-  EXPECT_EQ(needs.text(machine),
+  TextList list;
+  needs.tell(list, machine);
+  EXPECT_EQ(list.text(),
             "warning  too large\n"
             "steps    1,000 of 4.30 TFLOP\n"
             "work     4.30 PFLOP, 30 min 0 s of one GPU\n"

@@ -21,10 +21,9 @@ class Plans : public ::testing::Test {
  protected:
   std::unique_ptr<stages::Run> run(const std::string& model, Purpose purpose = Purpose::plan,
                                    const std::string& more = "") {
-    const std::string text =
-        cat("run: { dir: ", (folder_ / "run").string(), ", device: cpu }\nmodel: { ", model,
-            " }\nhybrid: { blocks: [0, 1], attention: { kind: rehyat, tc: 2, to: 1 } }\n",
-            "data: { videos: clips, size: [240, 416], frames: 17 }\n", more);
+    const std::string text = cat("run: { dir: ", (folder_ / "run").string(), ", device: cpu }\nmodel: { ", model,
+                                 " }\nhybrid: { blocks: [0, 1], attention: { kind: rehyat, tc: 2, to: 1 } }\n",
+                                 "data: { videos: clips, size: [240, 416], frames: 17 }\n", more);
     auto config = config::load<ExperimentConfig>(config::Document::from_text(text, "run.yaml"));
     return std::make_unique<stages::Run>(std::move(config), world_, registry_, families_, purpose);
   }
@@ -40,9 +39,9 @@ class Plans : public ::testing::Test {
 };
 
 TEST_F(Plans, APublishedModelIsPlannedBeforeItIsDownloaded) {
-  for (const std::string& model : {"published: wan2.1-t2v-1.3b, weights: " + in("elsewhere"),
-                                   std::string("published: wan2.1-t2v-1.3b"),
-                                   "weights: " + in("Wan2.1-T2V-1.3B-Diffusers")}) {
+  for (const std::string& model :
+       {"published: wan2.1-t2v-1.3b, weights: " + in("elsewhere"), std::string("published: wan2.1-t2v-1.3b"),
+        "weights: " + in("Wan2.1-T2V-1.3B-Diffusers")}) {
     const auto of = run(model);
     EXPECT_EQ(of->models().architecture(), families_.published("wan2.1-t2v-1.3b").architecture);
     EXPECT_EQ(of->models().latent(), (std::vector<std::int64_t>{5, 30, 52}));  // of the published VAE
@@ -96,8 +95,8 @@ TEST_F(Plans, ADownloadUnderWayIsPlannedWithWhatItHasBrought) {
   EXPECT_FALSE(found.contains("assumed"));
   ASSERT_GE(found.at("missing").size(), 1u);
   EXPECT_NE(found["missing"][0].get<std::string>().find("the teacher's weights"), std::string::npos);
-  std::filesystem::copy(from, to, std::filesystem::copy_options::recursive |
-                                      std::filesystem::copy_options::skip_existing);
+  std::filesystem::copy(from, to,
+                        std::filesystem::copy_options::recursive | std::filesystem::copy_options::skip_existing);
   found = plan(model, "export");
   EXPECT_FALSE(found.contains("missing")) << found["missing"];
   std::filesystem::remove_all(to / "vae");
@@ -130,11 +129,14 @@ TEST_F(Plans, SeveralStagesAreAddedUp) {
   const auto of = run("published: wan2.1-t2v-1.3b");
   std::vector<Plan> plans;
   for (const char* stage : {"finetune", "export"}) plans.push_back(plan_stage(*of, registry_.at(stage)));
-  const std::string text = total_text(plans);
+  const std::string text = plans_text(plans);
   EXPECT_NE(text.find("together"), std::string::npos) << text;
   EXPECT_GT(plans[0].gpu_hours, 0);
   EXPECT_GT(plans[1].disk_bytes, 0);
-  const auto before = plan_stage(*of, registry_.at("export"), std::int64_t{1} << 60);
+  EXPECT_EQ(text.find("missing"), 0u) << text;  // once, before all stages
+  EXPECT_EQ(text.find("the VAE (model.vae)"), text.rfind("the VAE (model.vae)")) << text;
+  const std::int64_t all = machine_of(*of).disk_free.value();
+  const auto before = plan_stage(*of, registry_.at("export"), all);
   ASSERT_TRUE(before.json.at("needs").contains("warnings"));
   EXPECT_NE(before.json["needs"]["warnings"].back().get<std::string>().find("the stages before it"), std::string::npos);
 }
