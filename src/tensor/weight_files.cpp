@@ -52,7 +52,8 @@ std::unique_ptr<TensorSource> open_shards(const std::filesystem::path& index) {
   std::set<std::filesystem::path> files;
   for (const auto& item : wanted) files.insert(folder / item.second);
   for (const auto& file : files) {
-    require(std::filesystem::exists(file), [&] {
+    std::error_code unknown;  // such as a name that is too long: there is no such file either
+    require(std::filesystem::exists(file, unknown), [&] {
       return cat(file.string(), ": found no such file, expected it as ", index_name,
                  " says; complete the download, or remove the index if another file is meant");
     });

@@ -186,6 +186,7 @@ TEST(Mutation, prompts) {
 TEST(Mutation, notes) {
   ReaderCase reader;
   reader.name = "notes";
+  reader.inputs = 300;
   const TempFolder folder;
   stages::remember_dataset(folder.path(), "1a2b3c4d", seed_identity());
   stages::record_environment(folder.path(), {{"ranks", 2}, {"host", "a"}});
@@ -220,7 +221,7 @@ TEST(Mutation, config) {
   reader.name = "config";
   reader.names_file = false;
   const std::string overrides =
-      "sample.negative_prompt=blurry, take #2\nhybrid.blocks=[0, 2]\ndata.size=[32,48]\nrun.seed=7\nmodel.weights=a b";
+      "sample.negative_prompt=blurry, take #2\nhybrid.blocks=[0, 2]\ndata.size=[32,48]\nrun.seed=7\nmodel.vae=a b";
   const fs::path configs = fixtures().parent_path().parent_path() / "configs";
   reader.seeds = {{{"a.yaml", read_file(fixtures().parent_path() / "app" / "tiny.yaml")}, {"overrides", overrides}},
                   {{"a.yaml", read_file(configs / "demo.yaml")}, {"overrides", overrides}}};

@@ -229,7 +229,7 @@ FileTree damaged_input(const ReaderCase& reader, std::uint64_t seed, std::uint64
   for (const auto& [name, bytes] : tree)
     if (!is_spared(reader, name)) open[name] = bytes;
   const std::string name = mutator.file_of(open), other = mutator.file_of(open);
-  if (mutator.chance(3)) {
+  if (tree.size() > 1 && mutator.chance(3)) {
     tree.erase(name);  // a file that is missing
     return tree;
   }

@@ -90,5 +90,12 @@ TEST_F(WeightFiles, AShardThatIsMissingIsNamed) {
                               "diffusion_pytorch_model.safetensors.index.json says", "remove the index"});
 }
 
+/// Found by tests/mutation: the system's own exception for a name that is too long.
+TEST_F(WeightFiles, AShardWithANameThatNoFileCanHaveIsMissing) {
+  write_file_atomic(folder_ / "model.safetensors.index.json",
+                    cat("{\"weight_map\":{\"a\":\"", std::string(300, 'x'), ".safetensors\"}}"));
+  refused(kTransformersWeights, {"xxx.safetensors: found no such file", "model.safetensors.index.json says"});
+}
+
 }  // namespace
 }  // namespace rehyat
