@@ -67,7 +67,8 @@ MemoryEstimate training_memory(const models::Architecture& model, const VideoSiz
 
   MemoryEstimate estimate;
   std::int64_t copied = cost.parameters, all = 0, largest = 0, working = 0;  // bytes a token but for the first
-  if (setup.recompute) {
+  const bool again = setup.recompute != models::Recompute::none;
+  if (again) {
     const auto most = std::max_element(cost.blocks.begin(), cost.blocks.end(),
                                        [](const auto& a, const auto& b) { return a.parameters < b.parameters; });
     copied = most->parameters + model.outside.parameters;
@@ -78,9 +79,12 @@ MemoryEstimate training_memory(const models::Architecture& model, const VideoSiz
     largest = std::max(largest, bytes);
     working = std::max(working, working_of(model, choice, setup.compute_bytes).bytes(setup.compute_bytes));
   }
-  const std::int64_t inputs = model.layers * model.dim * kFloatBytes;
+  // The input, and of an attention its output and about three values a head.
+  std::int64_t of_each = model.dim * kFloatBytes;
+  if (setup.recompute == models::Recompute::selective)
+    of_each += model.dim * setup.compute_bytes + 3 * model.heads * kFloatBytes;
   const std::int64_t a_token =
-      (setup.recompute ? inputs + largest : all) + model.saved_outside.bytes(setup.compute_bytes) + working;
+      (again ? model.layers * of_each + largest : all) + model.saved_outside.bytes(setup.compute_bytes) + working;
   estimate.weights = cost.parameters * (setup.ema ? 2 * kFloatBytes : kFloatBytes) +
                      (setup.compute_bytes < kFloatBytes ? copied * setup.compute_bytes : 0);
   estimate.gradients = cost.parameters * kFloatBytes;

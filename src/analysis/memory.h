@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "analysis/cost.h"
+#include "models/recompute_policy.h"
 
 /// Memory and disk that a run needs. Parameters, optimizer and files are counted. Activations are estimated, within
 /// about a third, so that a run that cannot fit is recognised before it starts.
@@ -13,7 +14,7 @@ struct TrainingSetup {
   std::int64_t batch = 1;          ///< samples that a rank holds at once
   std::int64_t compute_bytes = 2;  ///< of a number in the forward pass: 2 for bf16 and fp16, 4 for fp32
   bool ema = false;                ///< whether averaged weights are kept beside the trained ones
-  bool recompute = false;          ///< whether blocks are run again in the backward pass instead of being kept
+  models::Recompute recompute = models::Recompute::none;  ///< what is run again in the backward pass
 
   /// Throws UserError on numbers that make no sense.
   void validate() const;
@@ -29,9 +30,9 @@ struct MemoryEstimate {
 };
 
 /// Activations are what the architecture says that blocks, embeddings and head keep and the widest block's gradients on
-/// their way, and for a converted block the products and features of phi on a GPU, for q and k. With `recompute` one
-/// block at a time keeps them, and every block its input and the video's; so for the copies of the weights. Throws
-/// UserError on a setup that makes no sense.
+/// their way, and for a converted block the products and features of phi on a GPU, for q and k. Where blocks
+/// are run again one block at a time keeps them, and the copies of its weights, and every block its input and what the
+/// policy keeps of its attention. Throws UserError on a setup that makes no sense.
 MemoryEstimate training_memory(const models::Architecture& model, const VideoSize& video,
                                const std::vector<BlockChoice>& blocks, const TrainingSetup& setup);
 

@@ -19,6 +19,7 @@ void run_forward(const Context& context, const BenchOptions& options) {
 void run_train(const Context& context, const BenchOptions& options) {
   evaluate::TrainBench bench{.subject = options.subject(context.families)};
   if (options.recompute == "none") bench.recompute = models::Recompute::none;
+  if (options.recompute == "selective") bench.recompute = models::Recompute::selective;
   bench.warmup = options.warmup, bench.repeats = options.repeats;
   const evaluate::StepMeasures measures = evaluate::measure_step(bench, context.families);
   context.result(evaluate::to_json(bench, measures), evaluate::to_text(bench, measures));

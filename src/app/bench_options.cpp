@@ -44,8 +44,9 @@ void BenchOptions::declare(CLI::App& app) {
   app.add_option("--form", form, "forward: of the hybrid attention, parallel (default) or recurrent")
       ->check(CLI::IsMember({"parallel", "recurrent"}));
   app.add_option("--recompute", recompute,
-                 "train: full (default) runs each block again in the backward pass, none keeps all")
-      ->check(CLI::IsMember({"none", "full"}));
+                 "train: full (default) runs each block again in the backward pass, selective all of it but the "
+                 "self-attention, none keeps all")
+      ->check(CLI::IsMember({"none", "selective", "full"}));
   app.add_option("--frames", frames, "as many as codec and model take: 4k + 1 of Wan")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -115,7 +115,8 @@ class Trainee {
 };
 
 std::string name_of(models::Recompute recompute) {
-  return recompute == models::Recompute::full ? "full" : "none";
+  if (recompute == models::Recompute::none) return "none";
+  return recompute == models::Recompute::full ? "full" : "selective";
 }
 
 json estimate_json(const analysis::MemoryEstimate& estimate) {
@@ -142,7 +143,7 @@ StepMeasures measure_step(const TrainBench& bench, const models::ModelRegistry& 
   analysis::TrainingSetup setup;
   setup.batch = bench.subject.batch;
   setup.compute_bytes = static_cast<std::int64_t>(at::elementSize(bench.subject.compute));
-  setup.recompute = bench.recompute == models::Recompute::full;
+  setup.recompute = bench.recompute;
   out.estimate = analysis::training_memory(model->architecture(), bench.subject.video(), block_choices(model), setup);
   Trainee trainee(bench, model);
   Progress progress("bench train", bench.warmup + bench.repeats, "steps");

@@ -11,11 +11,20 @@ void FlowTrainingConfig::fields(config::Fields& f) {
   add_precision(f, precision);
   f.choice(
       "recompute", recompute,
-      {{"auto", RecomputePolicy::automatic}, {"none", RecomputePolicy::none}, {"full", RecomputePolicy::full}},
+      {{"auto", RecomputePolicy::automatic},
+       {"none", RecomputePolicy::none},
+       {"selective", RecomputePolicy::selective},
+       {"full", RecomputePolicy::full}},
       "activation checkpointing: full keeps the inputs of each block alone and runs it again in the backward pass, "
-      "which takes a third more time; auto: full where memory needs it; the result is the same");
+      "selective also keeps what its self-attention computed, none keeps all; auto: the first of none, selective and "
+      "full that fits the memory; the result is the same");
   f.add("validation_samples", validation_samples, "held-out points (clip, noise level, noise) that are evaluated")
       .at_least(1);
+}
+
+models::Recompute FlowTrainingConfig::decided_recompute() const {
+  if (recompute == RecomputePolicy::full) return models::Recompute::full;
+  return recompute == RecomputePolicy::selective ? models::Recompute::selective : models::Recompute::none;
 }
 
 void FlowTrainingConfig::validate() const {

@@ -2,14 +2,14 @@
 
 #include "config/config.h"
 #include "diffusion/flow_matching.h"
-#include "models/recompute.h"
+#include "models/recompute_policy.h"
 #include "tensor/precision.h"
 #include "train/config.h"
 
 namespace rehyat::finetune {
 
-/// Which activations a step keeps; `automatic`: none again where all of them fit the memory, else `full`.
-enum class RecomputePolicy { automatic, none, full };
+/// What a step runs again in its backward pass; `automatic`: the least that the memory allows.
+enum class RecomputePolicy { automatic, none, selective, full };
 
 /// The `pretrain` and `finetune` sections: flow matching of all parameters.
 struct FlowTrainingConfig {
@@ -25,9 +25,7 @@ struct FlowTrainingConfig {
   void fields(config::Fields& f);
   void validate() const;
   /// The policy where it is decided; `automatic` keeps everything until somebody who knows the memory decides.
-  models::Recompute decided_recompute() const {
-    return recompute == RecomputePolicy::full ? models::Recompute::full : models::Recompute::none;
-  }
+  models::Recompute decided_recompute() const;
 };
 
 }  // namespace rehyat::finetune

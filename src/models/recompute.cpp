@@ -15,7 +15,12 @@ using torch::autograd::variable_list;
 struct BlockHolder : torch::CustomClassHolder {
   BlockFunction block;
   variable_list parameters;
-  BlockHolder(BlockFunction f, variable_list p) : block(std::move(f)), parameters(std::move(p)) {}
+  bool remembers;  ///< what its self-attention has computed
+  ops::AttentionMemory memory;
+
+  BlockHolder(BlockFunction f, variable_list p, bool remember)
+      : block(std::move(f)), parameters(std::move(p)), remembers(remember) {}
+  at::Tensor run(const variable_list& inputs) { return block(inputs, remembers ? &memory : nullptr); }
 };
 
 /// The same numbers as the beginnings of a graph of their own.
@@ -36,12 +41,12 @@ class RecomputeFunction : public torch::autograd::Function<RecomputeFunction> {
     ctx->saved_data["block"] = c10::IValue::make_capsule(holder);
     // Under gradients, so that the kernels are those of the backward pass; the graph is dropped at once.
     const at::AutoGradMode with_gradients(true);
-    return holder->block(cut_off(inputs)).detach();
+    return holder->run(cut_off(inputs)).detach();
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
     const auto capsule = ctx->saved_data["block"].toCapsule();
-    const auto& holder = static_cast<const BlockHolder&>(*capsule);
+    auto& holder = static_cast<BlockHolder&>(*capsule);
     const variable_list inputs = cut_off(ctx->get_saved_variables());
     variable_list all = inputs, wanted;
     all.insert(all.end(), holder.parameters.begin(), holder.parameters.end());
@@ -51,7 +56,7 @@ class RecomputeFunction : public torch::autograd::Function<RecomputeFunction> {
     variable_list found;
     {
       const at::AutoGradMode with_gradients(true);
-      const at::Tensor y = holder.block(inputs);
+      const at::Tensor y = holder.run(inputs);
       found = torch::autograd::grad({y}, wanted, upstream, std::nullopt, false, true);
     }
     variable_list out;
@@ -66,17 +71,18 @@ class RecomputeFunction : public torch::autograd::Function<RecomputeFunction> {
 
 at::Tensor run_block(const torch::nn::Module& module, Recompute recompute, const std::vector<at::Tensor>& inputs,
                      BlockFunction block) {
-  if (!at::GradMode::is_enabled()) return block(inputs);
+  if (!at::GradMode::is_enabled()) return block(inputs, nullptr);
   variable_list tensors;
   if (recompute == Recompute::none) {
     for (const at::Tensor& x : inputs) tensors.push_back(x.requires_grad() ? at::alias(x) : x);
-    return block(tensors);
+    return block(tensors, nullptr);
   }
   tensors = inputs;
   const variable_list parameters = module.parameters();
   tensors.insert(tensors.end(), parameters.begin(), parameters.end());
   const at::TensorList list = tensors;
-  return RecomputeFunction::apply(list, c10::make_intrusive<BlockHolder>(std::move(block), parameters));
+  return RecomputeFunction::apply(
+      list, c10::make_intrusive<BlockHolder>(std::move(block), parameters, recompute == Recompute::selective));
 }
 
 }  // namespace rehyat::models

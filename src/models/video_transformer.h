@@ -27,11 +27,18 @@ struct ForwardOptions {
   std::int64_t first_slice = 0;         ///< where a chunk of a longer video begins
   std::vector<ops::RecurrentState>* states = nullptr;  ///< one a block: run the input as the next chunk
   bool update_states = true;
-  Recompute recompute = Recompute::none;  ///< of a pass with gradients, which has no states
+  Recompute recompute = Recompute::none;   ///< of a pass with gradients, which has no states
+  ops::AttentionMemory* memory = nullptr;  ///< of the block that runs (run_block)
+
+  ForwardOptions with(ops::AttentionMemory* of_block) const {
+    ForwardOptions out = *this;
+    out.memory = of_block;
+    return out;
+  }
 
   /// How the self-attention of a block runs.
   AttentionPass of_block(std::int64_t block) const {
-    return {form, states == nullptr ? nullptr : &states->at(static_cast<std::size_t>(block)), update_states};
+    return {form, states == nullptr ? nullptr : &states->at(static_cast<std::size_t>(block)), update_states, memory};
   }
 };
 

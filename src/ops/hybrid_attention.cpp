@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "core/error.h"
 #include "core/strings.h"
@@ -65,17 +66,12 @@ struct Inputs {
   at::Tensor q, k, v, phi_q, phi_k, v_linear;
 };
 
-/// y, and what its backward pass needs.
-struct Forward {
-  at::Tensor y, o, log_l, log_z, scale, states;
-};
-
-Forward run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given) {
+AttentionMemory run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given) {
   const Plan& plan = job.plan;
   const at::Tensor& q = in.q;
   const auto type = wide(q);
   const std::int64_t width = q.size(3);
-  Forward out;
+  AttentionMemory out;
   SoftmaxBranch softmax;
   if (job.softmax) softmax = given.o.defined() ? given : run_softmax(job, q, in.k, in.v);
   out.y = at::empty_like(q);
@@ -147,7 +143,7 @@ class KeyGradients {
 
 /// The softmax branch: one call of the library's backward with the hybrid's own output and log-denominator. `more` is
 /// what else is known of v's gradient.
-void softmax_backward(const Job& job, const Inputs& in, const Forward& saved, const at::Tensor& dy,
+void softmax_backward(const Job& job, const Inputs& in, const AttentionMemory& saved, const at::Tensor& dy,
                       const at::Tensor& more, Inputs& grads) {
   const at::Tensor &q = in.q, &k = in.k, &v = in.v;
   const bool by_lse = job.normalizer == Normalizer::lse;
@@ -173,6 +169,14 @@ void softmax_backward(const Job& job, const Inputs& in, const Forward& saved, co
   grads.v = values.total(more);
 }
 
+/// What an earlier pass left, else what this one computes, left for the next.
+AttentionMemory run_or_recall(const Job& job, const Inputs& in, const SoftmaxBranch& given, AttentionMemory* memory) {
+  if (memory != nullptr && !memory->empty()) return std::exchange(*memory, {});
+  AttentionMemory out = run_forward(job, in, given);
+  if (memory != nullptr) *memory = out.detached();
+  return out;
+}
+
 struct JobHolder : torch::CustomClassHolder {
   std::shared_ptr<const Job> job;
   explicit JobHolder(std::shared_ptr<const Job> j) : job(std::move(j)) {}
@@ -183,8 +187,9 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
-                            const std::shared_ptr<const Job>& job, const SoftmaxBranch& given) {
-    const Forward result = run_forward(*job, {q, k, v, phi_q, phi_k, v_linear}, given);
+                            const std::shared_ptr<const Job>& job, const SoftmaxBranch& given,
+                            AttentionMemory* memory) {
+    const AttentionMemory result = run_or_recall(*job, {q, k, v, phi_q, phi_k, v_linear}, given, memory);
     ctx->saved_data["job"] = c10::IValue::make_capsule(c10::make_intrusive<JobHolder>(job));
     ctx->save_for_backward(
         {q, k, v, phi_q, phi_k, v_linear, result.y, result.o, result.log_l, result.log_z, result.scale, result.states});
@@ -196,7 +201,7 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     const auto holder = ctx->saved_data["job"].toCapsule();
     const Job& job = *static_cast<const JobHolder&>(*holder).job;
     const Inputs in{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
-    const Forward result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
+    const AttentionMemory result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
     const at::Tensor& dy = upstream[0];
     Inputs grads;
     const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
@@ -209,7 +214,7 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
       grads.v_linear = std::move(linear.v);
     }
     if (job.softmax && (ctx->needs_input_grad(0) || ctx->needs_input_grad(1) || ctx->needs_input_grad(2))) {
-      // Where sums branches have the same values, their gradients become one in the sum over the rectangles.
+      // Where the branches have the same values, their gradients become one in the sum over the rectangles.
       const bool one_v = grads.v_linear.defined() && ctx->needs_input_grad(2) && in.v.is_alias_of(in.v_linear) &&
                          in.v.sizes() == in.v_linear.sizes();
       softmax_backward(job, in, result, dy, one_v ? grads.v_linear : at::Tensor(), grads);
@@ -217,7 +222,7 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     } else if (ctx->needs_input_grad(0)) {
       grads.q = at::zeros_like(in.q);
     }
-    return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable(), Variable()};
+    return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable(), Variable(), Variable()};
   }
 };
 
@@ -259,16 +264,17 @@ SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at:
 
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
-                            const SoftmaxBranch& given, FeatureSign sign) {
+                            const SoftmaxBranch& given, FeatureSign sign, AttentionMemory* memory) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
   const auto job = std::make_shared<const Job>(spec, q, slices, sign);
   const Plan& plan = job->plan;
-  if (!job->linear && plan.everything()) return softmax_attention(q, k, v);
+  if (!job->linear && plan.everything())
+    return memory != nullptr ? remembered_softmax_attention(q, k, v, *memory) : softmax_attention(q, k, v);
   check_given(given, q, k, v);
   const at::Tensor none = at::empty({0}, q.options());
   const auto near = [&](const at::Tensor& x) { return job->softmax ? rows_of(x, plan.softmax_keys) : none; };
   const auto far = [&](const at::Tensor& x) { return job->linear ? rows_of(x, plan.linear_keys) : none; };
-  return HybridFunction::apply(q, near(k), near(v), job->linear ? phi_q : none, far(phi_k), far(v), job, given);
+  return HybridFunction::apply(q, near(k), near(v), job->linear ? phi_q : none, far(phi_k), far(v), job, given, memory);
 }
 
 }  // namespace rehyat::ops

@@ -92,6 +92,10 @@ RectangleOutput softmax_rectangle(const at::Tensor& q, const at::Tensor& k, cons
   return {};
 }
 
+bool has_softmax_kernel(const at::Tensor& q) {
+  return path_for(q) != Path::plain;
+}
+
 at::Tensor softmax_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   if (path_for(q) != Path::cudnn) return at::scaled_dot_product_attention(q, k, v);
   const bool backward = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());

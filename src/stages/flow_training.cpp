@@ -1,5 +1,9 @@
 #include "stages/flow_training.h"
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include "analysis/memory.h"
 #include "core/log.h"
 #include "core/strings.h"
@@ -36,23 +40,40 @@ analysis::TrainingSetup setup_of(const finetune::FlowTrainingConfig& config) {
   setup.batch = config.micro_batch;
   setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
   setup.ema = config.train.ema_decay.has_value();
+  setup.recompute = config.decided_recompute();
   return setup;
 }
 
-/// Whether blocks are run again: as the config says, or where keeping all would leave less than a tenth of `memory`.
-bool recomputes(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config,
-                std::int64_t memory) {
-  if (config.recompute != finetune::RecomputePolicy::automatic)
-    return config.recompute == finetune::RecomputePolicy::full;
-  const models::Architecture& model = run.models().architecture();
-  const analysis::MemoryEstimate all = analysis::training_memory(model, largest(bucket_videos(run)),
-                                                                 block_choices(blocks, model.layers), setup_of(config));
-  return static_cast<double>(all.total()) > 0.9 * static_cast<double>(memory);
+constexpr std::array<std::pair<finetune::RecomputePolicy, const char*>, 3> kPolicies = {{
+    {finetune::RecomputePolicy::none, "none"},
+    {finetune::RecomputePolicy::selective, "selective"},
+    {finetune::RecomputePolicy::full, "full"},
+}};
+
+std::string name_of(finetune::RecomputePolicy policy) {
+  const auto found =
+      std::find_if(kPolicies.begin(), kPolicies.end(), [&](const auto& item) { return item.first == policy; });
+  return found == kPolicies.end() ? "auto" : found->second;
 }
 
-/// FLOPs of a step over those of a step that keeps all blocks.
-double recomputed(bool recompute) {
-  return recompute ? (kStepOverForward + 1) / kStepOverForward : 1;
+/// The config with what blocks run again decided: as it says, or the least that leaves a tenth of `memory`.
+finetune::FlowTrainingConfig decide_recompute(Run& run, const models::BlockMap& blocks,
+                                              finetune::FlowTrainingConfig config, std::int64_t memory) {
+  if (config.recompute != finetune::RecomputePolicy::automatic) return config;
+  const models::Architecture& model = run.models().architecture();
+  const auto choices = block_choices(blocks, model.layers);
+  for (const auto& item : kPolicies) {
+    config.recompute = item.first;
+    const analysis::MemoryEstimate need =
+        analysis::training_memory(model, largest(bucket_videos(run)), choices, setup_of(config));
+    if (static_cast<double>(need.total()) <= 0.9 * static_cast<double>(memory)) break;
+  }
+  return config;
+}
+
+/// FLOPs of a step over those of a step that keeps all blocks. A selective one runs most of the forward pass again too.
+double recomputed(const finetune::FlowTrainingConfig& config) {
+  return config.decided_recompute() == models::Recompute::none ? 1 : (kStepOverForward + 1) / kStepOverForward;
 }
 
 }  // namespace
@@ -65,15 +86,13 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
   const std::uint64_t seed = run.config().run.seed;
   const data::LatentDataset& dataset = run.dataset().open(run.folder("prepare"));
   model->to(device);
-  finetune::FlowTrainingConfig decided = config;
-  const bool again = recomputes(run, models::block_map_of(model), config,
-                                device_memory(run.config().run, device.is_cuda() ? device.index() : 0));
-  decided.recompute = again ? finetune::RecomputePolicy::full : finetune::RecomputePolicy::none;
+  const finetune::FlowTrainingConfig decided = decide_recompute(
+      run, models::block_map_of(model), config, device_memory(run.config().run, device.is_cuda() ? device.index() : 0));
   finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), decided, seed, name, world);
   const double tflops = training_step_tflops(model->architecture(), models::block_map_of(model), bucket_videos(run),
                                              samples_of_buckets(run), config.global_batch);
-  log::info(title, ": ", config.train.iterations, " steps of ", recomputed(again) * tflops, " TFLOP each",
-            again ? ", blocks are run again in the backward pass" : "");
+  log::info(title, ": ", config.train.iterations, " steps of ", recomputed(decided) * tflops, " TFLOP each",
+            ", recompute ", name_of(decided.recompute));
   train::Training training{title, folder.folder(), folder.fingerprint()};
   if (device.is_cuda()) training.tflops = tflops / world.size();  // on a CPU the rate says little
   const nlohmann::ordered_json last = train::train(task, config.train, training, world);
@@ -93,19 +112,18 @@ Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::F
   const models::Architecture& model = run.models().architecture();
   const auto choices = block_choices(blocks, model.layers);
   const analysis::VideoSize video = largest(bucket_videos(run));
-  analysis::TrainingSetup setup = setup_of(config);
-  setup.recompute = recomputes(run, blocks, config, device_memory(run.config().run));
+  const finetune::FlowTrainingConfig decided = decide_recompute(run, blocks, config, device_memory(run.config().run));
+  const analysis::TrainingSetup setup = setup_of(decided);
   // A checkpoint holds weights and both moments, the result the weights once more.
   const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
   Needs needs;
   needs.model_parameters = analysis::model_cost(model, video, choices).parameters;
   needs.disk_bytes = 4 * *needs.model_parameters * copies;
   needs.memory_per_gpu = analysis::training_memory(model, video, choices, setup);
-  needs.recompute = setup.recompute ? "full" : "none";
+  needs.recompute = name_of(decided.recompute);
   needs.steps = config.train.iterations;
-  needs.tflops_per_step =
-      recomputed(setup.recompute) *
-      training_step_tflops(model, blocks, bucket_videos(run), samples_of_buckets(run), config.global_batch);
+  needs.tflops_per_step = recomputed(decided) * training_step_tflops(model, blocks, bucket_videos(run),
+                                                                     samples_of_buckets(run), config.global_batch);
   needs.work = work_of(*needs.tflops_per_step * static_cast<double>(config.train.iterations), run.config().run);
   needs.smaller_memory = cat(section, ".micro_batch, data.size or data.frames");
   needs.smaller_disk = cat(section, ".keep_checkpoints");

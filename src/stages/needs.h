@@ -46,7 +46,7 @@ struct Needs {
   std::vector<BucketNeeds> buckets;
   std::optional<std::int64_t> quota_bytes;
   std::optional<MemoryNeeds> memory_per_gpu;
-  std::optional<std::string> recompute;              ///< of training: "none" or "full"
+  std::optional<std::string> recompute;              ///< of training: "none", "selective" or "full"
   std::optional<std::int64_t> model_bytes;           ///< of weights that are only run
   std::optional<std::int64_t> state_and_ring_bytes;  ///< of chunk-by-chunk sampling
   std::optional<std::int64_t> memory_of_points;      ///< of online distillation, over all ranks

@@ -47,10 +47,14 @@ TEST(TrainingMemory, OfTheRealSizeIsAsMeasuredOnOneGpu) {
   for (std::size_t i = 0; i < 30; i += 2) half[i] = BlockChoice{};
   TrainingSetup setup;
   const MemoryEstimate kept = training_memory(kWan, kVideo, half, setup);
-  setup.recompute = true;
+  setup.recompute = models::Recompute::selective;
+  const MemoryEstimate selective = training_memory(kWan, kVideo, half, setup);
+  setup.recompute = models::Recompute::full;
   const MemoryEstimate again = training_memory(kWan, kVideo, half, setup);
   EXPECT_GT(kept.total(), 160e9);  // fits no GPU
   EXPECT_LT(again.total(), 45e9);  // fits one
+  EXPECT_LT(again.total(), selective.total());
+  EXPECT_LT(selective.total(), again.total() + 4'000'000'000);
   // The inputs of 30 blocks and what one block keeps are there in any case.
   EXPECT_GT(again.activations, kVideo.tokens(kWan) * (30 * 1536 * 4 + kWan.saved_by_block.bytes(2)));
   EXPECT_EQ(again.gradients, kept.gradients);

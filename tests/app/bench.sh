@@ -30,7 +30,7 @@ go_train() { # shellcheck disable=SC2086
   "$REHYAT" bench train $small "$@" --json > out.txt 2> err.txt || { cat err.txt; fail "train $*"; }
 }
 narrow="--architecture dim=24 --architecture heads=2 --architecture ffn_dim=48 --architecture text_dim=16"
-for recompute in none full; do
+for recompute in none selective full; do
   # shellcheck disable=SC2086
   go_train $narrow --layers 3 --attention rehyat --tc 2 --converted 2 --recompute $recompute
   holds "a step, $recompute" "r['recompute'] == '$recompute' and 'softmax' in r['attention'] and 'rehyat(tc=2' in r['attention'] and r['layers'] == 3"

@@ -215,7 +215,7 @@ TEST_P(SecondModel, IsFinetuned) {
   config.global_batch = 2;
   config.micro_batch = 1;
   config.validation_samples = 2;
-  config.recompute = finetune::RecomputePolicy::full;
+  config.recompute = finetune::RecomputePolicy::selective;
   config.train.iterations = 6;
   config.train.warmup = 1;
   config.train.lr = 1e-3;
@@ -244,17 +244,20 @@ TEST_P(SecondModel, IsMeasuredWithArbitraryWeights) {
   EXPECT_NE(times.attention.find("rehyat(tc=2"), std::string::npos) << times.attention;
   EXPECT_NE(times.attention.find("softmax"), std::string::npos) << times.attention;
   std::vector<double> losses;
-  for (const models::Recompute recompute : {models::Recompute::none, models::Recompute::full}) {
+  using models::Recompute;
+  for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
     const TrainBench bench{.subject = subject, .recompute = recompute, .warmup = 1, .repeats = 2};
     const StepMeasures measures = measure_step(bench, registry());
     EXPECT_EQ(measures.weight_bytes, 4 * measures.parameters);
     EXPECT_EQ(measures.gradient_bytes, measures.weight_bytes);  // every parameter has one
     EXPECT_GE(measures.optimizer_bytes, 2 * measures.weight_bytes);
     EXPECT_EQ(measures.seconds.size(), 2U);
-    EXPECT_EQ(to_json(bench, measures)["recompute"], recompute == models::Recompute::full ? "full" : "none");
+    const std::string name = to_json(bench, measures)["recompute"];
+    EXPECT_EQ(name == "selective", recompute == Recompute::selective) << name;
     losses.push_back(measures.loss);
   }
   EXPECT_EQ(losses[0], losses[1]);  // of the third step
+  EXPECT_EQ(losses[0], losses[2]);
   subject.frames = 12;
   testing::expect_error<UserError>([&] { time_forward({.subject = subject}, registry()); }, {"frames", "12"});
 }

@@ -69,7 +69,8 @@ TEST_F(Dataset, RecomputationChangesNoBitOfLossAndGradients) {
     config.precision = precision;
     std::vector<std::vector<at::Tensor>> gradients;
     std::vector<double> losses;
-    for (const RecomputePolicy policy : {RecomputePolicy::none, RecomputePolicy::full, RecomputePolicy::automatic}) {
+    for (const RecomputePolicy policy :
+         {RecomputePolicy::none, RecomputePolicy::selective, RecomputePolicy::full, RecomputePolicy::automatic}) {
       config.recompute = policy;
       FlowTask shared = task(config, world());
       losses.push_back(step_loss(shared, world()));

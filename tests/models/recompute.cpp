@@ -18,28 +18,32 @@ class Layer : public torch::nn::Module {
   Layer() { weight = register_parameter("weight", at::full({3, 3}, 0.25)); }
 
   at::Tensor run(Recompute recompute, const at::Tensor& x, const at::Tensor& shared) {
-    return run_block(*this, recompute, {x, shared}, [this](const std::vector<at::Tensor>& in) {
-      ++runs;
-      const at::Tensor inner = at::matmul(in[0], weight);
-      held = c10::weak_intrusive_ptr<at::TensorImpl>(inner.getIntrusivePtr());
-      return at::tanh(inner).square() + in[1] * in[1].exp();
-    });
+    return run_block(*this, recompute, {x, shared},
+                     [this](const std::vector<at::Tensor>& in, ops::AttentionMemory* memory) {
+                       remembered = memory != nullptr;
+                       ++runs;
+                       const at::Tensor inner = at::matmul(in[0], weight);
+                       held = c10::weak_intrusive_ptr<at::TensorImpl>(inner.getIntrusivePtr());
+                       return at::tanh(inner).square() + in[1] * in[1].exp();
+                     });
   }
 
   at::Tensor weight;
   int runs = 0;
+  bool remembered = false;
   c10::weak_intrusive_ptr<at::TensorImpl> held{c10::intrusive_ptr<at::TensorImpl>()};  ///< the inner tensor
 };
 
 TEST(Recompute, KeepsTheInputsAndRunsTheBlockAgain) {
-  for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+  for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
     Layer layer;
     const at::Tensor x = at::ones({2, 3}).set_requires_grad(true), shared = at::ones({3});
     const at::Tensor y = layer.run(recompute, x, shared);
     EXPECT_EQ(layer.runs, 1);
     EXPECT_FALSE(shared.grad().defined());
     y.sum().backward();
-    EXPECT_EQ(layer.runs, recompute == Recompute::full ? 2 : 1);
+    EXPECT_EQ(layer.runs, recompute == Recompute::none ? 1 : 2);
+    EXPECT_EQ(layer.remembered, recompute == Recompute::selective);
     EXPECT_TRUE(x.grad().defined() && layer.weight.grad().defined());
     EXPECT_FALSE(shared.grad().defined());
   }
@@ -106,10 +110,36 @@ TEST(Recompute, ChangesNoBitOfAnyGradient) {
     testing::convert_all(model, attention);
     for (const auto type : {at::kFloat, at::kBFloat16}) {
       SCOPED_TRACE(ops::to_string(attention.spec) + ", " + at::toString(type));
-      const auto expected = gradients_with_inputs(model, in, {.compute = type}),
-                 again = gradients_with_inputs(model, in, {.compute = type, .recompute = Recompute::full});
-      for (const auto& [name, gradient] : expected) EXPECT_TRUE(at::equal(again.at(name), gradient)) << name;
+      const auto expected = gradients_with_inputs(model, in, {.compute = type});
+      for (const Recompute recompute : {Recompute::selective, Recompute::full}) {
+        const auto again = gradients_with_inputs(model, in, {.compute = type, .recompute = recompute});
+        for (const auto& [name, gradient] : expected) EXPECT_TRUE(at::equal(again.at(name), gradient)) << name;
+      }
     }
+  }
+}
+
+TEST(Recompute, SelectiveDoesNotComputeTheAttentionAgain) {
+  for (const std::size_t kind : {0U, 1U, 4U, 9U}) {
+    SCOPED_TRACE(ops::to_string(every_attention()[kind].spec));
+    const auto random = [](std::uint64_t which, std::vector<std::int64_t> sizes) {
+      Rng rng(which, "test.recompute.memory");
+      return randn(rng, sizes).set_requires_grad(true);
+    };
+    const at::Tensor q = random(1, {1, 2, 14, 12}), k = random(2, {1, 2, 14, 12}), v = random(3, {1, 2, 14, 12}),
+                     phi_q = random(4, {1, 2, 14, 6}).square(), phi_k = random(5, {1, 2, 14, 6}).square();
+    const ops::AttentionSpec& spec = every_attention()[kind].spec;
+    ops::AttentionMemory memory;
+    const auto run = [&] {
+      return ops::hybrid_attention(q, k, v, phi_q, phi_k, 7, spec, {}, ops::FeatureSign::any, &memory);
+    };
+    const at::Tensor first = run();
+    ASSERT_FALSE(memory.empty());
+    EXPECT_FALSE(memory.y.requires_grad());
+    // What is remembered is what comes out.
+    memory.y = memory.y + 1;
+    EXPECT_TRUE(at::equal(run(), first + 1));
+    EXPECT_TRUE(memory.empty());
   }
 }
 

@@ -101,9 +101,9 @@ class ToyTransformerImpl : public models::VideoTransformerImpl {
     const ops::RopeTables tables = rope(size, options.first_slice);
     std::int64_t index = 0;
     for (const ToyBlock& block : blocks_) {
-      const auto run = [block = block.ptr(), tables, index, slices = grid[0],
-                        options](const std::vector<at::Tensor>& in) {
-        return block->forward(in[0], in[1], tables, index, slices, options);
+      const auto run = [block = block.ptr(), tables, index, slices = grid[0], options](
+                           const std::vector<at::Tensor>& in, ops::AttentionMemory* memory) {
+        return block->forward(in[0], in[1], tables, index, slices, options.with(memory));
       };
       x = models::run_block(*block, options.recompute, {x, condition}, run);
       ++index;

@@ -61,6 +61,7 @@ TEST_F(StageNeeds, BlocksAreRunAgainWhereMemoryNeedsIt) {
   EXPECT_EQ(again.recompute, "full");
   EXPECT_LT(again.memory_per_gpu->activations, all.memory_per_gpu->activations);
   EXPECT_GT(again.work->tflops, 1.3 * all.work->tflops);
+  EXPECT_EQ(of("selective", large).recompute, "selective");
   EXPECT_EQ(of("auto", large).memory_per_gpu->total, all.memory_per_gpu->total);
   EXPECT_EQ(of("auto", small).memory_per_gpu->total, again.memory_per_gpu->total);
 }

@@ -74,7 +74,8 @@ at::Tensor SelfAttentionImpl::forward(const at::Tensor& x, const ops::RopeTables
   at::Tensor attended;
   {
     const Heads h = heads(x, rope);  // freed before the projection
-    attended = pass.state != nullptr ? attend_chunk(h, *pass.state, pass.update_state) : attend(h, slices, pass.form);
+    attended = pass.state != nullptr ? attend_chunk(h, *pass.state, pass.update_state)
+                                     : attend(h, slices, pass.form, {}, pass.memory);
   }
   if (tap_) tap_(x, attended);
   return to_out_->forward(attended);
@@ -95,7 +96,7 @@ Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope)
 }
 
 at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form,
-                                     const ops::SoftmaxBranch& given) {
+                                     const ops::SoftmaxBranch& given, ops::AttentionMemory* memory) {
   const ops::AttentionSpec& spec = attention_.spec;
   require(attention_.supports(form), [&] {
     return cat("[self_attention] form recurrent: found ", to_string(spec), ", which has no such form, expected ",
@@ -111,7 +112,7 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
   if (form == AttentionForm::recurrent && spec.converted())
     return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
   const auto sign = attention_.phi.never_negative() ? ops::FeatureSign::never_negative : ops::FeatureSign::any;
-  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, given, sign));
+  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, given, sign, memory));
 }
 
 at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {

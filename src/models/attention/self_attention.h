@@ -61,6 +61,7 @@ struct AttentionPass {
   AttentionForm form = AttentionForm::parallel;
   ops::RecurrentState* state = nullptr;  ///< of the chunks before: the input is the next chunk of a video
   bool update_state = true;
+  ops::AttentionMemory* memory = nullptr;  ///< of an earlier pass over the same input, or for a later one
 };
 
 /// Is shown the input of a self-attention [B,N,dim] and its output before the projection [B,N,dim].
@@ -79,7 +80,9 @@ class SelfAttentionImpl : public ProjectedAttention {
   Heads heads(const at::Tensor& x, const ops::RopeTables& rope) const;
   /// -> [B,N,dim], before the output projection. Throws UserError where the attention does not support the form.
   /// `given`: the softmax branch of these heads, for the parallel form of frozen heads (ops::softmax_branch).
-  at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form, const ops::SoftmaxBranch& given = {});
+  /// `memory`: of an earlier pass over the same heads, or for a later one, for the parallel form.
+  at::Tensor attend(const Heads& heads, std::int64_t slices, AttentionForm form, const ops::SoftmaxBranch& given = {},
+                    ops::AttentionMemory* memory = nullptr);
   /// The same for one chunk with the state of the chunks before.
   at::Tensor attend_chunk(const Heads& heads, ops::RecurrentState& state, bool update);
 

@@ -110,8 +110,9 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
   const ops::RopeTables tables = rope(size, options.first_slice);
   for (const Block& block : blocks_) {
     x = run_block(*block, options.recompute, {x, words, modulation},
-                  [block = block.ptr(), tables, slices = grid[0], options](const std::vector<at::Tensor>& in) {
-                    return block->forward(in[0], in[1], in[2], tables, slices, options);
+                  [block = block.ptr(), tables, slices = grid[0], options](const std::vector<at::Tensor>& in,
+                                                                           ops::AttentionMemory* memory) {
+                    return block->forward(in[0], in[1], in[2], tables, slices, options.with(memory));
                   });
   }
 
