@@ -85,10 +85,11 @@ MemoryEstimate training_memory(const models::Architecture& model, const VideoSiz
     of_each += model.dim * setup.compute_bytes + 3 * model.heads * kFloatBytes;
   const std::int64_t a_token =
       (again ? model.layers * of_each + largest : all) + model.saved_outside.bytes(setup.compute_bytes) + working;
-  estimate.weights = cost.parameters * (setup.ema ? 2 * kFloatBytes : kFloatBytes) +
+  const std::int64_t trained = setup.trained.value_or(cost.parameters);
+  estimate.weights = cost.parameters * kFloatBytes + (setup.ema ? trained * kFloatBytes : 0) +
                      (setup.compute_bytes < kFloatBytes ? copied * setup.compute_bytes : 0);
-  estimate.gradients = cost.parameters * kFloatBytes;
-  estimate.optimizer = 2 * cost.parameters * kFloatBytes;
+  estimate.gradients = trained * kFloatBytes;
+  estimate.optimizer = 2 * trained * kFloatBytes;
   estimate.activations = setup.batch * video.tokens(model) * a_token;
   return estimate;
 }

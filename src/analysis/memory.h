@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "analysis/cost.h"
 #include "models/recompute_policy.h"
@@ -10,10 +11,11 @@
 namespace rehyat::analysis {
 
 struct TrainingSetup {
-  bool distill = false;            ///< one block's feature maps are trained at a time, the rest is frozen
-  std::int64_t batch = 1;          ///< samples that a rank holds at once
-  std::int64_t compute_bytes = 2;  ///< of a number in the forward pass: 2 for bf16 and fp16, 4 for fp32
-  bool ema = false;                ///< whether averaged weights are kept beside the trained ones
+  bool distill = false;                 ///< one block's feature maps are trained at a time, the rest is frozen
+  std::int64_t batch = 1;               ///< samples that a rank holds at once
+  std::int64_t compute_bytes = 2;       ///< of a number in the forward pass: 2 for bf16 and fp16, 4 for fp32
+  std::optional<std::int64_t> trained;  ///< parameters that have gradients; absent: all
+  bool ema = false;                     ///< whether averaged weights are kept beside the trained ones
   models::Recompute recompute = models::Recompute::none;  ///< what is run again in the backward pass
 
   /// Throws UserError on numbers that make no sense.

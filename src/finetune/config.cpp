@@ -8,6 +8,13 @@ void FlowTrainingConfig::fields(config::Fields& f) {
   f.add("global_batch", global_batch, "samples of one step, over all ranks").at_least(1);
   f.add("micro_batch", micro_batch, "samples run at once on one rank").at_least(1);
   f.add("caption_dropout", caption_dropout, "share of samples that get the empty prompt").between(0, 1);
+  f.choice("trainable", trainable,
+           {{"all", Trainable::all},
+            {"blocks", Trainable::blocks},
+            {"attention", Trainable::attention},
+            {"feature_maps", Trainable::feature_maps}},
+           "parameters that training changes: all of the model; or of its converted blocks all, the self-attention or "
+           "the feature maps");
   add_precision(f, precision);
   f.choice(
       "recompute", recompute,

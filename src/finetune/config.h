@@ -11,13 +11,17 @@ namespace rehyat::finetune {
 /// What a step runs again in its backward pass; `automatic`: the least that the memory allows.
 enum class RecomputePolicy { automatic, none, selective, full };
 
-/// The `pretrain` and `finetune` sections: flow matching of all parameters.
+/// The parameters that training changes: all, or of the converted blocks all, the self-attention or the feature maps.
+enum class Trainable { all, blocks, attention, feature_maps };
+
+/// The `pretrain` and `finetune` sections: flow matching of all parameters, or of some.
 struct FlowTrainingConfig {
   train::TrainConfig train;
   diffusion::FlowConfig flow;
   std::int64_t global_batch = 16;  ///< samples of a step, over all ranks
   std::int64_t micro_batch = 1;    ///< samples run at once on one rank
   double caption_dropout = 0.1;
+  Trainable trainable = Trainable::all;
   Precision precision = Precision::automatic;
   RecomputePolicy recompute = RecomputePolicy::automatic;  ///< decides time and memory, and no number
   std::int64_t validation_samples = 64;                    ///< fixed (clip, sigma, noise) points

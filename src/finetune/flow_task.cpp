@@ -8,6 +8,7 @@
 #include "comm/idle_ranks.h"
 #include "core/error.h"
 #include "core/strings.h"
+#include "models/hybrid.h"
 #include "tensor/random.h"
 
 namespace rehyat::finetune {
@@ -19,12 +20,50 @@ std::string shape_name(const at::Tensor& latents, const models::VideoGeometry& g
   return cat(video[1], 'x', video[2], 'x', video[0]);
 }
 
+/// What the names of trained parameters begin with.
+std::vector<std::string> trained_prefixes(const models::VideoTransformer& model, Trainable trainable) {
+  if (trainable == Trainable::all) return {""};
+  std::vector<std::string> out;
+  for (const auto& item : models::block_map_of(model)) {
+    const std::string attention = model->attention_name(item.first);
+    switch (trainable) {
+      case Trainable::blocks:
+        out.push_back(attention.substr(0, attention.rfind('.') + 1));
+        break;
+      case Trainable::attention:
+        out.push_back(attention + ".");
+        break;
+      default:
+        out.push_back(attention + ".phi_");
+    }
+  }
+  return out;
+}
+
+/// The trained parameters, which want gradients from now on; no other does.
+std::vector<train::NamedParameter> choose_trained(const models::VideoTransformer& model, Trainable trainable) {
+  const std::vector<std::string> prefixes = trained_prefixes(model, trainable);
+  std::vector<train::NamedParameter> out;
+  for (const auto& item : model->named_parameters()) {
+    const bool trained = std::any_of(prefixes.begin(), prefixes.end(),
+                                     [&](const std::string& prefix) { return item.key().starts_with(prefix); });
+    item.value().requires_grad_(trained);
+    if (trained) out.push_back({item.key(), item.value()});
+  }
+  require(!out.empty(), [] {
+    return "[train] trainable: found no parameter of that kind in the model, expected at least one; convert a block, "
+           "or use trainable=all";
+  });
+  return out;
+}
+
 }  // namespace
 
 FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset,
                    const models::VideoGeometry& geometry, const FlowTrainingConfig& config, std::uint64_t seed,
                    const std::string& stage, const comm::Communicator& world)
     : model_(std::move(model)),
+      parameters_(choose_trained(model_, config.trainable)),
       dataset_(dataset),
       geometry_(geometry),
       config_(config),
@@ -44,15 +83,6 @@ FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& da
       return "[train] found no held-out clip, expected at least one; raise data.validation_share or add videos";
     });
   });
-}
-
-std::vector<train::NamedParameter> FlowTask::parameters() {
-  std::vector<train::NamedParameter> out;
-  for (const auto& item : model_->named_parameters()) {
-    item.value().requires_grad_(true);
-    out.push_back({item.key(), item.value()});
-  }
-  return out;
 }
 
 std::int64_t FlowTask::micro_batches() const {
@@ -85,7 +115,7 @@ FlowSample FlowTask::draw(std::int64_t step, std::int64_t index) const {
 at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
   const std::int64_t from = begin_ + micro_batch * config_.micro_batch, to = std::min(from + config_.micro_batch, end_);
   // A rank without a sample still takes part: 0 times a parameter has a gradient of 0.
-  if (from >= to) return model_->parameters().front().sum() * 0;
+  if (from >= to) return parameters_.front().tensor.sum() * 0;
   std::vector<FlowSample> batch;
   const auto start = std::chrono::steady_clock::now();
   for (std::int64_t i = from; i < to; ++i) batch.push_back(draw(step, i));

@@ -13,20 +13,20 @@
 
 namespace rehyat::finetune {
 
-/// Flow matching of every parameter, data parallel. Where the dataset has buckets, all samples of a step are of one,
-/// drawn by the step alone, each as often as its share of the samples; validate() then also gives the loss of each.
-/// `stage` ("pretrain", "finetune") names the random streams, so that one stage does not see the clips, noise and
-/// levels of another again.
+/// Flow matching of every parameter that the config lets be trained, data parallel. Where the dataset has buckets, all
+/// samples of a step are of one, drawn by the step alone, each as often as its share of the samples; validate() then
+/// also gives the loss of each. `stage` ("pretrain", "finetune") names the random streams, so that one stage does not
+/// see the clips, noise and levels of another again.
 class FlowTask : public train::Task {
  public:
   /// Reads the held-out points, on all ranks or on none, and warns where ranks have no or uneven shares. `geometry` of
   /// the codec that made the dataset: a bucket is told by the size of its videos. Collective. Throws UserError where
-  /// the dataset has no held-out clip.
+  /// the dataset has no held-out clip, and where the model has nothing that is to be trained.
   FlowTask(models::VideoTransformer model, const data::LatentDataset& dataset, const models::VideoGeometry& geometry,
            const FlowTrainingConfig& config, std::uint64_t seed, const std::string& stage,
            const comm::Communicator& world);
 
-  std::vector<train::NamedParameter> parameters() override;
+  std::vector<train::NamedParameter> parameters() override { return parameters_; }
   std::int64_t micro_batches() const override;
   at::Tensor loss(std::int64_t step, std::int64_t micro_batch) override;
   nlohmann::ordered_json validate() override;
@@ -39,6 +39,7 @@ class FlowTask : public train::Task {
   FlowSample draw(std::int64_t step, std::int64_t index) const;
 
   models::VideoTransformer model_;
+  std::vector<train::NamedParameter> parameters_;
   const data::LatentDataset& dataset_;
   models::VideoGeometry geometry_;
   FlowTrainingConfig config_;

@@ -35,8 +35,23 @@ std::string training_text(const TrainingResult& result) {
 
 namespace {
 
-analysis::TrainingSetup setup_of(const finetune::FlowTrainingConfig& config) {
+/// Parameters that are trained of a model with these blocks converted; none where all are.
+std::optional<std::int64_t> trained_parameters(const models::Architecture& model, const models::BlockMap& blocks,
+                                               finetune::Trainable trainable) {
+  if (trainable == finetune::Trainable::all) return std::nullopt;
+  std::int64_t out = 0;
+  for (const auto& item : blocks) {
+    if (item.second.spec.kind->has_linear()) out += analysis::phi_parameters(model, item.second.phi);
+    if (trainable == finetune::Trainable::blocks) out += model.block.parameters;
+    if (trainable == finetune::Trainable::attention) out += models::attention_parameters(model.dim);
+  }
+  return out;
+}
+
+analysis::TrainingSetup setup_of(const models::Architecture& model, const models::BlockMap& blocks,
+                                 const finetune::FlowTrainingConfig& config) {
   analysis::TrainingSetup setup;
+  setup.trained = trained_parameters(model, blocks, config.trainable);
   setup.batch = config.micro_batch;
   setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
   setup.ema = config.train.ema_decay.has_value();
@@ -65,7 +80,7 @@ finetune::FlowTrainingConfig decide_recompute(Run& run, const models::BlockMap& 
   for (const auto& item : kPolicies) {
     config.recompute = item.first;
     const analysis::MemoryEstimate need =
-        analysis::training_memory(model, largest(bucket_videos(run)), choices, setup_of(config));
+        analysis::training_memory(model, largest(bucket_videos(run)), choices, setup_of(model, blocks, config));
     if (static_cast<double>(need.total()) <= 0.9 * static_cast<double>(memory)) break;
   }
   return config;
@@ -113,12 +128,12 @@ Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::F
   const auto choices = block_choices(blocks, model.layers);
   const analysis::VideoSize video = largest(bucket_videos(run));
   const finetune::FlowTrainingConfig decided = decide_recompute(run, blocks, config, device_memory(run.config().run));
-  const analysis::TrainingSetup setup = setup_of(decided);
-  // A checkpoint holds weights and both moments, the result the weights once more.
-  const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints + 1;
+  const analysis::TrainingSetup setup = setup_of(model, blocks, decided);
+  // A checkpoint holds the trained weights and their two moments, the result all weights.
+  const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints;
   Needs needs;
   needs.model_parameters = analysis::model_cost(model, video, choices).parameters;
-  needs.disk_bytes = 4 * *needs.model_parameters * copies;
+  needs.disk_bytes = 4 * (setup.trained.value_or(*needs.model_parameters) * copies + *needs.model_parameters);
   needs.memory_per_gpu = analysis::training_memory(model, video, choices, setup);
   needs.recompute = name_of(decided.recompute);
   needs.steps = config.train.iterations;

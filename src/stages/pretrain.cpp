@@ -19,6 +19,10 @@ class PretrainStage : public StageOf<TrainingResult> {
       return "model.weights: found a teacher, expected none for pretrain; remove model.weights and give "
              "model.architecture";
     });
+    require(run.config().pretrain.trainable == finetune::Trainable::all, [] {
+      return "pretrain.trainable: found a part of the model, expected all of it for a model that begins at random; "
+             "remove the key";
+    });
     return {{"format", 2},
             {"prepare", run.folder("prepare").fingerprint()},
             {"model", {{"family", run.config().model.family}, {"architecture", run.models().new_model()}}},

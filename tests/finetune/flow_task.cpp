@@ -85,6 +85,44 @@ TEST_F(Dataset, RecomputationChangesNoBitOfLossAndGradients) {
   }
 }
 
+TEST_F(Dataset, OnlyTheChosenParametersAreTrained) {
+  const comm::Communicator alone;
+  const auto trained = [&](Trainable trainable, RecomputePolicy recompute) {
+    models::WanTransformer model = testing::small_wan(2);
+    models::convert(model, {{1, testing::every_attention()[1]}}, 3, testing::kLatent);
+    FlowTrainingConfig config = Dataset::config(2, 1);
+    config.trainable = trainable;
+    config.recompute = recompute;
+    FlowTask own(model, *dataset_, {4, 8, 8, 4}, config, 4, "finetune", alone);
+    step_loss(own, alone);
+    std::map<std::string, at::Tensor> gradients;
+    for (const auto& item : model->named_parameters()) {
+      if (item.value().grad().defined()) gradients[item.key()] = item.value().grad();
+    }
+    EXPECT_EQ(gradients.size(), own.parameters().size());
+    return gradients;
+  };
+  const auto all = trained(Trainable::all, RecomputePolicy::none);
+  std::size_t fewer = all.size();
+  for (const auto& [trainable, prefix] : {std::pair{Trainable::blocks, "blocks.1."},
+                                          {Trainable::attention, "blocks.1.attn1."},
+                                          {Trainable::feature_maps, "blocks.1.attn1.phi_"}}) {
+    const auto some = trained(trainable, RecomputePolicy::none), again = trained(trainable, RecomputePolicy::full);
+    EXPECT_LT(some.size(), fewer) << prefix;
+    fewer = some.size();
+    EXPECT_EQ(again.size(), some.size());
+    for (const auto& [name, gradient] : some) {
+      EXPECT_TRUE(name.starts_with(prefix)) << name;
+      EXPECT_TRUE(at::equal(gradient, all.at(name))) << name;  // the same as where everything is trained
+      EXPECT_TRUE(at::equal(gradient, again.at(name))) << name;
+    }
+    for (const auto& item : all) EXPECT_EQ(some.contains(item.first), item.first.starts_with(prefix)) << item.first;
+  }
+  FlowTrainingConfig none = Dataset::config(2, 1);
+  none.trainable = Trainable::blocks;
+  expect_error<UserError>([&] { task(none, alone); }, {"trainable", "found no parameter", "convert a block"});
+}
+
 TEST_F(Dataset, RanksWithoutASampleAreSaidOnceByRankZero) {
   const int ranks = world().size();
   for (const std::int64_t global : {1, 3, 4}) {

@@ -61,6 +61,10 @@ TEST_F(StageNeeds, BlocksAreRunAgainWhereMemoryNeedsIt) {
   EXPECT_EQ(again.recompute, "full");
   EXPECT_LT(again.memory_per_gpu->activations, all.memory_per_gpu->activations);
   EXPECT_GT(again.work->tflops, 1.3 * all.work->tflops);
+  const Needs part = needs("finetune", "finetune: { iterations: 5, trainable: attention }\n", large);
+  EXPECT_LT(part.memory_per_gpu->optimizer, all.memory_per_gpu->optimizer / 2);
+  EXPECT_EQ(part.memory_per_gpu->optimizer, 2 * part.memory_per_gpu->gradients);
+  EXPECT_LT(*part.disk_bytes, *all.disk_bytes / 2);
   EXPECT_EQ(of("selective", large).recompute, "selective");
   EXPECT_EQ(of("auto", large).memory_per_gpu->total, all.memory_per_gpu->total);
   EXPECT_EQ(of("auto", small).memory_per_gpu->total, again.memory_per_gpu->total);

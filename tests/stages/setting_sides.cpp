@@ -55,6 +55,7 @@ void add_training(std::map<std::string, Known>& out, const std::string& section)
                                                             {"flow.spread", {kResult, "0.5"}},
                                                             {"global_batch", {kResult, "5"}},
                                                             {"caption_dropout", {kResult, "0.5"}},
+                                                            {"trainable", {kResult, "attention"}},
                                                             {"micro_batch", {kSpeed, "5"}},
                                                             {"recompute", {kSpeed, "full"}}})
     out.emplace(cat(section, ".", name), known);

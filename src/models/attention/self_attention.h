@@ -56,6 +56,11 @@ class ProjectedAttention : public torch::nn::Module {
   RmsNorm norm_q_{nullptr}, norm_k_{nullptr};
 };
 
+/// Parameters of such an attention, of so wide a stream.
+constexpr std::int64_t attention_parameters(std::int64_t dim) {
+  return 4 * (dim * dim + dim) + 2 * dim;
+}
+
 /// How a forward pass runs a self-attention.
 struct AttentionPass {
   AttentionForm form = AttentionForm::parallel;
