@@ -108,7 +108,7 @@ echo "== bad archives"
 refused() { local code=0; "$REHYAT" prepare -c "$SOURCE/tiny.yaml" run.dir=bad data.videos="$1" > /dev/null 2> bad.log || code=$?
   [ "$code" -eq 1 ] && [ "$(grep -c '^rehyat: ' bad.log)" -eq 1 ] && grep -Eq "$2" bad.log || { cat bad.log; fail "$1: exit code $code, expected 1 and $2"; }; }
 head -c 5000 shards/part-0.tar > cut.tar; refused cut.tar "cut.tar: found .*cut short"
-gzip -c shards/part-0.tar > packed.tar; refused packed.tar "a compressed archive"
+gzip -c shards/part-0.tar > packed.tar; refused packed.tar "a file compressed with gzip, expected a plain tar"
 tar -cf absolute.tar -P "$PWD/bad.mp4"; refused absolute.tar "expected a relative name"
 ln -s bad.mp4 link.mp4; tar -cf link.tar link.mp4; refused link.tar "a symbolic link"
 cat shards/part-0.tar shards/part-1.tar > joined.tar; refused joined.tar "data behind the end mark"
