@@ -2,7 +2,7 @@
 """Writes docs/configuration.md: every key of a config with its default and meaning, as `rehyat run --help` tells them.
 
     python3 scripts/make_settings_page.py --rehyat build/release/bin/rehyat
-    python3 scripts/make_settings_page.py --rehyat build/release/bin/rehyat --check   # exit code 1 where the page is another
+    python3 scripts/make_settings_page.py --rehyat build/release/bin/rehyat --check   # exit code 1 where it is another
 """
 import argparse
 import pathlib
@@ -33,7 +33,9 @@ def settings(text):
     width = max(len(line.split()[0]) for line in lines) + 4
     for line in lines:
         rest = line[width:]
-        value, meaning = ("", rest.strip()) if rest.startswith(" ") else (re.split(r" {2,}", rest, maxsplit=1) + [""])[:2]
+        value, meaning = "", rest.strip()
+        if not rest.startswith(" "):
+            value, meaning = (re.split(r" {2,}", rest, maxsplit=1) + [""])[:2]
         yield line.split()[0], value, meaning
 
 
@@ -43,7 +45,8 @@ def page(text):
     for name, value, meaning in settings(text):
         top, _, rest = name.partition(".")
         if not rest:
-            out.append(f"\n## {top}\n\n{meaning[:1].upper()}{meaning[1:]}.\n\n| key | default | meaning |\n|---|---|---|\n")
+            out.append(f"\n## {top}\n\n{meaning[:1].upper()}{meaning[1:]}.\n\n")
+            out.append("| key | default | meaning |\n|---|---|---|\n")
             continue
         out.append(f"| `{rest}` | {f'`{cell(value)}`' if value else ''} | {cell(meaning)} |\n")
     return "".join(out)
@@ -59,7 +62,7 @@ def main():
         PAGE.write_text(text, encoding="utf-8")
     elif PAGE.read_text(encoding="utf-8") != text:
         old, new = PAGE.read_text(encoding="utf-8").splitlines(), text.splitlines()
-        print("\n".join(f"-{line}" for line in old if line not in new) + "\n" + "\n".join(f"+{line}" for line in new if line not in old))
+        print("\n".join([f"-{line}" for line in old if line not in new] + [f"+{line}" for line in new if line not in old]))
         sys.exit(f"{PAGE.name} is not what the program says; run scripts/make_settings_page.py without --check")
 
 

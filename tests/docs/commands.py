@@ -1,15 +1,17 @@
 """What a printed command is, and which of them cannot be run by the suite."""
 import re
 
-PROGRAMS = re.compile(r"(rehyat|mpirun|srun|sbatch|torchrun|cmake|ctest|python3?|git|bash|apt-get|tar|ln|\./scripts/\S+|scripts/\S+|"
-                      r"\.ci/run|build/\S+/bin/\S+)\s+\S")
+PROGRAMS = re.compile(r"(rehyat|mpirun|srun|sbatch|torchrun|cmake|ctest|python3?|git|bash|apt-get|tar|ln|"
+                      r"\./scripts/\S+|scripts/\S+|\.ci/run|build/\S+/bin/\S+)\s+\S")
 # These build, install, submit or call this test again: they need an entry in exceptions.txt before anything happens.
-NEVER = re.compile(r"(^|[\s/])(cmake|ctest|sbatch|srun|torchrun|apt-get|sudo|\.ci/run|scripts/(?!setup\.sh --list)\S+)(\s|$)")
+NEVER = re.compile(r"(^|[\s/])(cmake|ctest|sbatch|srun|torchrun|apt-get|sudo|\.ci/run|"
+                   r"scripts/(?!setup\.sh --list)\S+)(\s|$)")
 
 
 def lines_of(block):
     """Its commands: lines, joined where one ends in a backslash."""
-    return [line.strip() for line in block.replace("\\\n", " ").split("\n") if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line.strip() for line in block.replace("\\\n", " ").split("\n")]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 class Exceptions:
@@ -36,4 +38,5 @@ class Exceptions:
 
     def needless(self):
         """A sentence for each entry that no command has asked for."""
-        return [f"{where}: no printed command is \"{name}\"; remove the entry" for where, _, name, _, used in self.entries if not used]
+        return [f"{where}: no printed command is \"{name}\"; remove the entry"
+                for where, _, name, _, used in self.entries if not used]

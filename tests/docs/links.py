@@ -15,8 +15,8 @@ MOST_PICTURE_BYTES = 150_000
 FOLDERS = "src tests scripts configs docs cmake third_party".split()
 
 root = pathlib.Path(sys.argv[1]).resolve()
-listed = subprocess.run([sys.argv[3], "--test-dir", sys.argv[2], "-N"], capture_output=True, text=True, check=True).stdout
-tests = re.findall(r"Test +#\d+: (\S+)", listed)
+listed = subprocess.run([sys.argv[3], "--test-dir", sys.argv[2], "-N"], capture_output=True, text=True, check=True)
+tests = re.findall(r"Test +#\d+: (\S+)", listed.stdout)
 failures, counts = [], {"links": 0, "paths": 0, "tests": 0}
 in_src = [path.name for path in (root / "src").iterdir() if path.is_dir()]
 parsed = {path: markdown.Page(path) for path in markdown.pages(root)}
@@ -41,7 +41,8 @@ def check_link(page, line, target):
     if anchor:
         other = parsed.get(path) or markdown.Page(path)
         if anchor not in other.anchors():
-            fail(page.path, line, f"the link {target}: found no such heading, expected one of {', '.join(other.anchors())}")
+            known = ", ".join(other.anchors())
+            fail(page.path, line, f"the link {target}: found no such heading, expected one of {known}")
     if path.suffix in (".png", ".jpg") and path.stat().st_size > MOST_PICTURE_BYTES:
         fail(page.path, line, f"{target} has {path.stat().st_size} bytes, expected at most {MOST_PICTURE_BYTES}")
     if path.suffix == ".svg":

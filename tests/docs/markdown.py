@@ -1,4 +1,4 @@
-"""What the tests of the documents need of Markdown: fenced blocks, code spans, links and headings, each with its line."""
+"""What the tests of the documents need of Markdown: fenced blocks, code spans, links, headings, each with its line."""
 import pathlib
 import re
 

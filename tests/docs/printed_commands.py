@@ -2,11 +2,11 @@
 
 Usage: printed_commands.py ROOT WORK REHYAT MAKE_CLIPS MPIRUN...
 
-Read are the `sh` blocks and the code spans of README, CONTRIBUTING and docs/ (without the dated pages of measurements,
-whose commands are of that day), the examples of every command's --help, and the code spans in the comments of configs/.
-The commands run in a folder where the printed names lead to something tiny: configs/demo.yaml and FILE.yaml are a run of
-seconds, weights/ is a stub with the published sizes. Those that cannot run here are in exceptions.txt, each with its reason;
-an entry there that no command needs is a failure too.
+Read are the `sh` blocks and the code spans of README, CONTRIBUTING and docs/ (without the dated pages of
+measurements, whose commands are of that day), the examples of every command's --help, and the code spans in the
+comments of configs/. The commands run in a folder where the printed names lead to something tiny: configs/demo.yaml and
+FILE.yaml are a run of seconds, weights/ is a stub with the published sizes. Those that cannot run here are in
+exceptions.txt, each with its reason; an entry there that no command needs is a failure too.
 """
 import json
 import os
@@ -32,9 +32,6 @@ failures = []
 def fail(message):
     failures.append(message)
     print("FAILED:", message, flush=True)
-
-
-# What is printed ---------------------------------------------------------------------------------------------------------
 
 
 def of_pages():
@@ -67,7 +64,8 @@ def of_helps():
             fail(f"rehyat {name} --help has no example")
         for command in commands.lines_of("\n".join(examples)):
             yield f"rehyat {name} --help", command
-        yield from ((f"rehyat {name} --help", span) for span in re.findall(r"`([^`]+)`", text) if commands.PROGRAMS.match(span))
+        spans = re.findall(r"`([^`]+)`", text)
+        yield from ((f"rehyat {name} --help", span) for span in spans if commands.PROGRAMS.match(span))
     if len(names) < 10:
         fail(f"rehyat --help: found only the commands {names}")
 
@@ -79,9 +77,6 @@ def of_configs():
         yield from ((f"configs/{path.name}", span) for span in spans if commands.PROGRAMS.match(span))
         if commands.PROGRAMS.search(re.sub(r"`[^`]+`", "", comments)):
             fail(f"configs/{path.name}: a command in a comment without `backquotes`")
-
-
-# What cannot run here ----------------------------------------------------------------------------------------------------
 
 
 def check_skipped(where, command):
@@ -102,9 +97,6 @@ def check_skipped(where, command):
         presets = json.loads((root / "CMakePresets.json").read_text())
         if preset not in [item["name"] for item in presets["configurePresets"]]:
             fail(f"{where}: `{command}`: found no preset {preset}")
-
-
-# Where the commands run --------------------------------------------------------------------------------------------------
 
 
 def executable(path, text):
@@ -136,7 +128,8 @@ def published_stub(folder):
     shutil.copytree(root / "tests/fixtures/pipeline/model", folder)
     path = folder / "transformer/config.json"
     config = json.loads(path.read_text())
-    config.update(num_layers=30, num_attention_heads=12, attention_head_dim=128, ffn_dim=8960, freq_dim=256, text_dim=4096)
+    config.update(num_layers=30, num_attention_heads=12, attention_head_dim=128, ffn_dim=8960, freq_dim=256,
+                  text_dim=4096)
     path.write_text(json.dumps(config))
 
 
@@ -176,8 +169,9 @@ def run(command):
     """Exit code, output and seconds of a line of the shell."""
     started = time.monotonic()
     try:
-        done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                              stdin=subprocess.DEVNULL, env=environment(), cwd=work, timeout=MOST_SECONDS)
+        done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", env=environment(), cwd=work,
+                              timeout=MOST_SECONDS)
         return done.returncode, done.stdout, time.monotonic() - started
     except subprocess.TimeoutExpired as late:
         return 124, (late.stdout or b"").decode(errors="replace"), MOST_SECONDS
