@@ -44,6 +44,7 @@ Claim claim(Run& run, const Stage& stage, const StageFolder& folder) {
   out.earlier = comm::from_root<json>(run.world(), [&]() -> json {
     if (!is_done(run, stage, folder)) {
       require_what_it_reads(run, stage);
+      stage.check(run, folder);  // before there is a folder
       if (!std::filesystem::exists(folder.folder() / "identity.json")) out.nearest = nearest_other(run, stage);
       out.lock.emplace(folder.open());
     }

@@ -65,6 +65,7 @@ grep -q "$(python3 -c 'import json; n = json.load(open("dry-cache.json"))["needs
 "$REHYAT" cache -c "$config" cache.seeds=3 cache.quota=1kB --dry-run > refused.txt 2> refused.log && fail "a dry run of what is refused ends well"
 "$REHYAT" cache -c "$config" cache.seeds=3 cache.quota=1kB > /dev/null 2> real.log && fail "a cache over its quota"
 [ "$(grep "^rehyat: " refused.log)" = "$(grep "^rehyat: " real.log)" ] && grep -q "refused .*cache.quota" refused.txt || { cat refused.log real.log; fail "the dry run refuses in other words"; }
+[ "$(find runs -maxdepth 1 -type d -name 'cache-*' | wc -l)" -eq 1 ] || fail "a refused cache left a folder"
 "$REHYAT" finetune -c "$config" --dry-run --json > dry.json
 python3 -c 'import json, sys
 needs = json.load(open("dry.json"))["needs"]
