@@ -10,55 +10,19 @@
 #include <string_view>
 
 #include "core/strings.h"
+#include "data/video/transport_stream.h"
 
 namespace rehyat::data {
 namespace {
 
 using Bytes = std::string_view;
 
-/// Reads a clip through a window. What would lie behind its end is absent.
-class Window {
- public:
-  explicit Window(const ClipBytes& clip) : clip_(clip) {}
-
-  std::uint64_t size() const { return clip_.size; }
-
-  /// Up to `count` bytes, kBytes at most, from `at` on; valid until the next call.
-  Bytes at(std::uint64_t at, std::size_t count) {
-    if (at >= size()) return {};
-    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(count, size() - at));
-    if (at < start_ || at + wanted > start_ + bytes_.size()) {
-      bytes_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kBytes, size() - at)));
-      bytes_.resize(clip_.read(at, bytes_.data(), bytes_.size()));
-      start_ = at;
-    }
-    return Bytes(bytes_).substr(static_cast<std::size_t>(at - start_)).substr(0, wanted);
-  }
-
-  /// An unsigned number of `count` bytes; nothing where the clip ends before it does.
-  std::optional<std::uint64_t> number(std::uint64_t place, std::size_t count, bool big_endian) {
-    const Bytes bytes = at(place, count);
-    if (bytes.size() < count) return {};
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < count; ++i)
-      value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? i : count - 1 - i]);
-    return value;
-  }
-
- private:
-  static constexpr std::uint64_t kBytes = 1 << 14;
-
-  const ClipBytes& clip_;
-  std::uint64_t start_ = 0;
-  std::string bytes_;
-};
-
 std::string cut(std::uint64_t have, std::uint64_t of) {
   return cat("a file cut short: ", have, " of ", of, " bytes");
 }
 
 /// Where a part of `size` bytes at `at` ends behind the file.
-std::string if_behind(const Window& clip, std::uint64_t at, std::uint64_t size) {
+std::string if_behind(const ClipWindow& clip, std::uint64_t at, std::uint64_t size) {
   return at <= clip.size() && size <= clip.size() - at ? "" : cut(clip.size(), at + size);
 }
 
@@ -70,7 +34,7 @@ struct Element {
 };
 
 /// A number whose first byte says its length by the place of the highest 1; nothing where it is none.
-std::optional<std::uint64_t> ebml_number(Window& clip, std::uint64_t& at, std::size_t longest, bool keep_mark,
+std::optional<std::uint64_t> ebml_number(ClipWindow& clip, std::uint64_t& at, std::size_t longest, bool keep_mark,
                                          bool* all_ones = nullptr) {
   const Bytes first = clip.at(at, 1);
   if (first.empty() || first[0] == 0) return {};
@@ -85,7 +49,7 @@ std::optional<std::uint64_t> ebml_number(Window& clip, std::uint64_t& at, std::s
 }
 
 /// The element at `at`; nothing where no whole head of one stands there.
-std::optional<Element> element_at(Window& clip, std::uint64_t at) {
+std::optional<Element> element_at(ClipWindow& clip, std::uint64_t at) {
   Element out;
   bool unknown = false;
   const auto id = ebml_number(clip, at, 4, true);
@@ -109,7 +73,7 @@ bool is_element(std::uint64_t id) {
   return std::ranges::find(kKnown, id) != kKnown.end();
 }
 
-std::string matroska(Window& clip) {
+std::string matroska(ClipWindow& clip) {
   for (std::uint64_t at = 0; at < clip.size();) {
     const auto element = element_at(clip, at);
     // Half a head at the very end is cut off too; anything else that is no element is not judged.
@@ -134,7 +98,7 @@ bool is_box(Bytes name) {
   return std::ranges::find(kKnown, name) != kKnown.end();
 }
 
-std::string boxes(Window& clip) {
+std::string boxes(ClipWindow& clip) {
   for (std::uint64_t at = 0; at < clip.size();) {
     auto size = clip.number(at, 4, true);
     const std::string name(clip.at(at + 4, 4));
@@ -148,7 +112,7 @@ std::string boxes(Window& clip) {
 }
 
 /// The parts of a RIFF chunk of unknown size: that of a capture program that was killed.
-std::string riff_parts(Window& clip, std::uint64_t at) {
+std::string riff_parts(ClipWindow& clip, std::uint64_t at) {
   while (at < clip.size()) {
     const std::string head(clip.at(at, 12));
     const auto size = clip.number(at + 4, 4, false);
@@ -165,7 +129,7 @@ std::string riff_parts(Window& clip, std::uint64_t at) {
 }
 
 /// AVI. Large files are several RIFF chunks, one behind the other.
-std::string riff(Window& clip) {
+std::string riff(ClipWindow& clip) {
   constexpr std::uint64_t kLoose = 8;  // some writers count the head of the chunk too
   for (std::uint64_t at = 0; clip.at(at, 4) == "RIFF";) {
     const auto size = clip.number(at + 4, 4, false);
@@ -178,7 +142,7 @@ std::string riff(Window& clip) {
 }
 
 /// ASF and WMV: objects of a name in 16 bytes, a size and a content. One in the header states the file's size.
-std::string asf(Window& clip) {
+std::string asf(ClipWindow& clip) {
   constexpr Bytes kProperties("\xA1\xDC\xAB\x8C\x47\xA9\xCF\x11\x8E\xE4\x00\xC0\x0C\x20\x53\x65", 16);
   const auto header = clip.number(16, 8, false);
   for (std::uint64_t at = 30; header && at < *header;) {
@@ -197,7 +161,7 @@ std::string asf(Window& clip) {
 
 // ---- Ogg: pages, each of one of several streams.
 
-std::string ogg(Window& clip) {
+std::string ogg(ClipWindow& clip) {
   constexpr std::uint8_t kLast = 4;
   struct Stream {
     std::uint64_t bytes = 0;
@@ -227,7 +191,7 @@ std::string ogg(Window& clip) {
 // ---- GIF: blocks, of which the pictures and extensions are lists of parts.
 
 /// Behind the parts at `at`, each with its length in front and the last empty; nothing where the file ends before.
-std::optional<std::uint64_t> behind_parts(Window& clip, std::uint64_t at) {
+std::optional<std::uint64_t> behind_parts(ClipWindow& clip, std::uint64_t at) {
   for (;;) {
     const auto length = clip.number(at, 1, true);
     if (!length) return {};
@@ -236,7 +200,7 @@ std::optional<std::uint64_t> behind_parts(Window& clip, std::uint64_t at) {
   }
 }
 
-std::string gif(Window& clip) {
+std::string gif(ClipWindow& clip) {
   const std::string none = "a file cut short: its trailer is missing";
   const auto colours = [](std::uint64_t flags) -> std::uint64_t {
     return flags & 0x80 ? 3ULL << ((flags & 7) + 1) : 0;
@@ -263,7 +227,7 @@ std::string gif(Window& clip) {
   }
 }
 
-std::string png(Window& clip) {
+std::string png(ClipWindow& clip) {
   for (std::uint64_t at = 8; at < clip.size();) {
     const auto size = clip.number(at, 4, true);
     if (!size) break;
@@ -309,7 +273,7 @@ std::optional<std::uint64_t> y4m_frame(const std::string& settings) {
   return deep ? 2 * all : all;
 }
 
-std::string y4m(Window& clip) {
+std::string y4m(ClipWindow& clip) {
   constexpr std::size_t kLine = 256;
   const auto line_at = [&](std::uint64_t at) -> std::optional<std::string> {
     const Bytes bytes = clip.at(at, kLine);
@@ -331,19 +295,7 @@ std::string y4m(Window& clip) {
   return "";
 }
 
-/// The size of a packet of MPEG-TS, by the marks at the start of its first ones; 0: it is none.
-std::uint64_t ts_packet(Window& clip) {
-  constexpr int kPackets = 5;
-  for (const std::uint64_t size : {188, 192, 204}) {
-    const std::uint64_t first = size == 192 ? 4 : 0;  // a time in front
-    bool all = clip.size() >= size * kPackets;
-    for (std::uint64_t i = 0; all && i < kPackets; ++i) all = clip.at(first + i * size, 1) == "G";
-    if (all) return size;
-  }
-  return 0;
-}
-
-std::string transport_stream(Window& clip, std::uint64_t packet) {
+std::string transport_stream(ClipWindow& clip, std::uint64_t packet) {
   const std::uint64_t rest = clip.size() % packet, mark = clip.size() - rest + (packet == 192 ? 4 : 0);
   const bool begun = rest > 0 && (mark >= clip.size() || clip.at(mark, 1) == "G");
   return begun ? cut(clip.size(), clip.size() - rest + packet) : "";
@@ -352,7 +304,7 @@ std::string transport_stream(Window& clip, std::uint64_t packet) {
 }  // namespace
 
 std::string why_cut_short(const ClipBytes& bytes) {
-  Window clip(bytes);
+  ClipWindow clip(bytes);
   const std::string head(clip.at(0, 12));
   const Bytes start = head;
   if (start.starts_with("\x1A\x45\xDF\xA3")) return matroska(clip);
@@ -363,7 +315,7 @@ std::string why_cut_short(const ClipBytes& bytes) {
   if (start.starts_with("RIFF") && start.ends_with("AVI ")) return riff(clip);
   if (start.starts_with("\x30\x26\xB2\x75\x8E\x66\xCF\x11")) return asf(clip);
   if (start.size() >= 8 && is_box(start.substr(4, 4))) return boxes(clip);
-  const std::uint64_t packet = ts_packet(clip);
+  const std::uint64_t packet = transport_packet_size(clip);
   return packet > 0 ? transport_stream(clip, packet) : "";
 }
 

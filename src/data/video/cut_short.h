@@ -1,18 +1,10 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <functional>
 #include <string>
 
-namespace rehyat::data {
+#include "data/video/clip_bytes.h"
 
-/// The bytes of a clip, whole file or member of an archive.
-struct ClipBytes {
-  std::uint64_t size = 0;
-  /// Reads up to `bytes` from `at` on, fewer only at the end, and returns how many; throws where the system fails.
-  std::function<std::size_t(std::uint64_t at, char* to, std::size_t bytes)> read;
-};
+namespace rehyat::data {
 
 /// Says how a clip was cut short, as a download that stopped leaves it: "a file cut short: 3000 of 5120 bytes". Empty
 /// where the clip is whole, and where its container cannot tell. Reads the container's own structure and no picture:

@@ -13,9 +13,9 @@ constexpr double kMaxStill = 10;  // seconds that one frame may stay on the scre
 /// Decoded frames in the order of their presentation, each with its time in seconds since the first.
 ///
 /// A packet without bytes is how recorders write a dropped frame: the frame before it stays. A packet that the
-/// container marks as corrupt is damage. In MPEG-TS the mark only says that the packet counter jumped. Two recordings
-/// may have been joined there, or a stretch was lost: it counts as a join where the decoder does not complain, a key
-/// frame comes next, and no time is missing.
+/// container marks as corrupt is damage. In MPEG-TS the mark only says that the counter of packets jumped. Two
+/// recordings may have been joined there, or a stretch was lost: a jump between two pictures counts as a join where the
+/// decoder does not complain, a key frame comes next, and no time is missing.
 class FrameReader {
  public:
   explicit FrameReader(Input& input) : input_(input), packet_(av_packet_alloc()) {}

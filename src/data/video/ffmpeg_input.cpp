@@ -9,6 +9,7 @@
 #include "core/strings.h"
 #include "data/sources/clips.h"
 #include "data/video/cut_short.h"
+#include "data/video/transport_stream.h"
 #include "data/video/video.h"
 #include "files/file_format.h"
 
@@ -78,7 +79,7 @@ std::int64_t MemberIo::seek(void* self, std::int64_t offset, int whence) {
   return base + offset;
 }
 
-Input::Input(const ClipFile& clip) : path_(clip.shown()) {
+Input::Input(const ClipFile& clip) : clip_(clip), path_(clip.shown()) {
   quiet();
   check_file(clip);
   AVIOContext* io = open_bytes(clip);
@@ -211,8 +212,19 @@ bool Input::read(AVPacket& packet) {
   }
 }
 
-bool Input::may_be_joined() const {
-  return std::string_view(format_->iformat->name) == "mpegts";
+bool Input::may_be_joined() {
+  if (may_be_joined_) return *may_be_joined_;
+  may_be_joined_ = false;
+  if (std::string_view(format_->iformat->name) != "mpegts") return false;
+  const FileBytes file(clip_.path);
+  const std::uint64_t size = clip_.whole() ? file.size() : clip_.bytes;
+  const auto read = [&](std::uint64_t at, char* to, std::size_t bytes) -> std::size_t {
+    const std::ptrdiff_t have = file.read(clip_.offset + at, to, bytes);
+    if (have < 0) failed(AVERROR(static_cast<int>(-have)), reason(AVERROR(static_cast<int>(-have))));
+    return static_cast<std::size_t>(have);
+  };
+  may_be_joined_ = !picture_has_gap({size, read}, stream_->id);
+  return *may_be_joined_;
 }
 
 void Input::check_complete() const {

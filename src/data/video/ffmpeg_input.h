@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "data/sources/clip_file.h"
@@ -57,8 +58,9 @@ class Input {
   double pixel_aspect() const;
 
   const ClipRemarks& remarks() const { return remarks_; }
-  /// Whether the mark of a corrupt packet says only that the packet counter jumped, as where recordings were joined.
-  bool may_be_joined() const;
+  /// Whether the mark of a corrupt packet may come from joined recordings: in MPEG-TS it says that the counter of
+  /// packets jumped, which is a join where it is between two pictures.
+  bool may_be_joined();
 
   /// The next packet of the video stream; false at the end.
   bool read(AVPacket& packet);
@@ -79,12 +81,14 @@ class Input {
   Track choose_track();
   void open_decoder(int index);
 
+  ClipFile clip_;
   std::string path_;
   Owner<AVIOContext> file_io_;           // where the clip is a whole file
   std::unique_ptr<MemberIo> member_io_;  // where it is a member of an archive
   AVFormatContext* format_ = nullptr;
   AVStream* stream_ = nullptr;
   Owner<AVCodecContext> decoder_;
+  std::optional<bool> may_be_joined_;  // nothing: not asked yet
   std::int64_t packets_ = 0;
   ClipRemarks remarks_;
 };

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "data/video/transport_stream.h"
+
 namespace rehyat::data {
 namespace {
 
@@ -159,6 +161,36 @@ TEST(CutShort, TransportStreamsAreWholePackets) {
     EXPECT_NE(verdict(stream + packet.substr(0, 100)), "") << size;
     EXPECT_EQ(verdict(stream + std::string(100, '\0')), "") << size;  // padding
   }
+}
+
+TEST(TransportStream, AGapInsideOfAPictureIsToldFromAJoin) {
+  const auto packet = [](int id, int count, bool begins, const std::string& content = "p", int control = 0x10) {
+    const std::string head = std::string("G") + static_cast<char>((begins ? 0x40 : 0) | id >> 8) +
+                             static_cast<char>(id) + static_cast<char>(control | (count & 0x0F));
+    return head + content + std::string(188 - head.size() - content.size(), 'p');
+  };
+  const auto has_gap = [](const std::string& bytes) {
+    return picture_has_gap({bytes.size(),
+                            [&](std::uint64_t at, char* to, std::size_t count) {
+                              const std::size_t have = std::min(count, bytes.size() - static_cast<std::size_t>(at));
+                              bytes.copy(to, have, static_cast<std::size_t>(at));
+                              return have;
+                            }},
+                           0x100);
+  };
+  const std::string recording = packet(0, 0, true) + packet(0x100, 0, true) + packet(0x100, 1, false) +
+                                packet(0x101, 7, true) + packet(0x100, 2, true) + packet(0x100, 3, false);
+  EXPECT_FALSE(has_gap(recording));
+  EXPECT_FALSE(has_gap(recording + recording));                                  // joined
+  EXPECT_FALSE(has_gap(recording + packet(0x100, 3, false)));                    // a packet that came twice
+  EXPECT_FALSE(has_gap(recording + packet(0x101, 3, false)));                    // another stream
+  EXPECT_FALSE(has_gap(recording + packet(0x100, 9, false, "", 0x20)));          // without content
+  EXPECT_FALSE(has_gap(recording + packet(0x100, 9, false, "\x01\x80", 0x30)));  // says so itself
+  EXPECT_TRUE(has_gap(recording + packet(0x100, 5, false)));
+  EXPECT_TRUE(has_gap(recording + packet(0x100, 5, true)));  // no recording begins without a table
+  std::string faulty = recording;
+  faulty[188 + 1] |= static_cast<char>(0x80);
+  EXPECT_TRUE(has_gap(faulty));
 }
 
 TEST(CutShort, WhatCannotTellIsNotJudged) {
