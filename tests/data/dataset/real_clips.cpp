@@ -45,13 +45,16 @@ TEST_F(RealClips, TheSameLatentsFromAFolderAndFromATar) {
   config_.max_bad_share = 0;
   config_.videos = clips;
   config_.captions = clips / "metadata.jsonl";
-  const auto folder = prepared("folder");
+  const PrepareResult folder = prepared("folder");
   config_.videos = archive;
   config_.captions.clear();
-  const auto packed = prepared("tar");
-  EXPECT_EQ(folder["usable_clips"], count);
-  for (const char* key : {"clips", "usable_clips", "samples", "captions", "quarantined"})
-    EXPECT_EQ(folder[key], packed[key]) << key;
+  const PrepareResult packed = prepared("tar");
+  EXPECT_EQ(folder.usable_clips, static_cast<std::int64_t>(count));
+  const auto without_speed = [](PrepareResult result) {
+    result.throughput = {};
+    return config::to_json(result);
+  };
+  EXPECT_EQ(without_speed(folder), without_speed(packed));
   for (const auto& entry : std::filesystem::directory_iterator(folder_ / "folder")) {
     const std::string name = entry.path().filename().string();
     if (!name.ends_with(".h5")) continue;
@@ -66,14 +69,14 @@ TEST_F(RealClips, InBuckets) {
   config_.buckets = {{{144, 176}, 17}, {{144, 240}, 33}, {{480, 832}, 9}};
   config_.fps = 16;
   config_.max_windows = 1;
-  const auto summary = prepared();
+  const PrepareResult summary = prepared();
   std::int64_t clips = 0;
-  for (const auto& bucket : summary["table"]["buckets"]) clips += bucket["clips"].get<std::int64_t>();
-  EXPECT_EQ(summary["quarantined"], 0);
-  EXPECT_EQ(clips, summary["usable_clips"]);
-  EXPECT_EQ(clips + summary["dropped"].get<std::int64_t>(), summary["clips"].get<std::int64_t>());
-  EXPECT_GT(summary["table"]["buckets"][2]["clips"], 0);  // bigbuckbunny.mp4 is 1280x720
-  EXPECT_GT(summary["table"]["buckets"][0]["clips"], 0);
+  for (const BucketCount& bucket : summary.table.buckets) clips += bucket.clips;
+  EXPECT_EQ(summary.quarantined, 0);
+  EXPECT_EQ(clips, summary.usable_clips);
+  EXPECT_EQ(clips + summary.dropped, summary.clips);
+  EXPECT_GT(summary.table.buckets[2].clips, 0);  // bigbuckbunny.mp4 is 1280x720
+  EXPECT_GT(summary.table.buckets[0].clips, 0);
 }
 
 }  // namespace
