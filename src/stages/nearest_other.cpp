@@ -42,8 +42,9 @@ std::string nearest_other(Run& run, const Stage& stage) {
     text = to_string(fewest);
     text += (text.empty() ? "" : "; ") + changes.text;
   }
-  return cat(others > 1 ? cat("of ", others, " others the nearest, ") : "", nearest->folder.string(), " (",
-             state_of(*nearest), "), was made from something else (", text, ")");
+  const std::string name = cat(nearest->folder.string(), " (", state_of(*nearest), ")");
+  return cat(others > 1 ? cat("of ", others, " others the nearest, ", name, ",") : name,
+             " was made from something else (", text, ")");
 }
 
 }  // namespace rehyat::stages

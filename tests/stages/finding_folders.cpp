@@ -55,7 +55,7 @@ TEST_F(FindingFolders, EveryStageNamesTheNearestOther) {
   const std::string own = "finetune: { lr: 0.5 }\n", near = "finetune: { lr: 0.5, warmup: 7 }\n",
                     far = "finetune: { lr: 0.5, warmup: 8, beta1: 0.5 }\n";
   expect_parts(nearest("finetune", own),
-               {first.string() + " (complete), was made from something else (finetune.lr: found 1e-05, expected 0.5)"});
+               {first.string() + " (complete) was made from something else (finetune.lr: found 1e-05, expected 0.5)"});
   const fs::path nearer = done("finetune", near);
   expect_parts(nearest("finetune", far), {"of 2 others the nearest, " + nearer.string(), "finetune.beta1: found 0.9"});
   // A setting of a stage before it is named as what it is.
