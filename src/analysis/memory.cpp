@@ -26,15 +26,6 @@ models::HeldNumbers saved_by(const models::Architecture& d, const BlockChoice& c
   return out;
 }
 
-/// Gradients on their way in a block: of its widest products, or of the hybrid attention. There q, k, v have gradients
-/// in both types, the features of q and k in the compute type, and those of one of them in float32.
-models::HeldNumbers working_of(const models::Architecture& d, const BlockChoice& choice, std::int64_t compute_bytes) {
-  if (!choice.attention.kind->has_linear()) return d.backward_working;
-  const std::int64_t features = d.heads * choice.phi.feature_width(d.head_width());
-  const models::HeldNumbers hybrid{.compute = 6 * d.dim + 2 * features, .wide = 4 * d.dim + features};
-  return hybrid.bytes(compute_bytes) > d.backward_working.bytes(compute_bytes) ? hybrid : d.backward_working;
-}
-
 MemoryEstimate distill_memory(const models::Architecture& d, const VideoSize& video,
                               const std::vector<BlockChoice>& blocks, const TrainingSetup& setup) {
   std::int64_t trained = 0, numbers = 0;
@@ -66,7 +57,7 @@ MemoryEstimate training_memory(const models::Architecture& model, const VideoSiz
   if (setup.distill) return distill_memory(model, video, blocks, setup);
 
   MemoryEstimate estimate;
-  std::int64_t copied = cost.parameters, all = 0, largest = 0, working = 0;  // bytes a token but for the first
+  std::int64_t copied = cost.parameters, all = 0, largest = 0;  // the others are bytes a token
   const bool again = setup.recompute != models::Recompute::none;
   if (again) {
     const auto most = std::max_element(cost.blocks.begin(), cost.blocks.end(),
@@ -77,20 +68,24 @@ MemoryEstimate training_memory(const models::Architecture& model, const VideoSiz
     const std::int64_t bytes = saved_by(model, choice).bytes(setup.compute_bytes);
     all += bytes;
     largest = std::max(largest, bytes);
-    working = std::max(working, working_of(model, choice, setup.compute_bytes).bytes(setup.compute_bytes));
   }
-  // The input, and of an attention its output and about three values a head.
+  // Of a block that is run again: the input, and of a remembered attention its output and about three values a head.
   std::int64_t of_each = model.dim * kFloatBytes;
   if (setup.recompute == models::Recompute::selective)
     of_each += model.dim * setup.compute_bytes + 3 * model.heads * kFloatBytes;
-  const std::int64_t a_token =
-      (again ? model.layers * of_each + largest : all) + model.saved_outside.bytes(setup.compute_bytes) + working;
+  const std::int64_t tokens = setup.batch * video.tokens(model);
+  const std::int64_t inputs = tokens * model.layers * of_each, one = tokens * largest,
+                     working = tokens * std::max(model.backward_working.bytes(setup.compute_bytes),
+                                                 model.saved_outside.bytes(setup.compute_bytes));
   const std::int64_t trained = setup.trained.value_or(cost.parameters);
   estimate.weights = cost.parameters * kFloatBytes + (setup.ema ? trained * kFloatBytes : 0) +
                      (setup.compute_bytes < kFloatBytes ? copied * setup.compute_bytes : 0);
   estimate.gradients = trained * kFloatBytes;
   estimate.optimizer = 2 * trained * kFloatBytes;
-  estimate.activations = setup.batch * video.tokens(model) * a_token;
+  // While the backward pass goes through the blocks, what they have kept makes room for their gradients.
+  const std::int64_t first = again ? inputs + one : tokens * all, last = estimate.gradients + one;
+  const std::int64_t most = setup.accumulates ? first + estimate.gradients : std::max(first, last);
+  estimate.activations = most - estimate.gradients + working;
   return estimate;
 }
 

@@ -14,6 +14,7 @@ struct TrainingSetup {
   bool distill = false;                 ///< one block's feature maps are trained at a time, the rest is frozen
   std::int64_t batch = 1;               ///< samples that a rank holds at once
   std::int64_t compute_bytes = 2;       ///< of a number in the forward pass: 2 for bf16 and fp16, 4 for fp32
+  bool accumulates = false;             ///< whether the gradients of earlier micro-batches of the step are there
   std::optional<std::int64_t> trained;  ///< parameters that have gradients; absent: all
   bool ema = false;                     ///< whether averaged weights are kept beside the trained ones
   models::Recompute recompute = models::Recompute::none;  ///< what is run again in the backward pass
@@ -24,17 +25,18 @@ struct TrainingSetup {
 
 /// Bytes on one rank.
 struct MemoryEstimate {
-  std::int64_t weights = 0;    ///< fp32 masters, their copies in the compute type where that is narrower, EMA
-  std::int64_t gradients = 0;  ///< fp32
-  std::int64_t optimizer = 0;  ///< AdamW's two moments, fp32
-  std::int64_t activations = 0;
+  std::int64_t weights = 0;      ///< fp32 masters, their copies in the compute type where that is narrower, EMA
+  std::int64_t gradients = 0;    ///< fp32
+  std::int64_t optimizer = 0;    ///< AdamW's two moments, fp32
+  std::int64_t activations = 0;  ///< beside them, at the moment when the sum is largest
   std::int64_t total() const { return weights + gradients + optimizer + activations; }
 };
 
-/// Activations are what the architecture says that blocks, embeddings and head keep and the widest block's gradients on
-/// their way, and for a converted block the products and features of phi on a GPU, for q and k. Where blocks
-/// are run again one block at a time keeps them, and the copies of its weights, and every block its input and what the
-/// policy keeps of its attention. Throws UserError on a setup that makes no sense.
+/// Activations are what the architecture says that blocks, embeddings and head keep and the gradients on their way in
+/// the last block, and for a converted block the products and features of phi on a GPU, for q and k. Where blocks are
+/// run again one block at a time keeps them, and the copies of its weights, and every block its input and what the
+/// policy keeps of its attention. Gradients need room of their own only where they outgrow what blocks have let go.
+/// Throws UserError on a setup that makes no sense.
 MemoryEstimate training_memory(const models::Architecture& model, const VideoSize& video,
                                const std::vector<BlockChoice>& blocks, const TrainingSetup& setup);
 

@@ -36,7 +36,7 @@ struct Architecture {
   PartCost outside;                               ///< embeddings and head
   HeldNumbers saved_by_block;    ///< what a block with softmax attention keeps for its backward pass, its input too
   HeldNumbers saved_outside;     ///< what embeddings and head keep
-  HeldNumbers backward_working;  ///< gradients on their way, at the widest place of a block
+  HeldNumbers backward_working;  ///< gradients on their way where a block's backward pass begins
 
   std::int64_t head_width() const { return dim / heads; }
   /// Tokens along time, height and width of a latent T x H x W.

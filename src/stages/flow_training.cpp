@@ -48,9 +48,10 @@ std::optional<std::int64_t> trained_parameters(const models::Architecture& model
   return out;
 }
 
-analysis::TrainingSetup setup_of(const models::Architecture& model, const models::BlockMap& blocks,
-                                 const finetune::FlowTrainingConfig& config) {
+analysis::TrainingSetup setup_of(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config) {
+  const models::Architecture& model = run.models().architecture();
   analysis::TrainingSetup setup;
+  setup.accumulates = config.global_batch > config.micro_batch * run.world().size();
   setup.trained = trained_parameters(model, blocks, config.trainable);
   setup.batch = config.micro_batch;
   setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
@@ -80,7 +81,7 @@ finetune::FlowTrainingConfig decide_recompute(Run& run, const models::BlockMap& 
   for (const auto& item : kPolicies) {
     config.recompute = item.first;
     const analysis::MemoryEstimate need =
-        analysis::training_memory(model, largest(bucket_videos(run)), choices, setup_of(model, blocks, config));
+        analysis::training_memory(model, largest(bucket_videos(run)), choices, setup_of(run, blocks, config));
     if (static_cast<double>(need.total()) <= 0.9 * static_cast<double>(memory)) break;
   }
   return config;
@@ -128,7 +129,7 @@ Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::F
   const auto choices = block_choices(blocks, model.layers);
   const analysis::VideoSize video = largest(bucket_videos(run));
   const finetune::FlowTrainingConfig decided = decide_recompute(run, blocks, config, device_memory(run.config().run));
-  const analysis::TrainingSetup setup = setup_of(model, blocks, decided);
+  const analysis::TrainingSetup setup = setup_of(run, blocks, decided);
   // A checkpoint holds the trained weights and their two moments, the result all weights.
   const std::int64_t copies = (setup.ema ? 4 : 3) * config.train.keep_checkpoints;
   Needs needs;

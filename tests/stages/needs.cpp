@@ -53,7 +53,7 @@ TEST_F(StageNeeds, TheDryRunCountsATrainingStepAsTheLogDoes) {
 
 TEST_F(StageNeeds, BlocksAreRunAgainWhereMemoryNeedsIt) {
   const auto of = [&](const std::string& policy, std::int64_t memory) {
-    return needs("finetune", "finetune: { iterations: 5, recompute: " + policy + " }\n", memory);
+    return needs("finetune", "finetune: { iterations: 5, micro_batch: 16, recompute: " + policy + " }\n", memory);
   };
   const std::int64_t large = 80'000'000'000, small = 1000;
   const Needs all = of("none", large), again = of("full", large);

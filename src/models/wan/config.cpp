@@ -52,7 +52,8 @@ Architecture WanConfig::architecture() const {
   // result.
   a.saved_by_block = {.compute = (6 + 3 + 1) * dim + 2 * ffn_dim, .wide = (7 + 3 + 3) * dim};
   a.saved_outside = {.compute = 0, .wide = 3 * dim};  // the head: the residual, its norm, the modulated norm
-  a.backward_working = {.compute = dim + 2 * ffn_dim, .wide = 4 * dim};
+  // The feed-forward: of its result, the gated result and the activation.
+  a.backward_working = {.compute = dim + ffn_dim, .wide = 2 * dim};
   return a;
 }
 
