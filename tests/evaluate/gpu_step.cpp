@@ -1,0 +1,49 @@
+#include <ATen/DeviceAccelerator.h>
+#include <gtest/gtest.h>
+#include <torch/cuda.h>
+
+#include "core/strings.h"
+#include "evaluate/train_bench.h"
+
+/// A finetuning step at the real size: Wan2.1 1.3B, 81 frames of 480 x 832. Needs a GPU with 60 GB.
+namespace rehyat::evaluate {
+namespace {
+
+using models::Recompute;
+
+struct Case {
+  std::int64_t layers = 1;
+  Recompute recompute = Recompute::full;
+};
+
+StepMeasures measure(const Case& what) {
+  const models::ModelRegistry families = models::known_models();
+  TrainBench bench{.subject = {}, .recompute = what.recompute, .warmup = 1, .repeats = 1};
+  bench.subject.layers = what.layers;
+  bench.subject.attention = models::BlockAttention{.spec = {.kind = ops::AttentionKind::rehyat}, .phi = {}};
+  bench.subject.converted = (what.layers + 1) / 2;
+  bench.subject.geometry = families.encoders().named("wan").published_geometry();
+  bench.subject.device = at::Device(at::kCUDA, 0);
+  bench.subject.compute = at::kBFloat16;
+  return measure_step(bench, families);
+}
+
+TEST(GpuStep, TheEstimateIsWithinATenthOfTheAllocatorsPeak) {
+  constexpr std::size_t needed = 60'000'000'000;
+  if (!torch::cuda::is_available() || at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(0).first < needed)
+    GTEST_SKIP() << "needs a GPU with 60 GB free";
+  double full = 0, none = 0;
+  for (const Case& what : {Case{1, Recompute::none}, Case{1, Recompute::selective}, Case{1, Recompute::full},
+                           Case{4, Recompute::none}, Case{4, Recompute::selective}, Case{4, Recompute::full},
+                           Case{30, Recompute::selective}, Case{30, Recompute::full}}) {
+    SCOPED_TRACE(cat(what.layers, " layers, policy ", static_cast<int>(what.recompute)));
+    const StepMeasures step = measure(what);
+    EXPECT_NEAR(static_cast<double>(step.estimate.total()) / static_cast<double>(step.peak_bytes()), 1, 0.1);
+    if (what.layers == 4 && what.recompute == Recompute::none) none = step.loss;
+    if (what.layers == 4 && what.recompute == Recompute::full) full = step.loss;
+  }
+  EXPECT_NEAR(full / none, 1, 1e-3);  // of the second step
+}
+
+}  // namespace
+}  // namespace rehyat::evaluate
