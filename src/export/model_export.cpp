@@ -7,7 +7,7 @@
 namespace rehyat::exporter {
 namespace {
 
-/// The tensors of one part, as they should come back after being stored as `type`.
+/// Throws UserError unless the tensors of this part came back as they are once they are stored as `type`.
 void compare(const models::VideoTransformer& model, const models::VideoTransformer& again, models::Weights part,
              at::ScalarType type, const std::filesystem::path& path) {
   const auto expected = model->tensors(part), found = again->tensors(part);

@@ -11,22 +11,22 @@ namespace rehyat::stages {
 
 class Run;
 
-/// The video that is sampled and cached, and those of all buckets.
+/// The video that `sample` and `cache` work on, and one video of each bucket.
 analysis::VideoSize video_of(Run& run);
 std::vector<analysis::VideoSize> bucket_videos(Run& run);
-/// What training has to have room for.
+/// The video with the most pixels, for which training has to have room.
 analysis::VideoSize largest(const std::vector<analysis::VideoSize>& videos);
 
-/// The attention of every block, of a model of so many layers.
+/// The attention of each of the model's blocks: those that are not converted have softmax.
 std::vector<analysis::BlockChoice> block_choices(const models::BlockMap& blocks, std::int64_t layers);
-/// The blocks that the model has converted: none of the teacher.
+/// The blocks that this model has converted; the teacher has none.
 models::BlockMap blocks_of(Run& run, TrainedModel which);
-/// One pass of the run's model with these blocks converted.
+/// The cost of one forward pass of the run's model with these blocks converted.
 analysis::ModelCost model_cost(Run& run, const models::BlockMap& blocks);
 
 /// Bytes of a number of a model's weights where they are loaded, which is in float32.
 constexpr std::int64_t kWeightBytes = 4;
-/// A forward and a backward pass cost so many forward passes.
+/// A forward and a backward pass together cost as much as so many forward passes.
 constexpr double kStepOverForward = 3;
 
 /// TFLOP of one forward pass of one video as the program runs it: every form folds each token into the linear state

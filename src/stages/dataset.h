@@ -22,8 +22,9 @@ class RunDataset {
   /// Lists the clips on one rank and reads them on all, a share each. Does nothing where the videos are gone but are
   /// known to have been prepared. Collective.
   void read_clips();
-  /// What decides the dataset: of the clips where they were read; else what was last prepared of this `data` section,
-  /// for which no video need be there; else of the clips, which are read then. Rank 0 alone may call it.
+  /// What decides the dataset. Where the clips were read, it is made of them; else it is the one that was last prepared
+  /// of this `data` section, for which no video need be there; where there is none, the clips are read now. Call on
+  /// rank 0.
   const data::Identity& identity();
   /// How the clips differ from those that the dataset in this folder was made from, one by one; "" where that is not
   /// known. On rank 0.

@@ -18,14 +18,14 @@ at::Device choose_device(const std::string& wanted, int gpus, int local_rank, in
 /// without.
 bool wants_gpu(const std::string& wanted);
 
-/// What this rank computes on.
+/// The device that this rank computes on.
 class RunDevice {
  public:
   /// Sets the threads of libtorch.
   RunDevice(const RunConfig& config, const comm::Communicator& world);
-  /// Chosen when it is first asked for: counting and dry runs need no GPU.
+  /// The first call chooses it, since counting and dry runs need no GPU.
   at::Device get();
-  /// The threads that run.threads asks for, again, after work that needed another number.
+  /// Sets the threads that run.threads asks for once more, after work that changed their number.
   void set_threads() const;
 
  private:

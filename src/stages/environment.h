@@ -13,7 +13,8 @@ namespace rehyat::stages {
 /// threads, machine and device.
 nlohmann::ordered_json environment(const comm::Communicator& world, at::Device device);
 
-/// Adds one start of a stage to `folder`/environment.json, a list with a date each; equal neighbours are told once.
+/// Adds one start of a stage to `folder`/environment.json, a list with a date each; a start like the one before adds
+/// nothing.
 void record_environment(const std::filesystem::path& folder, const nlohmann::ordered_json& environment);
 
 }  // namespace rehyat::stages

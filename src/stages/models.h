@@ -33,7 +33,7 @@ class RunModels {
 
   /// Of model.weights; empty without.
   models::ModelFiles files() const { return published_ ? published_->files : models::ModelFiles(); }
-  /// The kinds of models that the program knows, and that of this run.
+  /// The families of models that the program knows, and the family of this run.
   const models::ModelRegistry& families() const { return families_; }
   const models::ModelFamily& family();
   const models::Architecture& architecture();

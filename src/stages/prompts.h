@@ -18,12 +18,13 @@ class RunPrompts {
  public:
   RunPrompts(const ExperimentConfig& config, RunEncoders& encoders, RunDevice& device, InputNotes& notes);
 
-  /// The lines of cache.prompts, read once, so that what is encoded is what the stage is named by.
+  /// The lines of cache.prompts. They are read once, so that the prompts that are encoded are those that name the
+  /// stage.
   const std::vector<std::string>& of_cache();
-  /// Those that the `sample` section names itself; none where they are captions of held-out clips. Read once.
+  /// The prompts of the `sample` section itself, read once; empty where captions of held-out clips are sampled.
   const std::vector<std::string>& of_sample();
 
-  /// The embedding [L,D] on this rank's device; what was once encoded stays known.
+  /// The embedding [L,D] on this rank's device. Each prompt is encoded once.
   at::Tensor encode(const std::string& prompt);
 
  private:

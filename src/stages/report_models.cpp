@@ -23,7 +23,7 @@ using State = report::Check::State;
 constexpr double kWideMargin = 0.8;
 constexpr double kWithinTeacher = 1.05;
 constexpr double kBelowWindow = 0.75;
-/// Of the clips that the models look at through noise: half of what they see.
+/// The noise level of the clips that the models look at: half of what they see is noise.
 constexpr double kNoise = 0.5;
 
 const char* const kPointwise =
@@ -59,7 +59,7 @@ std::vector<std::pair<TrainedModel, std::string>> models_of(Run& run) {
           {TrainedModel::finetuned, "hybrid, finetuned"}};
 }
 
-/// A video as the page has it, and as `name` in the run's folder.
+/// Makes a video for the page, and writes it as `name` into the run's folder.
 report::Clip show(Run& run, const std::string& label, const std::string& name, const at::Tensor& latents) {
   report::Clip clip{label, "", {}};
   const at::Tensor frames = decode(run, latents);

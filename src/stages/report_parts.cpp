@@ -109,7 +109,7 @@ void add_stages(report::ReportData& data, Run& run, Run& control) {
   const Stage& report = run.registry().at("report");
   const std::vector<const Stage*> read = with_what_it_reads(run, report);
   for (const auto& stage : run.registry().all()) {
-    // What the report reads, and what else a config may ask for.
+    // The stages that the report reads, and the goals that a config may ask for besides.
     const bool belongs =
         std::find(read.begin(), read.end(), stage.get()) != read.end() || stage->is_goal({stage->name()});
     if (!belongs || stage.get() == &report) continue;

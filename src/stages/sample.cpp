@@ -60,7 +60,7 @@ std::optional<SampledVideo> finished_video(const VideoFiles& files, const std::s
                       value_or(done, "seconds", 0.0)};
 }
 
-/// The videos of a start: those that are there, and those to make, as rank 0 sees the folder.
+/// What rank 0 finds of each video; nothing where it is still to be made.
 std::vector<std::optional<SampledVideo>> find_videos(Run& run, const StageFolder& folder,
                                                      const std::vector<std::string>& prompts) {
   const SampleResult found = comm::from_root<SampleResult>(run.world(), [&] {

@@ -35,7 +35,7 @@ sampling::Request sample_request(Run& run, const models::VideoTransformer& model
     // A batch of one, as pipelines have it, is as good.
     request.noise = noise.dim() == 5 && noise.size(0) == 1 ? noise[0] : noise;
   }
-  // Of the model that was given: a comparison samples several from one config.
+  // The form follows the given model, and not sample.model: the report samples several models of one config.
   request.form = config.resolved_form(models::block_map_of(model), model->block_count());
   request.compute = compute_type(config.precision, run.device().get());
   std::string reason;

@@ -11,11 +11,12 @@
 /// The teacher's trajectories, which the stage `cache` stores and online distillation walks beside the students.
 namespace rehyat::stages {
 
-/// Everything of the `cache` section that decides them.
+/// The settings of the `cache` section that decide the trajectories, with the lines of cache.prompts.
 nlohmann::ordered_json trajectory_settings(Run& run);
-/// The stages that the prompts come from: none where they are lines of a file, for which no video is needed.
+/// The stages that the prompts come from; none where cache.prompts names a file, which needs no video.
 std::vector<std::string> prompts_come_from(Run& run);
-/// What names the prompts: of a file, which trajectory_settings holds, the text encoder; else the dataset.
+/// The entry of an identity that names the prompts: the fingerprint of the dataset; for the lines of a file, which
+/// trajectory_settings holds, that of the text encoder.
 std::pair<std::string, std::string> prompts_identity(Run& run);
 /// How many prompts the teacher is run on. Throws UserError where they are too few to distil with.
 std::size_t prompt_count(Run& run);
