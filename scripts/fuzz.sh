@@ -74,5 +74,5 @@ for program in $programs; do
   done
 done
 [ "$list" = no ] || exit 0
-[ "$known" = yes ] || fail_usage "--reader: found '$reader', expected one of $("$0" --no-build --list | tr '\n' ' ')"
+[ "$known" = yes ] || fail_usage "--reader: found '$reader', expected one of $("$0" --no-build --list | paste -sd' ')"
 [ "$failed" = no ]

@@ -61,8 +61,14 @@ std::string checksum_of(const json& files, const json& content) {
   return hash_text(json{{"files", files}, {"content", content}}.dump());
 }
 
+/// Whether the path stays in the folder that it is relative to.
+bool stays_inside(const std::filesystem::path& path) {
+  return !path.empty() && path.is_relative() && std::ranges::find(path, "..") == path.end();
+}
+
 bool is_file_entry(const json& entry) {
-  return entry.is_object() && entry.contains("file") && entry["file"].is_string() && entry.contains("bytes") &&
+  return entry.is_object() && entry.contains("file") && entry["file"].is_string() &&
+         stays_inside(entry["file"].get<std::string>()) && entry.contains("bytes") &&
          entry["bytes"].is_number_unsigned() && entry.contains("checksum") && entry["checksum"].is_string();
 }
 
@@ -154,7 +160,7 @@ MarkedFolder::Marker MarkedFolder::read() const {
            fingerprint_ + (other.empty() ? "" : ": it was made from something else (" + other + ")"));
   }
   if (!marker.contains("files") || !marker["files"].is_array() || !std::ranges::all_of(marker["files"], is_file_entry))
-    refuse("a list of files without names, sizes and checksums", "one");
+    refuse("a list of files without names in the folder, sizes and checksums", "one");
   if (!marker.contains("content") ||
       marker.value("checksum", json()) != checksum_of(marker["files"], marker["content"]))
     refuse("a marker that was altered", "it as it was written");

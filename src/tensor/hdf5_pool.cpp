@@ -12,6 +12,10 @@ Hdf5Pool::Hdf5Pool(std::filesystem::path folder, std::vector<File> files, const 
     : folder_(std::move(folder)), files_(std::move(files)), most_(open) {
   for (const File& file : files_) {
     const auto path = folder_ / file.name;
+    require(!file.name.empty() && path.filename() == file.name, [&] {
+      return cat(folder_.string(), ": found the file \"", excerpt(file.name), "\" in its list, expected a name in the ",
+                 "folder; remove the folder and run `rehyat ", command, "` again");
+    });
     std::error_code error;
     const std::uint64_t bytes = std::filesystem::file_size(path, error);
     const bool there = !error;

@@ -20,7 +20,7 @@ class Hdf5Pool {
   };
 
   Hdf5Pool() = default;
-  /// Throws UserError for a file that is missing or has another size; `command` makes them again.
+  /// Throws UserError for a file that is missing, has another size or lies elsewhere; `command` makes them again.
   Hdf5Pool(std::filesystem::path folder, std::vector<File> files, const std::string& command, std::size_t open = 64);
 
   /// Valid until the next call.

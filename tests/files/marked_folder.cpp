@@ -106,6 +106,17 @@ TEST_F(MarkedFolderTest, ResultsAreCheckedByteForByte) {
   EXPECT_NO_THROW(folder().require_intact());
 }
 
+/// Found by tests/mutation: a marker that names files elsewhere, its checksum right.
+TEST_F(MarkedFolderTest, ResultsLieInTheFolder) {
+  const FolderLock lock = folder().open();
+  std::ofstream(temp_ / "x") << "outside";
+  for (const std::string& name : {(temp_ / "x").string(), std::string("../x")}) {
+    folder().finish(nullptr, {name});
+    refused([&] { folder().require_intact(); }, {"manifest.json", "names"});
+    refused([&] { folder().results(); }, {"manifest.json", "names"});
+  }
+}
+
 TEST_F(MarkedFolderTest, IsOfOneIdentity) {
   static_cast<void>(folder({{"settings", {{"size", 64}}}, {"seed", 1}}).open());
   EXPECT_NO_THROW(static_cast<void>(folder({{"settings", {{"size", 64}}}, {"seed", 1}}).open()));

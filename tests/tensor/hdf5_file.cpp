@@ -177,6 +177,10 @@ TEST_F(Hdf5File, PoolKeepsAFewFilesOpen) {
   expect_refused([&] { Hdf5Pool(folder_, files, "cache"); }, {"2.h5", "bytes", "rehyat cache"});
   files[2].name = "none.h5";
   expect_refused([&] { Hdf5Pool(folder_, files, "prepare"); }, {"none.h5", "no file", "rehyat prepare"});
+  for (const char* elsewhere : {"/dev/zero", "../a.h5", ""}) {
+    files[2].name = elsewhere;
+    expect_refused([&] { Hdf5Pool(folder_, files, "prepare"); }, {folder_.string(), elsewhere, "in the folder"});
+  }
 }
 
 }  // namespace
