@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "app/path_option.h"
+#include "app/unknown_word.h"
 #include "core/strings.h"
 #include "core/version.h"
 
@@ -68,8 +69,8 @@ std::optional<CommandLine::Answer> CommandLine::parse(int argc, char** argv) {
       return Answer{ExitCode::done, text.str()};
     }
     if (argc <= 1) return Answer{ExitCode::usage, overview()};
-    std::string sentence = unknown_command();
-    if (sentence.empty()) sentence = unknown_option();
+    std::string sentence = unknown_command(program_);
+    if (sentence.empty()) sentence = unknown_option(program_);
     if (sentence.empty()) sentence = cat(error.what(), "; see `rehyat --help` or `rehyat COMMAND --help`");
     return Answer{ExitCode::usage, cat("rehyat: ", sentence, '\n')};
   }
@@ -84,39 +85,6 @@ std::string CommandLine::overview() const {
     text += cat("  ", command.name, std::string(width - command.name.size() + 2, ' '), command.summary, '\n');
   }
   return cat(text, '\n', kFirstSteps, "\nrehyat: found no command, expected one of those above; see `rehyat --help`\n");
-}
-
-std::string CommandLine::unknown_command() const {
-  if (!program_.get_subcommands().empty()) return "";
-  for (const std::string& word : program_.remaining()) {
-    if (word.starts_with("-")) continue;
-    std::vector<std::string> names;
-    for (const auto& entry : entries_) names.push_back(entry->command.name);
-    const std::string near = nearest(word, names);
-    return cat("found the command '", word, "', expected one of ", join(names, ", "),
-               near.empty() ? std::string() : cat("; did you mean '", near, "'?"));
-  }
-  return "";
-}
-
-std::string CommandLine::unknown_option() const {
-  if (program_.get_subcommands().empty()) return "";
-  const CLI::App& parser = *program_.get_subcommands().front();
-  std::vector<std::string> names;
-  for (const CLI::App* app : {&parser, static_cast<const CLI::App*>(&program_)}) {
-    for (const CLI::Option* option : app->get_options()) {
-      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-    }
-  }
-  for (const std::string& word : program_.remaining(true)) {
-    const std::string name = word.substr(0, word.find('='));
-    if (!name.starts_with("-") || std::find(names.begin(), names.end(), name) != names.end()) continue;
-    const std::string near = nearest(name, names);
-    return cat(parser.get_name(), ": found the option '", excerpt(name), "', ",
-               near.empty() ? cat("expected one of ", join(names, ", ")) : cat("did you mean '", near, "'?"),
-               "; see `rehyat ", parser.get_name(), " --help`");
-  }
-  return "";
 }
 
 log::Level CommandLine::log_level() const {

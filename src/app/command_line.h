@@ -36,10 +36,6 @@ class CommandLine {
   };
   void declare(Entry& entry);
   const Entry& chosen() const;
-  /// The sentence about a first word that is no command; empty where there is none.
-  std::string unknown_command() const;
-  /// The sentence about an option that the command does not have; empty where there is none.
-  std::string unknown_option() const;
   /// What the program says where it is called without a word.
   std::string overview() const;
 
