@@ -71,7 +71,8 @@ MarkedFolder block_folder(const std::filesystem::path& folder, std::int64_t bloc
            .what = cat("the distillation of block ", block),
            .first = "run `rehyat distill` with this config first",
            .again = cat("remove ", (folder / name).string(), " and run `rehyat distill` again"),
-           .names = {}},
+           .names = {},
+           .beside = true},
           fingerprint + name};
 }
 

@@ -66,10 +66,13 @@ bool stays_inside(const std::filesystem::path& path) {
   return !path.empty() && path.is_relative() && std::ranges::find(path, "..") == path.end();
 }
 
-bool is_file_entry(const json& entry) {
-  return entry.is_object() && entry.contains("file") && entry["file"].is_string() &&
-         stays_inside(entry["file"].get<std::string>()) && entry.contains("bytes") &&
-         entry["bytes"].is_number_unsigned() && entry.contains("checksum") && entry["checksum"].is_string();
+/// `beside`: whether the file may also lie beside the folder, "../x".
+bool is_file_entry(const json& entry, bool beside) {
+  if (!entry.is_object() || !entry.contains("file") || !entry["file"].is_string()) return false;
+  std::filesystem::path path = entry["file"].get<std::string>();
+  if (beside && !path.empty() && *path.begin() == "..") path = path.lexically_relative("..");
+  return stays_inside(path) && entry.contains("bytes") && entry["bytes"].is_number_unsigned() &&
+         entry.contains("checksum") && entry["checksum"].is_string();
 }
 
 }  // namespace
@@ -159,7 +162,8 @@ MarkedFolder::Marker MarkedFolder::read() const {
     refuse("fingerprint " + fingerprint,
            fingerprint_ + (other.empty() ? "" : ": it was made from something else (" + other + ")"));
   }
-  if (!marker.contains("files") || !marker["files"].is_array() || !std::ranges::all_of(marker["files"], is_file_entry))
+  const auto fits = [&](const json& entry) { return is_file_entry(entry, words_.beside); };
+  if (!marker.contains("files") || !marker["files"].is_array() || !std::ranges::all_of(marker["files"], fits))
     refuse("a list of files without names in the folder, sizes and checksums", "one");
   if (!marker.contains("content") ||
       marker.value("checksum", json()) != checksum_of(marker["files"], marker["content"]))

@@ -38,6 +38,7 @@ class MarkedFolder {
     std::string first;                         ///< how to complete the folder: "run `rehyat prepare` first"
     std::string again;                         ///< how to replace what is damaged
     std::map<std::string, std::string> names;  ///< of the identity's keys, for people
+    bool beside = false;                       ///< whether results may also lie beside the folder, as "../x"
   };
 
   /// `fingerprint` names the identity; empty: its checksum does. The identity may be null where only its fingerprint is

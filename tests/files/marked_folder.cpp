@@ -117,6 +117,25 @@ TEST_F(MarkedFolderTest, ResultsLieInTheFolder) {
   }
 }
 
+/// As the folder of a block's distillation does, whose maps lie beside it.
+TEST_F(MarkedFolderTest, ResultsMayLieBesideWhereThatIsMeant) {
+  const auto beside = [&] {
+    return MarkedFolder(temp_ / "out", Identity{{"seed", 7}},
+                        {.marker = "block.json", .what = "the block", .beside = true});
+  };
+  const FolderLock lock = beside().open();
+  std::ofstream(temp_ / "x") << "beside";
+  beside().finish(nullptr, {"../x"});
+  EXPECT_NO_THROW(beside().require_intact());
+  EXPECT_EQ(beside().results(), std::vector<std::filesystem::path>{"../x"});
+  make_folder(temp_ / "y");
+  std::ofstream(temp_ / "y" / "z") << "elsewhere";
+  for (const std::string& name : {(temp_ / "x").string(), std::string("../y/../x")}) {
+    beside().finish(nullptr, {name});
+    refused([&] { beside().results(); }, {"block.json", "names"});
+  }
+}
+
 TEST_F(MarkedFolderTest, IsOfOneIdentity) {
   static_cast<void>(folder({{"settings", {{"size", 64}}}, {"seed", 1}}).open());
   EXPECT_NO_THROW(static_cast<void>(folder({{"settings", {{"size", 64}}}, {"seed", 1}}).open()));
