@@ -132,7 +132,7 @@ class Child {
  private:
   void one(const FileTree& tree) {
     write_tree(folder_, tree);
-    ::ftruncate(STDERR_FILENO, 0);
+    if (::ftruncate(STDERR_FILENO, 0) != 0) ::_exit(1);
     arm_timers();
     try {
       reader_.read(folder_);

@@ -111,7 +111,7 @@ TEST_F(Plans, WhatTheStageWouldRefuseIsSaidAsTheStageSaysIt) {
   EXPECT_FALSE(plan(model, "cache", cache + "4 }\n").contains("refused"));
   const auto of = run(model, Purpose::plan, cache + "4, seeds: 2, quota: 1MB }\n");
   const Plan over = plan_stage(*of, registry_.at("cache"));
-  EXPECT_EQ(over.refused, over.json.at("refused"));
+  EXPECT_EQ(over.refused, over.json.at("refused").get<std::string>());
   EXPECT_NE(over.text.find("refused"), std::string::npos);
   expect_error<UserError>([&] { require_accepted({over}); }, {"cache.quota: found a cache of", "1.0 MB"});
   EXPECT_NE(plan(model, "cache", cache + "1 }\n").at("refused").get<std::string>().find("found 1 prompt"),
