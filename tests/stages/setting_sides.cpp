@@ -48,16 +48,17 @@ void add_training(std::map<std::string, Known>& out, const std::string& section)
       {"log_every", {kRecord, "7"}}};
   for (const auto& [name, known] : rows) out.emplace(cat(section, ".", name), known);
   if (section == "distill") return;
-  for (const auto& [name, known] :
-       std::initializer_list<std::pair<const char*, Known>>{{"flow.shift", {kResult, "3.0"}},
-                                                            {"flow.levels", {kResult, "uniform"}},
-                                                            {"flow.mean", {kResult, "0.5"}},
-                                                            {"flow.spread", {kResult, "0.5"}},
-                                                            {"global_batch", {kResult, "5"}},
-                                                            {"caption_dropout", {kResult, "0.5"}},
-                                                            {"trainable", {kResult, "attention"}},
-                                                            {"micro_batch", {kSpeed, "5"}},
-                                                            {"recompute", {kSpeed, "full"}}})
+  for (const auto& [name, known] : std::initializer_list<std::pair<const char*, Known>>{
+           {"flow.shift", {kResult, "3.0"}},
+           {"flow.levels", {kResult, "uniform"}},
+           {"flow.mean", {kResult, "0.5"}},
+           {"flow.spread", {kResult, "0.5"}},
+           {"global_batch", {kResult, "5"}},
+           {"caption_dropout", {kResult, "0.5"}},
+           // A model that begins at random is trained whole.
+           {"trainable", {kResult, section == "pretrain" ? "" : "attention"}},
+           {"micro_batch", {kSpeed, "5"}},
+           {"recompute", {kSpeed, "full"}}})
     out.emplace(cat(section, ".", name), known);
 }
 

@@ -86,7 +86,7 @@ TEST(StageFolder, ADamagedMarkerIsASentence) {
   json files = json::parse(good);
   files["files"][0].erase("checksum");
   std::ofstream(stage.folder() / "stage.json") << files.dump();
-  expect_error<UserError>([&] { stage.require_intact(); }, {"without names, sizes and checksums"});
+  expect_error<UserError>([&] { stage.require_intact(); }, {"without names in the folder, sizes and checksums"});
 }
 
 TEST(StageFolder, OneRunAtATimeAndLeftoversGoWhenItIsOpened) {
