@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "core/error.h"
@@ -148,6 +149,41 @@ void silence() {
   static_cast<void>(once);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
+
+/// The datasets of a file. H5Ovisit would follow a group that damage has put into itself until the stack ends.
+class DatasetNames {
+ public:
+  DatasetNames(hid_t file, const std::filesystem::path& path) : file_(file), path_(path) {}
+
+  std::vector<std::string> all() {
+    look_into("/", "");
+    return std::move(names_);
+  }
+
+ private:
+  void look_into(const std::string& group, const std::string& prefix) {
+    H5O_info_t info;
+    if (H5Oget_info_by_name(file_, group.c_str(), &info, H5P_DEFAULT) < 0)
+      damaged(path_, "'" + group + "', which cannot be read", "a whole file");
+    if (info.type == H5O_TYPE_DATASET) names_.push_back(group);
+    if (info.type != H5O_TYPE_GROUP) return;
+    if (!seen_.insert(info.addr).second) damaged(path_, "the group '" + group + "' within itself", "groups that end");
+    const Handle opened(H5Gopen2(file_, group.c_str(), H5P_DEFAULT), H5Gclose);
+    std::vector<std::string> links;
+    const auto collect = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
+      static_cast<std::vector<std::string>*>(data)->emplace_back(name);
+      return 0;
+    };
+    if (opened < 0 || H5Literate(opened, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect, &links) < 0)
+      damaged(path_, "the group '" + group + "', which cannot be read", "a whole file");
+    for (const std::string& link : links) look_into(prefix + link, prefix + link + "/");
+  }
+
+  hid_t file_;
+  const std::filesystem::path& path_;
+  std::set<haddr_t> seen_;
+  std::vector<std::string> names_;
+};
 
 constexpr const char* kTypeAttribute = "type";
 constexpr const char* kChecksumAttribute = "checksum";
@@ -304,13 +340,7 @@ std::string Hdf5Reader::attribute(const std::string& name) const {
 }
 
 std::vector<std::string> Hdf5Reader::names() const {
-  std::vector<std::string> out;
-  const auto visit = [](hid_t, const char* name, const H5O_info_t* info, void* data) -> herr_t {
-    if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(data)->emplace_back(name);
-    return 0;
-  };
-  H5Ovisit(handle_, H5_INDEX_NAME, H5_ITER_INC, visit, &out);
-  return out;
+  return DatasetNames(handle_, path_).all();
 }
 
 }  // namespace rehyat

@@ -25,7 +25,7 @@ const NamedTensors& Checkpoint::part(const std::string& name) const {
   for (const auto& [key, tensors] : parts) {
     if (key == name) return tensors;
   }
-  throw UserError({"checkpoint of step " + std::to_string(step), "no part '" + name + "'", "one", ""});
+  throw UserError({cat(folder.string(), ": checkpoint of step ", step), "no part '" + name + "'", "one", ""});
 }
 
 CheckpointFolder::CheckpointFolder(std::filesystem::path folder, std::string fingerprint)
@@ -90,6 +90,7 @@ Checkpoint CheckpointFolder::read(std::int64_t step) const {
   marked_folder.require_intact();
   const json content = marked_folder.content();
   Checkpoint out;
+  out.folder = folder;
   try {
     out.step = content.at("step");
     out.state = content.at("state");

@@ -17,6 +17,7 @@ struct Checkpoint {
   std::int64_t step = 0;
   nlohmann::ordered_json state;
   std::vector<std::pair<std::string, NamedTensors>> parts;  ///< "weights", "optimizer", "ema"
+  std::filesystem::path folder = {};                        ///< that it was read from
 
   const NamedTensors& part(const std::string& name) const;
 };

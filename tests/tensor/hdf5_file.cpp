@@ -104,6 +104,22 @@ TEST_F(Hdf5File, FlippedBytesNeverPassForTheValues) {
   EXPECT_GT(refused, tries / 4);
 }
 
+/// Found by tests/mutation: HDF5 followed the group until the stack ended.
+TEST_F(Hdf5File, RefusesAGroupWithinItself) {
+  {
+    Hdf5Writer writer(folder_ / "b.h5");
+    writer.write("x", at::ones({3, 2}));
+    writer.commit();
+  }
+  std::string bytes = read_file(folder_ / "b.h5");
+  const std::size_t node = bytes.find("SNOD");
+  ASSERT_NE(node, std::string::npos);
+  // The entry of x becomes the root's, which lies at byte 56 of the superblock: all but its name.
+  bytes.replace(node + 16, 32, bytes.substr(64, 32));
+  const Hdf5Reader reader(file("cycle.h5", bytes));
+  expect_refused([&] { reader.names(); }, {"cycle.h5", "the group 'x' within itself"});
+}
+
 TEST_F(Hdf5File, RefusesAForeignFormat) {
   {
     Hdf5Writer writer(folder_ / "b.h5");
