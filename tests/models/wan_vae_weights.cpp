@@ -117,6 +117,17 @@ TEST(VaeWeights, RefusesOtherFolders) {
   expect_error<UserError>([] { load_vae(vae_fixture("original/Wan2.1_VAE.safetensors")); }, {"shape", "expected"});
 }
 
+/// Found by tests/mutation: they were allocated before the weights were looked at.
+TEST(VaeWeights, RefusesSizesFarBeyondItsWeights) {
+  TempFolder folder;
+  const WanVae vae = small_vae();
+  save_vae(folder.path(), vae);
+  VaeConfig large = vae->config();
+  large.base_dim = large.decoder_base_dim = 1 << 15;
+  write_file_atomic(folder / "config.json", to_diffusers_json(large).dump());
+  expect_error<UserError>([&] { load_vae(folder.path()); }, {"config.json", "found sizes of a model of"});
+}
+
 TEST(VaeConfigJson, SurvivesTheRoundTrip) {
   EXPECT_EQ(vae_config_from_json(to_diffusers_json(VaeConfig()), "here"), VaeConfig());
   const VaeConfig small = small_vae()->config();

@@ -66,6 +66,18 @@ json read_config(const std::filesystem::path& path) {
   return read_json_object(path);
 }
 
+/// Numbers of the convolutions inside the stages, 27 taps each: less than a VAE has, of the order of it.
+double least_numbers(const VaeConfig& config) {
+  double numbers = 0;
+  for (const std::int64_t base : {config.base_dim, config.decoder_base_dim}) {
+    for (const std::int64_t multiple : config.dim_mult) {
+      const double channels = static_cast<double>(base) * static_cast<double>(multiple);
+      numbers += 2 * 27 * channels * channels * static_cast<double>(config.num_res_blocks);
+    }
+  }
+  return numbers;
+}
+
 }  // namespace
 
 std::string diffusers_vae_name(const std::string& original, std::int64_t num_res_blocks) {
@@ -119,7 +131,9 @@ WanVae load_vae(const std::filesystem::path& path, const VaeOptions& options) {
     const bool pickled = path.extension() == ".pth" || path.extension() == ".pt";
     return load_vae(config, pickled ? open_pth(path) : open_safetensors({path}, path.string()), options);
   }
-  return load_vae(config, open_weights(path, kDiffusersWeights), options);
+  std::unique_ptr<TensorSource> source = open_weights(path, kDiffusersWeights);
+  require_as_large(least_numbers(config), *source, (path / kVaeConfigFile).string());
+  return load_vae(config, std::move(source), options);
 }
 
 void save_vae(const std::filesystem::path& folder, const WanVae& vae) {
