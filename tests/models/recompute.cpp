@@ -23,15 +23,15 @@ class Layer : public torch::nn::Module {
                        remembered = memory != nullptr;
                        ++runs;
                        const at::Tensor inner = at::matmul(in[0], weight);
-                       held = c10::weak_intrusive_ptr<at::TensorImpl>(inner.getIntrusivePtr());
-                       return at::tanh(inner).square() + in[1] * in[1].exp();
+                       held = inner.storage().getWeakStorageImpl();
+                       return inner.square() + in[1] * in[1].exp();
                      });
   }
 
   at::Tensor weight;
   int runs = 0;
   bool remembered = false;
-  c10::weak_intrusive_ptr<at::TensorImpl> held{c10::intrusive_ptr<at::TensorImpl>()};  ///< the inner tensor
+  c10::weak_intrusive_ptr<c10::StorageImpl> held{c10::intrusive_ptr<c10::StorageImpl>()};  ///< of the inner tensor
 };
 
 TEST(Recompute, KeepsTheInputsAndRunsTheBlockAgain) {
