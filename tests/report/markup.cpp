@@ -1,9 +1,10 @@
+#include "report/markup.h"
+
 #include <gtest/gtest.h>
 
 #include <limits>
 
 #include "report/html_checks.h"
-#include "report/markup.h"
 
 namespace rehyat::report {
 namespace {

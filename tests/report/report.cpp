@@ -1,3 +1,5 @@
+#include "report/report.h"
+
 #include <gtest/gtest.h>
 
 #include <array>
@@ -7,7 +9,6 @@
 
 #include "report/html_checks.h"
 #include "report/markup.h"
-#include "report/report.h"
 
 namespace rehyat::report {
 namespace {
