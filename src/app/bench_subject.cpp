@@ -27,11 +27,12 @@ evaluate::BenchSubject BenchOptions::subject(const models::ModelRegistry& famili
   out.model = model;
   out.layers = layers;
   out.family = !model.empty() ? families.of_files(model).name() : family.empty() ? kFamily : family;
+  const models::ModelFamily& named = families.named(out.family);
   if (!architecture.empty()) {
     std::vector<std::string> overrides;
     for (const std::string& item : architecture) overrides.push_back("architecture." + item);
     const auto sizes = config::load<Sizes>(config::Document::from_text("", "--architecture", overrides));
-    out.settings = families.named(out.family).settings(sizes.architecture);
+    out.settings = named.settings(sizes.architecture);
   }
   if (attention == "rehyat") {
     models::BlockAttention converted_to{.spec = {}, .phi = {}};
@@ -44,10 +45,10 @@ evaluate::BenchSubject BenchOptions::subject(const models::ModelRegistry& famili
   out.frames = frames, out.height = height, out.width = width, out.batch = batch;
   std::string encoders = out.family;
   if (!published.empty()) {
-    const models::PublishedArchitecture named = families.published(published);
-    out.family = named.architecture.family;
-    out.settings = named.settings;
-    encoders = named.encoders;
+    const models::PublishedArchitecture sizes = families.published(published);
+    out.family = sizes.architecture.family;
+    out.settings = sizes.settings;
+    encoders = sizes.encoders;
   }
   out.geometry = families.encoders().named(encoders).published_geometry();
   out.device = device_option(device);

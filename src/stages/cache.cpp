@@ -115,11 +115,14 @@ class CacheStage : public StageOf<CacheResult> {
 
   /// How many prompts the teacher will be run on; nothing where captions have to be counted that are not prepared yet.
   static std::optional<std::size_t> known_prompts(Run& run) {
-    const bool prepared = run.missing().empty() && run.folder("prepare").complete();
-    if (run.config().cache.prompts.empty() && !prepared) return std::nullopt;
-    const std::size_t all = run.config().cache.prompts.empty()
-                                ? run.dataset().open(run.folder("prepare")).captions(data::Split::train).size()
-                                : run.prompts().of_cache().size();
+    std::size_t all = 0;
+    if (!run.config().cache.prompts.empty()) {  // they need no videos
+      all = run.prompts().of_cache().size();
+    } else if (run.missing().empty() && run.folder("prepare").complete()) {
+      all = run.dataset().open(run.folder("prepare")).captions(data::Split::train).size();
+    } else {
+      return std::nullopt;
+    }
     const auto most = static_cast<std::size_t>(run.config().cache.max_prompts);
     return most > 0 ? std::min(all, most) : all;
   }

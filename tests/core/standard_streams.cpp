@@ -75,7 +75,7 @@ TEST(StandardStreams, NoFileTakesThePlaceOfAClosedOne) {
               for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(stream);
               hold_standard_streams();
               print_result("nobody reads this");
-              return ::open("/dev/null", O_RDONLY) == STDERR_FILENO + 1 ? 7 : 1;
+              return ::open("/dev/null", O_RDONLY) > STDERR_FILENO ? 7 : 1;
             }),
             7);
 }
