@@ -25,7 +25,7 @@ struct PartSpan {
 std::vector<PartSpan> part_spans(const Plan& plan);
 
 /// What each part sees: [B,A,P,F,C] float32 (float64 for float64), zero where it sees nothing. phi_k [B,A,K,F] and v
-/// [B,A,K,D] of the plan's linear keys.
+/// [B,A,K,D] of the plan's linear keys. A value anywhere that is NaN or infinite makes every part's state NaN.
 at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v);
 
 /// The upstream gradient of the linear branch: for a row with weight w = 1/Z and Delta = y . dy it is w [dy | -Delta |

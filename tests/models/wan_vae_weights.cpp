@@ -122,10 +122,15 @@ TEST(VaeWeights, RefusesSizesFarBeyondItsWeights) {
   TempFolder folder;
   const WanVae vae = small_vae();
   save_vae(folder.path(), vae);
-  VaeConfig large = vae->config();
-  large.base_dim = large.decoder_base_dim = 1 << 14;
-  write_file_atomic(folder / "config.json", to_diffusers_json(large).dump());
-  expect_error<UserError>([&] { load_vae(folder.path()); }, {"config.json", "found sizes of a model of"});
+  const auto expect_refused = [&](const std::function<void(VaeConfig&)>& change) {
+    VaeConfig large = vae->config();
+    change(large);
+    write_file_atomic(folder / "config.json", to_diffusers_json(large).dump());
+    expect_error<UserError>([&] { load_vae(folder.path()); }, {"config.json", "found sizes of a model of"});
+  };
+  expect_refused([](VaeConfig& c) { c.base_dim = c.decoder_base_dim = 1 << 14; });
+  expect_refused([](VaeConfig& c) { c.z_dim = 1 << 16; });
+  expect_refused([](VaeConfig& c) { c.in_channels = c.out_channels = 1 << 16; });
 }
 
 TEST(VaeConfigJson, SurvivesTheRoundTrip) {

@@ -66,9 +66,13 @@ json read_config(const std::filesystem::path& path) {
   return read_json_object(path);
 }
 
-/// Numbers of the convolutions inside the stages, 27 taps each: less than a VAE has, of the order of it.
+/// Numbers of the convolutions inside the stages, at both ends (27 taps each) and around the latents: less than a VAE
+/// has, of the order of it.
 double least_numbers(const VaeConfig& config) {
-  double numbers = 0;
+  const auto z = static_cast<double>(config.z_dim);
+  double numbers =
+      5 * z * z + 27 * (static_cast<double>(config.in_channels) * static_cast<double>(config.base_dim) +
+                        static_cast<double>(config.out_channels) * static_cast<double>(config.decoder_base_dim));
   for (const std::int64_t base : {config.base_dim, config.decoder_base_dim}) {
     for (const std::int64_t multiple : config.dim_mult) {
       const double channels = static_cast<double>(base) * static_cast<double>(multiple);
