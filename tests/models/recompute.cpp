@@ -128,7 +128,7 @@ TEST(Recompute, SelectiveDoesNotComputeTheAttentionAgain) {
     };
     const at::Tensor q = random(1, {1, 2, 14, 12}), k = random(2, {1, 2, 14, 12}), v = random(3, {1, 2, 14, 12}),
                      phi_q = random(4, {1, 2, 14, 6}).square(), phi_k = random(5, {1, 2, 14, 6}).square();
-    const ops::AttentionSpec& spec = every_attention()[kind].spec;
+    const ops::AttentionSpec spec = every_attention()[kind].spec;
     ops::AttentionMemory memory;
     const auto run = [&] {
       return ops::hybrid_attention(q, k, v, phi_q, phi_k, 7, spec, {}, ops::FeatureSign::any, &memory);
