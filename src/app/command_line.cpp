@@ -1,9 +1,9 @@
 #include "app/command_line.h"
 
-#include <algorithm>
 #include <sstream>
 #include <stdexcept>
 
+#include "app/overview.h"
 #include "app/path_option.h"
 #include "app/unknown_word.h"
 #include "core/strings.h"
@@ -17,10 +17,6 @@ constexpr const char* kOverrides =
     "quotes too, since the shell has taken its own; nothing is the empty text. Other values are read as YAML: "
     "1e-4, true, [0, 3], {kind: unipc}. Where a setting may be null, nothing, null and ~ are null.";
 
-constexpr const char* kFirstSteps =
-    "New here? `scripts/demo.sh`, in a clone of the repository, builds all and makes a small model with its report.\n"
-    "With a config, `rehyat run -c FILE.yaml --dry-run` says what a run would need; `rehyat COMMAND --help` has its "
-    "settings.\n";
 constexpr const char* kExitCodes =
     "Exit codes: 0 done, 1 failed, 2 a mistake on the command line or in a config, 75 stopped and can go on.";
 
@@ -33,7 +29,7 @@ CommandLine::CommandLine(const stages::Registry& registry)
   program_.add_option("--log-level", level_, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   program_.fallthrough();
-  program_.footer(cat(kFirstSteps, kExitCodes));
+  program_.footer(cat(first_steps(), kExitCodes));
   for (Command& command : all_commands(registry)) {
     entries_.push_back(std::make_unique<Entry>(Entry{std::move(command), {}, nullptr}));
     declare(*entries_.back());
@@ -68,23 +64,12 @@ std::optional<CommandLine::Answer> CommandLine::parse(int argc, char** argv) {
       program_.exit(error, text, text);
       return Answer{ExitCode::done, text.str()};
     }
-    if (argc <= 1) return Answer{ExitCode::usage, overview()};
+    if (argc <= 1) return Answer{ExitCode::usage, overview(program_)};
     std::string sentence = unknown_command(program_);
     if (sentence.empty()) sentence = unknown_option(program_);
     if (sentence.empty()) sentence = cat(error.what(), "; see `rehyat --help` or `rehyat COMMAND --help`");
     return Answer{ExitCode::usage, cat("rehyat: ", sentence, '\n')};
   }
-}
-
-std::string CommandLine::overview() const {
-  std::string text = cat(program_.get_description(), "\n\nCommands:\n");
-  std::size_t width = 0;
-  for (const auto& entry : entries_) width = std::max(width, entry->command.name.size());
-  for (const auto& entry : entries_) {
-    const Command& command = entry->command;
-    text += cat("  ", command.name, std::string(width - command.name.size() + 2, ' '), command.summary, '\n');
-  }
-  return cat(text, '\n', kFirstSteps, "\nrehyat: found no command, expected one of those above; see `rehyat --help`\n");
 }
 
 log::Level CommandLine::log_level() const {

@@ -36,8 +36,6 @@ class CommandLine {
   };
   void declare(Entry& entry);
   const Entry& chosen() const;
-  /// What the program says where it is called without a word.
-  std::string overview() const;
 
   CLI::App program_;
   std::string level_ = "info";
