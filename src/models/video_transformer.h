@@ -14,6 +14,7 @@
 #include "models/architecture.h"
 #include "models/attention/self_attention.h"
 #include "models/recompute.h"
+#include "models/text_memory.h"
 #include "tensor/io.h"
 
 /// The interface of every video transformer: a stack of blocks, each with one self-attention over the video's tokens
@@ -29,6 +30,9 @@ struct ForwardOptions {
   bool update_states = true;
   Recompute recompute = Recompute::none;   ///< of a pass with gradients, which has no states
   ops::AttentionMemory* memory = nullptr;  ///< of the block that runs (run_block)
+  /// What depends on the text alone, of an earlier pass or for a later one. A pass with gradients neither reads nor
+  /// fills it, and a family whose blocks make nothing of the text alone leaves it empty.
+  TextMemory* text = nullptr;
 
   ForwardOptions with(ops::AttentionMemory* of_block) const {
     ForwardOptions out = *this;

@@ -15,6 +15,11 @@ struct Branches {
   bool guided() const { return empty.defined(); }
 };
 
+/// What each guidance branch keeps from one denoising step to the next.
+struct BranchTexts {
+  models::TextMemory conditional, unconditional;
+};
+
 /// The recurrent states of each guidance branch, where the model runs chunk by chunk.
 struct BranchStates {
   States *conditional = nullptr, *unconditional = nullptr;
@@ -25,14 +30,16 @@ struct Walk {
   const models::VideoTransformer& model;
   const Request& request;
   Branches branches;
+  BranchTexts texts{};
 
   /// The guided velocity of x at one denoising step.
   at::Tensor velocity(const at::Tensor& x, std::int64_t step, double timestep, const models::ForwardOptions& options,
-                      const BranchStates& states = {}) const {
+                      const BranchStates& states = {}) {
     const at::Tensor time = at::full({1}, timestep, x.options().dtype(at::kFloat));
     const auto run = [&](bool with_text, States* own_states) {
       models::ForwardOptions own = options;
       own.states = own_states;
+      own.text = with_text ? &texts.conditional : &texts.unconditional;
       if (request.on_evaluation) request.on_evaluation({step, with_text});
       return model->forward(x, time, with_text ? branches.text : branches.empty, own).to(at::kFloat);
     };
@@ -63,7 +70,7 @@ void check_form(const models::VideoTransformer& model, models::AttentionForm for
   }
 }
 
-at::Tensor step_major(const Walk& walk, at::Tensor x) {
+at::Tensor step_major(Walk& walk, at::Tensor x) {
   const Request& request = walk.request;
   const auto sampler = diffusion::make_sampler(request.sampler);
   models::ForwardOptions options;
@@ -77,7 +84,7 @@ at::Tensor step_major(const Walk& walk, at::Tensor x) {
   return x;
 }
 
-at::Tensor chunk_major(const Walk& walk, const at::Tensor& noise) {
+at::Tensor chunk_major(Walk& walk, const at::Tensor& noise) {
   const models::VideoTransformer& model = walk.model;
   const Request& request = walk.request;
   const std::int64_t thickness = model->architecture().patch[0], slices = noise.size(2) / thickness,
@@ -157,7 +164,7 @@ at::Tensor generate(const models::VideoTransformer& model, const Request& reques
   });
   const auto device = text.device();
   const at::Tensor noise = initial_noise(request).unsqueeze(0).to(device);
-  const Walk walk{model, request, {text.unsqueeze(0), request.guidance != 1 ? empty_text.unsqueeze(0) : at::Tensor()}};
+  Walk walk{model, request, {text.unsqueeze(0), request.guidance != 1 ? empty_text.unsqueeze(0) : at::Tensor()}};
   if (request.order == Order::step_major) return step_major(walk, noise).squeeze(0);
   require(request.sampler.kind != diffusion::SamplerKind::euler_ancestral, [] {
     return "[sample] found the sampler euler_ancestral, expected unipc or euler for chunk-by-chunk sampling";

@@ -167,6 +167,49 @@ TEST(WanForward, ChunkByChunkEqualsTheWholeVideo) {
   }
 }
 
+TEST(WanForward, WhatDependsOnTheTextAloneIsMadeOnce) {
+  WanTransformer model = small_wan(2);
+  const auto in = wan_inputs();
+  const at::Tensor plain = run(model, in);
+  TextMemory memory;
+  const ForwardOptions remembered{.text = &memory};
+  EXPECT_TRUE(at::equal(run(model, in, remembered), plain));
+  constexpr std::int64_t numbers = 2 * 5 * 24;  // samples, words, width
+  EXPECT_EQ(memory.bytes(), numbers * (1 + 2 * 2) * 4);
+  const at::NoGradGuard no_grad;
+  for (auto& item : model->named_parameters()) {  // the second pass asks none of them
+    const std::string& name = item.key();
+    for (const char* part : {"text_embedder", "attn2.to_k", "attn2.to_v", "attn2.norm_k"}) {
+      if (name.find(part) != std::string::npos) item.value().mul_(2);
+    }
+  }
+  EXPECT_TRUE(at::equal(run(model, in, remembered), plain));
+  EXPECT_FALSE(at::equal(run(model, in), plain));
+  // Of another text, or in another type, nothing is taken over.
+  auto other = in;
+  other.text = in.text + 1;
+  EXPECT_TRUE(at::equal(run(model, other, remembered), run(model, other)));
+  ForwardOptions half = remembered;
+  half.compute = at::kBFloat16;
+  EXPECT_TRUE(at::equal(run(model, other, half), run(model, other, {.compute = at::kBFloat16})));
+  EXPECT_EQ(memory.bytes(), numbers * (1 + 2 * 2) * 2);
+}
+
+TEST(WanForward, APassWithGradientsLeavesTheTextAlone) {
+  WanTransformer model = small_wan(2);
+  const auto in = wan_inputs();
+  TextMemory memory;
+  run(model, in, {.text = &memory});
+  const std::int64_t bytes = memory.bytes();
+  TextMemory empty;
+  for (TextMemory* text : {&memory, &empty}) {
+    const auto with = gradients(model, in, {.text = text}), without = gradients(model, in, {});
+    for (const auto& [name, gradient] : without) EXPECT_TRUE(at::equal(with.at(name), gradient)) << name;
+  }
+  EXPECT_EQ(memory.bytes(), bytes);
+  EXPECT_EQ(empty.bytes(), 0);
+}
+
 TEST(WanForward, HalfPrecisionStaysNear) {
   WanTransformer model = small_wan();
   convert_all(model, every_attention()[1]);

@@ -104,6 +104,26 @@ TEST(Generate, GuidanceCountsAndOneNeedsNoSecondBranch) {
   EXPECT_LT(relative_difference(generate(model, asked, text(1), text(1)), plain), 1e-4);
 }
 
+TEST(Generate, WhatDependsOnTheTextAloneIsMadeOnceAPrompt) {
+  for (const Order order : {Order::step_major, Order::chunk_major}) {
+    models::WanTransformer model = recurrent_model();
+    Request asked = request(SamplerKind::euler, order);
+    const at::Tensor plain = sample(model, asked);
+    int evaluations = 0;
+    asked.on_evaluation = [&](const Evaluation&) {
+      if (++evaluations != 3) return;  // both branches have had their first
+      const at::NoGradGuard no_grad;
+      for (auto& item : model->named_parameters()) {
+        for (const char* part : {"text_embedder", "attn2.to_k", "attn2.to_v"}) {
+          if (item.key().find(part) != std::string::npos) item.value().zero_();
+        }
+      }
+    };
+    EXPECT_TRUE(at::equal(sample(model, asked), plain));
+    EXPECT_GT(relative_difference(sample(model, request(SamplerKind::euler, order)), plain), 1e-3);
+  }
+}
+
 TEST(Generate, StepsAreCountedAndReported) {
   models::WanTransformer model = recurrent_model();
   for (const Order order : {Order::step_major, Order::chunk_major}) {

@@ -168,8 +168,12 @@ void SelfAttentionImpl::set_spec(const ops::AttentionSpec& spec) {
 CrossAttentionImpl::CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps)
     : ProjectedAttention(dim, heads, eps) {}
 
-at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const at::Tensor& text) {
-  return to_out_->forward(merge_heads(ops::softmax_attention(queries(x), keys(text), values(text))));
+TextKeys CrossAttentionImpl::text_keys(const at::Tensor& text) const {
+  return {keys(text), values(text)};
+}
+
+at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const TextKeys& text) {
+  return to_out_->forward(merge_heads(ops::softmax_attention(queries(x), text.k, text.v)));
 }
 
 SelfAttention softmax_copy(const SelfAttention& attention) {

@@ -125,12 +125,19 @@ TORCH_MODULE(SelfAttention);
 /// `attention` was converted to.
 SelfAttention softmax_copy(const SelfAttention& attention);
 
+/// Keys and values of a text, [B,A,L,D].
+struct TextKeys {
+  at::Tensor k, v;
+};
+
 /// Attention of the video tokens to the text: all slots, no mask, no RoPE.
 class CrossAttentionImpl : public ProjectedAttention {
  public:
   CrossAttentionImpl(std::int64_t dim, std::int64_t heads, double eps);
-  /// x [B,N,dim], text [B,L,dim] -> [B,N,dim].
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& text);
+  /// text [B,L,dim] -> its keys and values, which depend on nothing else.
+  TextKeys text_keys(const at::Tensor& text) const;
+  /// x [B,N,dim] -> [B,N,dim].
+  at::Tensor forward(const at::Tensor& x, const TextKeys& text);
 };
 TORCH_MODULE(CrossAttention);
 

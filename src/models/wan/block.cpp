@@ -41,7 +41,12 @@ at::Tensor BlockImpl::cross_attend(const at::Tensor& x, const at::Tensor& text, 
   const auto type = x.scalar_type();
   const at::Tensor query =
       at::layer_norm(x, {x.size(-1)}, norm2_weight_.to(type), norm2_bias_.to(type), eps_).to(options.compute);
-  return x + attn2_->forward(query, text).to(type);
+  return x + attn2_->forward(query, text_keys(text, options)).to(type);
+}
+
+TextKeys BlockImpl::text_keys(const at::Tensor& text, const ForwardOptions& options) const {
+  const auto make = [&] { return attn2_->text_keys(text); };
+  return options.text == nullptr ? make() : options.text->keys(index_, make);
 }
 
 at::Tensor BlockImpl::feed_forward(const at::Tensor& x, const Modulation& m, const ForwardOptions& options) {

@@ -10,7 +10,8 @@ namespace rehyat::models {
 class BlockImpl : public torch::nn::Module {
  public:
   BlockImpl(const WanConfig& config, std::int64_t index);
-  /// x [B,N,dim] float32, text [B,L,dim] in the compute type, modulation [B,6,dim] float32 -> x.
+  /// x [B,N,dim] float32, text [B,L,dim] in the compute type, modulation [B,6,dim] float32 -> x. With
+  /// ForwardOptions::text the text's keys and values are made once.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& text, const at::Tensor& modulation,
                      const ops::RopeTables& rope, std::int64_t slices, const ForwardOptions& options);
   SelfAttention self_attention() const { return attn1_; }
@@ -23,6 +24,7 @@ class BlockImpl : public torch::nn::Module {
   at::Tensor self_attend(const at::Tensor& x, const Modulation& m, const ops::RopeTables& rope, std::int64_t slices,
                          const ForwardOptions& options);
   at::Tensor cross_attend(const at::Tensor& x, const at::Tensor& text, const ForwardOptions& options);
+  TextKeys text_keys(const at::Tensor& text, const ForwardOptions& options) const;
   at::Tensor feed_forward(const at::Tensor& x, const Modulation& m, const ForwardOptions& options);
 
   std::int64_t index_;

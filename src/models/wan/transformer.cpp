@@ -78,6 +78,13 @@ at::Tensor WanTransformerImpl::embed_patches(const at::Tensor& latents, at::Scal
   return at::linear(patches.to(compute), patch_weight_.flatten(1).to(compute), patch_bias_.to(compute));
 }
 
+at::Tensor WanTransformerImpl::embed_text(const at::Tensor& text, const ForwardOptions& options) const {
+  const auto make = [&] { return text_2_->forward(at::gelu(text_1_->forward(text.to(options.compute)), "tanh")); };
+  if (options.text == nullptr) return make();
+  options.text->begin(text, options.compute);
+  return options.text->words(make);
+}
+
 at::Tensor WanTransformerImpl::unpatch(const at::Tensor& x, const std::array<std::int64_t, 3>& grid) const {
   // Outputs in the order (pt, ph, pw, C).
   const std::int64_t p = config_.patch;
@@ -106,7 +113,8 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
   const at::Tensor wave = sinusoid(timestep, config_.freq_dim, type, half);
   const at::Tensor time = time_2_->forward(at::silu(time_1_->forward(wave)));
   const at::Tensor modulation = time_proj_->forward(at::silu(time)).unflatten(1, {6, -1});
-  const at::Tensor words = text_2_->forward(at::gelu(text_1_->forward(text.to(options.compute)), "tanh"));
+  if (at::GradMode::is_enabled()) options.text = nullptr;
+  const at::Tensor words = embed_text(text, options);
   const ops::RopeTables tables = rope(size, options.first_slice);
   for (const Block& block : blocks_) {
     x = run_block(*block, options.recompute, {x, words, modulation},

@@ -34,6 +34,8 @@ class WanTransformerImpl : public VideoTransformerImpl {
 
  private:
   at::Tensor embed_patches(const at::Tensor& latents, at::ScalarType compute) const;
+  /// text [B,L,text_dim] -> [B,L,dim] in the compute type.
+  at::Tensor embed_text(const at::Tensor& text, const ForwardOptions& options) const;
   at::Tensor unpatch(const at::Tensor& x, const std::array<std::int64_t, 3>& grid) const;
   void check(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text) const;
 
