@@ -198,7 +198,7 @@ json attention_parity(const ParityRequest& request) {
              &phi_k = given.inputs[4];
   const at::Tensor y = request.form == "reference"
                            ? ops::hybrid_attention_reference(q, k, v, phi_q, phi_k, slices, spec)
-                       : recurrent ? ops::hybrid_attention_recurrent(q, k, v, phi_q, phi_k, slices, spec)
+                       : recurrent ? ops::hybrid_attention_by_chunks(q, k, v, phi_q, phi_k, slices, spec)
                                    : ops::hybrid_attention(q, k, v, phi_q, phi_k, slices, spec);
   ParityErrors errors;
   errors.add(settings.path(), "y", y, given.y);

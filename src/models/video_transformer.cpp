@@ -17,12 +17,13 @@ std::vector<ops::AttentionSpec> VideoTransformerImpl::attention_specs() const {
 std::vector<ops::RecurrentState> VideoTransformerImpl::make_states(std::int64_t height, std::int64_t width) const {
   std::vector<ops::RecurrentState> states;
   for (std::int64_t i = 0; i < block_count(); ++i) {
-    const ops::AttentionSpec& spec = attention(i)->attention().spec;
+    const BlockAttention& block = attention(i)->attention();
+    const ops::AttentionSpec& spec = block.spec;
     require(spec.recurrent(), [&] {
       return cat("[", architecture().family, "] block ", i, ": found ", ops::to_string(spec), ", expected ",
                  ops::recurrent_kinds(), " attention in every block for chunk-by-chunk sampling");
     });
-    states.emplace_back(spec, architecture().tokens_per_slice(height, width));
+    states.emplace_back(spec, architecture().tokens_per_slice(height, width), block.feature_sign());
   }
   return states;
 }

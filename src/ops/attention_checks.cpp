@@ -51,6 +51,15 @@ void check_chunk_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tens
   check_like("phi_q", phi_q, q, false);
 }
 
+Recurrence require_recurrence(const AttentionSpec& spec) {
+  const std::optional<Recurrence> form = spec.recurrence();
+  require(form.has_value(), [&] {
+    return cat("[recurrent_state] found ", to_string(spec), ", which has no recurrent form, expected ",
+               recurrent_kinds(), " attention");
+  });
+  return *form;
+}
+
 void check_key_features(const at::Tensor& phi_k, const at::Tensor& k, std::int64_t width) {
   check_like("phi_k", phi_k, k, false);
   require(phi_k.size(3) == width, [&] {

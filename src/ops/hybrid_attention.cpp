@@ -29,6 +29,7 @@ struct Job {
   bool softmax, linear;  ///< which branches there are
   Normalizer normalizer = Normalizer::joint;
   FeatureSign sign;
+  bool running = false;  ///< what a part sees is what the part before saw and more, and is summed up so
   Job(const AttentionSpec& spec, const at::Tensor& q, std::int64_t slices, FeatureSign features = FeatureSign::any)
       : plan(spec.kind->plan(spec, {slices, q.size(2) / slices})),
         softmax(spec.kind->has_softmax()),
@@ -82,7 +83,7 @@ AttentionMemory run_forward(const Job& job, const Inputs& in, const SoftmaxBranc
   if (!shared) out.scale = at::ones_like(out.log_l);
   if (!job.softmax || job.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
   if (job.softmax && job.normalizer == Normalizer::lse) out.o = softmax.o;
-  if (job.linear) out.states = part_states(plan, in.phi_k, in.v_linear);
+  if (job.linear) out.states = (job.running ? running_states : part_states)(plan, in.phi_k, in.v_linear);
   BadRows bad(out.log_l, job.normalizer);
   for (const PartSpan& span : part_spans(plan)) {
     const auto rows = [&span](const at::Tensor& x) { return x.narrow(2, span.q_begin, span.count * span.q_count); };
@@ -260,6 +261,17 @@ SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at:
   const at::NoGradGuard no_grad;
   const Job job(spec, q, slices);
   return run_softmax(job, q, rows_of(k, job.plan.softmax_keys), rows_of(v, job.plan.softmax_keys));
+}
+
+at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                      const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
+                                      const AttentionSpec& spec, FeatureSign sign) {
+  const at::NoGradGuard no_grad;
+  check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
+  require_recurrence(spec);
+  Job job(spec, q, slices, sign);
+  job.running = true;
+  return run_forward(job, {q, k, v, phi_q, phi_k, v}, {}).y;
 }
 
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,

@@ -6,6 +6,7 @@
 
 #include "ops/attention_memory.h"
 #include "ops/attention_spec.h"
+#include "ops/softmax_rectangle.h"
 
 /// Hybrid attention (paper, Eqs. 5-18) in three forms that compute the same function.
 ///
@@ -59,11 +60,14 @@ struct KeyFeatures {
 };
 
 /// What an attention with a recurrent form remembers between chunks: S [B,A,F,D], z [B,A,F] in float32 (float64 for
-/// float64 inputs) and a ring with K and V of the last `overlap` slices. Its size does not grow with the video.
+/// float64 inputs) and a ring with K and V of the last `overlap` slices. Its size does not grow with the video. A copy
+/// of one that has seen a chunk shares its tensors, which the next step changes.
 class RecurrentState {
  public:
   RecurrentState() = default;
-  explicit RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice);
+  /// `sign`: of phi_q and phi_k.
+  explicit RecurrentState(const AttentionSpec& spec, std::int64_t tokens_per_slice,
+                          FeatureSign sign = FeatureSign::any);
 
   /// One chunk: q, k, v [B,A,M,D], phi_q [B,A,M,F] with M = slices of the chunk * tokens_per_slice, the chunk having at
   /// most Recurrence::chunk slices. Returns y [B,A,M,D] and takes the chunk in. `update` = false computes y and leaves
@@ -78,16 +82,29 @@ class RecurrentState {
   void reset();
 
  private:
+  void check_chunk(const at::Tensor& q, const at::Tensor& phi_q) const;
+  at::Tensor blended(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& phi_q,
+                     const RectangleOutput& softmax) const;
   void take_in(const at::Tensor& keys, const at::Tensor& values, const KeyFeatures& phi_k, std::int64_t slices);
 
   Recurrence form_;
   Normalizer normalizer_ = Normalizer::joint;
+  FeatureSign sign_ = FeatureSign::any;
   std::int64_t tokens_per_slice_ = 0, slices_seen_ = 0;
-  at::Tensor s_, z_, ring_k_, ring_v_, ring_input_;
+  at::Tensor sums_;  ///< [S | z | 0], [B,A,F,C] with C = state_columns (ops/linear_state.h)
+  at::Tensor ring_k_, ring_v_, ring_input_;
 };
 
-/// Runs all chunks of a video through RecurrentState; `spec` must have a recurrent form. For inference: no gradients.
+/// A whole video in the recurrent form: what each chunk finds of the past is a running sum, and all that does not wait
+/// for it (the window of every chunk, the state of every slice) runs at once. `spec` must have a recurrent form. For
+/// inference: no gradients.
 at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                      const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
+                                      const AttentionSpec& spec, FeatureSign sign = FeatureSign::any);
+
+/// The same numbers within rounding, one chunk after the other through a RecurrentState, as sampling chunk by chunk has
+/// them.
+at::Tensor hybrid_attention_by_chunks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                       const at::Tensor& phi_q, const at::Tensor& phi_k, std::int64_t slices,
                                       const AttentionSpec& spec);
 

@@ -75,6 +75,29 @@ at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tens
   return along_slices(visible_slices(plan, states.options()), states);
 }
 
+at::Tensor running_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v) {
+  const std::int64_t slice = v.size(2) / plan.linear_slices, count = std::ssize(plan.parts),
+                     seen = plan.parts.back().before;
+  at::Tensor states =
+      at::empty({v.size(0), v.size(1), count, phi_k.size(3), state_columns(v)}, v.options().dtype(sum_type(v)));
+  if (seen == 0) return states.zero_();
+  at::Tensor sums = slice_states(phi_k.narrow(2, 0, seen * slice), v.narrow(2, 0, seen * slice), seen);
+  sums.cumsum_(2);
+  const auto before = [&plan](std::int64_t part) { return plan.parts[static_cast<std::size_t>(part)].before; };
+  std::int64_t part = 0;
+  while (before(part) == 0) ++part;
+  states.narrow(2, 0, part).zero_();
+  for (std::int64_t next = part; part < count;
+       part = next) {  // parts at a constant stride at once, which is all of them
+    next = std::min(part + 2, count);
+    const std::int64_t step = before(next - 1) - before(part);
+    while (next < count && before(next) - before(next - 1) == step) ++next;
+    states.narrow(2, part, next - part)
+        .copy_(sums.slice(2, before(part) - 1, before(next - 1), std::max<std::int64_t>(step, 1)));
+  }
+  return states;
+}
+
 LinearUpstream linear_upstream(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& log_z,
                                const at::Tensor& scale, std::int64_t columns) {
   if (has_fused_linear(dy)) return {fused_upstream(dy, y, log_z, scale, columns), {}};

@@ -28,6 +28,10 @@ std::vector<PartSpan> part_spans(const Plan& plan);
 /// [B,A,K,D] of the plan's linear keys. A value anywhere that is NaN or infinite makes every part's state NaN.
 at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v);
 
+/// The same by one running sum over the slices, for a plan whose parts see only what is before them: the recurrent
+/// form. What no part sees is not looked at.
+at::Tensor running_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v);
+
 /// The upstream gradient of the linear branch: for a row with weight w = 1/Z and Delta = y . dy it is w [dy | -Delta |
 /// 0].
 struct LinearUpstream {

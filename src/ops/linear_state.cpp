@@ -46,16 +46,6 @@ at::Tensor with_ones(const at::Tensor& v) {
   return columns;
 }
 
-at::Tensor joined_state(const at::Tensor& s, const at::Tensor& z, std::int64_t columns) {
-  const std::int64_t width = s.size(-1);
-  auto shape = s.sizes().vec();
-  shape.back() = columns;
-  at::Tensor joined = at::zeros(shape, s.options());
-  joined.narrow(-1, 0, width).copy_(s);
-  joined.select(-1, width).copy_(z);
-  return joined;
-}
-
 at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices) {
   const std::int64_t batch = v.size(0), heads = v.size(1), hw = v.size(2) / slices;
   const at::Tensor keys = phi_k.reshape({batch, heads, slices, hw, phi_k.size(3)});

@@ -22,9 +22,6 @@ std::int64_t state_columns(const at::Tensor& v);
 /// [v | 1 | 0] of state_columns(v): z becomes one more column of S, so that one product gives S and z.
 at::Tensor with_ones(const at::Tensor& v);
 
-/// [S | z | 0] of `columns`: S [B,A,F,D], z [B,A,F].
-at::Tensor joined_state(const at::Tensor& s, const at::Tensor& z, std::int64_t columns);
-
 /// phi_k' [v | 1 | 0] over each slice: phi_k [B,A,N,F], v [B,A,N,D] -> [B,A,slices,F,C], float32 or float64.
 at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices);
 

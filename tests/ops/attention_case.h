@@ -78,6 +78,9 @@ inline at::Tensor run_fast(const Inputs& in, const AttentionSpec& spec) {
 inline at::Tensor run_recurrent(const Inputs& in, const AttentionSpec& spec) {
   return hybrid_attention_recurrent(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec);
 }
+inline at::Tensor run_by_chunks(const Inputs& in, const AttentionSpec& spec) {
+  return hybrid_attention_by_chunks(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec);
+}
 inline at::Tensor run_reference(const Inputs& in, const AttentionSpec& spec, const at::Tensor& frozen_max = {}) {
   return hybrid_attention_reference(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec, frozen_max);
 }

@@ -86,7 +86,9 @@ TEST(AttentionErrors, DenominatorsOfZero) {
     expect_refused([&] { run_fast(in, spec); }, name + ": found ");
     expect_refused([&] { run_fast(in, spec); }, " rows equal to 0");
     expect_refused([&] { run_recurrent(in, spec); }, name + ": found ");
+    expect_refused([&] { run_by_chunks(in, spec); }, name + ": found ");
     expect_refused([&] { run_recurrent(in, spec); }, " rows equal to 0");
+    expect_refused([&] { run_by_chunks(in, spec); }, " rows equal to 0");
     expect_refused([&] { run_reference(in, spec); }, "the denominator: found rows equal to 0");
   }
 }
@@ -95,6 +97,7 @@ TEST(AttentionErrors, RecurrentFormIsRefusedWhereThereIsNone) {
   AttentionSpec other = kSpec;
   other.causal = false;
   expect_refused([&] { RecurrentState(other, 4); }, "causal rehyat");
+  expect_refused([&] { run_recurrent(random_inputs(3, 2, 22), other); }, "causal rehyat");
   const Inputs in = random_inputs(3, 2, 23);
   RecurrentState state(kSpec, 2);
   const KeyFeatures given{[](const at::Tensor& x) { return x; }, in.phi_k};

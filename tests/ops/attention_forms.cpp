@@ -23,8 +23,9 @@ TEST(AttentionForms, RecurrentEqualsChunkedInFloat64) {
     const Inputs in = random_inputs(slices, hw, 2);
     for (const AttentionSpec& spec : grid_of_specs()) {
       if (!spec.recurrent()) continue;
-      const at::Tensor y = hybrid_attention_recurrent(in.q, in.k, in.v, in.phi_q, in.phi_k, in.slices, spec);
-      EXPECT_LE(largest_difference(y, run_fast(in, spec)), 1e-12) << to_string(spec) << " T=" << slices;
+      const at::Tensor expected = run_fast(in, spec);
+      EXPECT_LE(largest_difference(run_recurrent(in, spec), expected), 1e-12) << to_string(spec) << " T=" << slices;
+      EXPECT_LE(largest_difference(run_by_chunks(in, spec), expected), 1e-12) << to_string(spec) << " T=" << slices;
     }
   }
 }
@@ -93,6 +94,27 @@ TEST(AttentionForms, StateAndRingKeepTheirSizes) {
       EXPECT_EQ(state.ring_bytes() + state.state_bytes(), 0);
     }
   }
+}
+
+/// Projections leave v token by token and not head by head; the ring takes either.
+TEST(AttentionForms, TheRingTakesChunksAsTheyLie) {
+  const AttentionSpec spec{AttentionKind::rehyat, 2, 3, true, 2, Normalizer::joint};
+  Inputs in = random_inputs(7, 3, 10);
+  const at::Tensor expected = run_by_chunks(in, spec);
+  const auto token_major = [](const at::Tensor& x) { return x.transpose(1, 2).contiguous().transpose(1, 2); };
+  in.v = token_major(in.v);
+  EXPECT_TRUE(at::equal(run_by_chunks(in, spec), expected));
+  in.k = token_major(in.k);
+  EXPECT_TRUE(at::equal(run_by_chunks(in, spec), expected));
+}
+
+/// A sum that runs on never meets what no chunk sees by phi: the last window.
+TEST(AttentionForms, TheRecurrentFormDoesNotLookAtFeaturesOfTheLastWindow) {
+  const AttentionSpec spec{AttentionKind::rehyat, 3, 1, true, 2, Normalizer::joint};
+  Inputs in = random_inputs(7, 3, 11);
+  const at::Tensor expected = run_recurrent(in, spec);
+  in.phi_k.narrow(2, 5 * 3, 2 * 3).fill_(std::nan(""));
+  EXPECT_TRUE(at::equal(run_recurrent(in, spec), expected));
 }
 
 TEST(AttentionForms, LookingDoesNotChangeTheState) {

@@ -40,6 +40,10 @@ void BlockAttention::validate() const {
   });
 }
 
+ops::FeatureSign BlockAttention::feature_sign() const {
+  return phi.never_negative() ? ops::FeatureSign::never_negative : ops::FeatureSign::any;
+}
+
 bool BlockAttention::supports(AttentionForm form) const {
   return form != AttentionForm::recurrent || !spec.converted() || spec.recurrent();
 }
@@ -109,9 +113,9 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
   }
   if (form == AttentionForm::reference)
     return merge_heads(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
+  const ops::FeatureSign sign = attention_.feature_sign();
   if (form == AttentionForm::recurrent && spec.converted())
-    return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec));
-  const auto sign = attention_.phi.never_negative() ? ops::FeatureSign::never_negative : ops::FeatureSign::any;
+    return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec, sign));
   return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, given, sign, memory));
 }
 

@@ -20,6 +20,7 @@ struct BlockAttention {
   ops::AttentionSpec spec{.kind = ops::AttentionKind::softmax};
   ops::FeatureMapConfig phi;
 
+  ops::FeatureSign feature_sign() const;
   /// False for a block that was converted to an attention without a recurrent form, such as non-causal rehyat.
   bool supports(AttentionForm form) const;
   /// Refuses a normalizer that the feature map's sign does not go with.
