@@ -4,13 +4,14 @@
 
 namespace rehyat::models {
 
-DenseImpl::DenseImpl(std::int64_t in, std::int64_t out) {
-  weight = register_parameter("weight", at::empty({out, in}));
-  bias = register_parameter("bias", at::zeros({out}));
-}
+DenseImpl::DenseImpl(std::int64_t in, std::int64_t out)
+    : weight(register_parameter("weight", at::empty({out, in}))),
+      bias(register_parameter("bias", at::zeros({out}))),
+      weight_copy_(weight),
+      bias_copy_(bias) {}
 
 at::Tensor DenseImpl::forward(const at::Tensor& x) const {
-  return at::linear(x, weight.to(x.scalar_type()), bias.to(x.scalar_type()));
+  return at::linear(x, weight_copy_.in(x.scalar_type()), bias_copy_.in(x.scalar_type()));
 }
 
 RmsNormImpl::RmsNormImpl(std::int64_t width, double eps) : eps_(eps) {

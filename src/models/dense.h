@@ -7,11 +7,12 @@
 #include <string>
 
 #include "ops/rope.h"
+#include "tensor/replica.h"
 
 namespace rehyat::models {
 
 /// A linear layer whose float32 weights are used in the type of its input: matrix products run in the compute type over
-/// float32 masters.
+/// float32 masters, by a copy of them that is made once for each change (tensor/replica.h).
 class DenseImpl : public torch::nn::Module {
  public:
   DenseImpl(std::int64_t in, std::int64_t out);
@@ -19,6 +20,9 @@ class DenseImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) const;
 
   at::Tensor weight, bias;
+
+ private:
+  Replica weight_copy_, bias_copy_;
 };
 TORCH_MODULE(Dense);
 

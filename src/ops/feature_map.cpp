@@ -108,13 +108,15 @@ FeatureMapImpl::FeatureMapImpl(std::int64_t heads, std::int64_t head_width, cons
       biases_.push_back(register_parameter(cat("bias_", i), at::zeros({heads, 1, to})));
     }
   }
+  for (const at::Tensor& weight : weights_) weight_copies_.emplace_back(weight);
+  for (const at::Tensor& bias : biases_) bias_copies_.emplace_back(bias);
   if (config_.kind != FeatureMapKind::poly_mlp) level_ = register_buffer("level", at::ones({1}));
 }
 
 at::Tensor FeatureMapImpl::raw(const at::Tensor& x) const {
   at::Tensor h = x;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
-    h = at::matmul(h, weights_[i].to(x.scalar_type())) + biases_[i].to(x.scalar_type());
+    h = at::matmul(h, weight_copies_[i].in(x.scalar_type())) + bias_copies_[i].in(x.scalar_type());
     if (i + 1 < weights_.size()) h = activate(h, config_.activation);
   }
   return widened(h);
@@ -130,8 +132,11 @@ void FeatureMapImpl::check(const at::Tensor& x) const {
 at::Tensor FeatureMapImpl::forward(const at::Tensor& x) {
   check(x);
   if (config_.kind == FeatureMapKind::poly_mlp) {
-    const PolyMap map{weights_, biases_, config_.activation, config_.nonnegative, head_width_};
-    if (has_fused_map(x, map)) return fused_map(x, map);
+    PolyMap map{weights_, biases_, {}, config_.activation, config_.nonnegative, head_width_};
+    if (has_fused_map(x, map)) {
+      for (const Replica& copy : weight_copies_) map.narrow_weights.push_back(copy.numbers(x.scalar_type()));
+      return fused_map(x, map);
+    }
   }
   return forward_composed(x);
 }
@@ -141,7 +146,7 @@ at::Tensor FeatureMapImpl::forward_composed(const at::Tensor& x) {
   if (config_.kind == FeatureMapKind::elu)
     return ((1 + at::elu(widened(x))) * level_.to(widened(x).scalar_type())).to(x.scalar_type());
   if (config_.kind == FeatureMapKind::hedgehog) {
-    const at::Tensor h = widened(at::matmul(x, weights_[0].to(x.scalar_type())));
+    const at::Tensor h = widened(at::matmul(x, weight_copies_[0].in(x.scalar_type())));
     return (at::softmax(at::cat({h, -h}, -1), -1) * level_.to(h.scalar_type())).to(x.scalar_type());
   }
   return powers(raw(x)).to(x.scalar_type());

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "core/rng.h"
 #include "ops/activation.h"
+#include "tensor/replica.h"
 
 /// Feature maps phi: R^D -> R^F of the linear branch, own weights per head (paper, "Characterization of phi").
 namespace rehyat::ops {
@@ -62,6 +63,7 @@ class FeatureMapImpl : public torch::nn::Module {
   std::int64_t heads_, head_width_;
   FeatureMapConfig config_;
   std::vector<at::Tensor> weights_, biases_;
+  std::vector<Replica> weight_copies_, bias_copies_;  ///< in the type of x
   at::Tensor level_;
 };
 TORCH_MODULE(FeatureMap);

@@ -76,6 +76,7 @@ struct MapSettings {
   NonNegative nonnegative;
   std::int64_t slice_width;
   bool keeps_products;  ///< whether a backward pass may follow
+  std::vector<at::Tensor> narrow_weights;
 };
 
 /// Inputs: x, then all weights, then all biases. Saved: x, the weights in x's type, the biases in float32, the
@@ -91,7 +92,8 @@ class PolyMapFunction : public torch::autograd::Function<PolyMapFunction> {
     saved[0] = x;
     at::Tensor h = x;
     for (std::int64_t i = 0; i < layers; ++i) {
-      const at::Tensor weight = parameters[i].to(x.scalar_type()), bias = bias_of(parameters[layers + i]);
+      const at::Tensor weight = settings.narrow_weights[static_cast<std::size_t>(i)],
+                       bias = bias_of(parameters[layers + i]);
       const at::Tensor product = product_of(h, weight);
       const cuda::MapRows rows = map_rows(product);
       h = settings.keeps_products ? at::empty_like(product) : product;
@@ -168,8 +170,9 @@ at::Tensor fused_map(const at::Tensor& x, const PolyMap& map) {
   const auto wants = [](const at::Tensor& tensor) { return tensor.requires_grad(); };
   const bool differentiated =
       at::GradMode::is_enabled() && (wants(x) || std::any_of(parameters.begin(), parameters.end(), wants));
-  return PolyMapFunction::apply(x, at::TensorList(parameters),
-                                MapSettings{map.activation, map.nonnegative, map.slice_width, differentiated});
+  return PolyMapFunction::apply(
+      x, at::TensorList(parameters),
+      MapSettings{map.activation, map.nonnegative, map.slice_width, differentiated, map.narrow_weights});
 }
 
 }  // namespace rehyat::ops

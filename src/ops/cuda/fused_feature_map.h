@@ -11,8 +11,9 @@
 namespace rehyat::ops {
 
 struct PolyMap {
-  std::vector<at::Tensor> weights;  ///< of layer i, [A,in,out]; any floating type, used in x's
-  std::vector<at::Tensor> biases;   ///< of layer i, [A,1,out]; used in float32
+  std::vector<at::Tensor> weights;         ///< of layer i, [A,in,out]; any floating type; get the gradients
+  std::vector<at::Tensor> biases;          ///< of layer i, [A,1,out]; used in float32
+  std::vector<at::Tensor> narrow_weights;  ///< the numbers of `weights` in x's type, which the products read
   Activation activation = Activation::gelu;
   NonNegative nonnegative = NonNegative::softplus;
   std::int64_t slice_width = 0;  ///< column c of the embedding is raised to the power 1 + c / slice_width
