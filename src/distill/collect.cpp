@@ -1,16 +1,26 @@
 #include "distill/collect.h"
 
+#include <chrono>
+
 #include "comm/idle_ranks.h"
 #include "comm/root.h"
 #include "comm/work_queue.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "core/progress.h"
 #include "core/signals.h"
 #include "core/strings.h"
 #include "core/units.h"
+#include "data/cache/trajectory_on_thread.h"
 #include "files/atomic_file.h"
 
 namespace rehyat::distill {
+
+namespace {
+
+constexpr std::size_t kPointsOnTheWay = 4;  // in memory at once, between the teacher and the disk
+
+}  // namespace
 
 CachePlan plan_cache(const models::Architecture& model, const CacheConfig& config, std::size_t prompts,
                      const std::vector<std::int64_t>& blocks, const std::vector<std::int64_t>& latent,
@@ -51,13 +61,16 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedF
   // Whoever is free takes the next one: uneven shares cost little where there are many.
   if (count < world.size()) comm::warn_of_idle_ranks({"[cache]", count, "trajectories", "cache.seeds"}, world);
   comm::WorkQueue queue(world, count);
+  const CopyStream copies(walk.teacher->parameters().front().device());
   const auto collect = [&] {
+    const auto start = std::chrono::steady_clock::now();
+    IoThread writer(kPointsOnTheWay, [&] { world.poll(); });
     Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), plan.trajectories * config.sampler.steps, "steps",
                       (plan.trajectories - count) * config.sampler.steps);
     while (const auto job = queue.next()) {
       const std::int64_t trajectory = open[static_cast<std::size_t>(*job)];
       const Trajectory walked{"cache", trajectory, static_cast<std::size_t>(trajectory / config.seeds)};
-      data::TrajectoryWriter file(folder.path(), trajectory);
+      data::TrajectoryOnThread file(writer, copies, folder.path(), trajectory);
       walk.run(
           walked,
           [&](std::int64_t point, std::int64_t block, const at::Tensor& input, const at::Tensor& target) {
@@ -66,12 +79,17 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedF
           [&] {
             progress.advance(world.size());  // the ranks keep about the same pace
             world.poll();
-            if (stop_requested())
-              throw Stopped("cache stopped; start the same command again to go on with the trajectories that are left");
+            if (!stop_requested()) return;
+            writer.finish();  // a trajectory that is walked to its end is kept
+            throw Stopped("cache stopped; start the same command again to go on with the trajectories that are left");
           });
       file.commit(kept_points(config, walk.seed, walked));
     }
+    writer.finish();
     progress.finish();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    log::info("cache: ", human_seconds(writer.seconds_of_waiting()), " of ", human_seconds(seconds),
+              " waited for the disk");
   };
   world.all_or_none(collect, comm::Communicator::Length::lengthy);
   comm::on_root(world, [&] {

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "files/file_format.h"
+#include "tensor/hdf5_lock.h"
 #include "tensor/hdf5_reason.h"
 #include "tensor/io.h"
 
@@ -189,9 +190,56 @@ constexpr const char* kTypeAttribute = "type";
 constexpr const char* kChecksumAttribute = "checksum";
 constexpr const char* kFormatAttribute = "rehyat_format";
 
+/// The shape of a dataset that the file can hold.
+std::vector<std::int64_t> shape_of(hid_t dataset, const std::string& name, const std::filesystem::path& path) {
+  const Handle space(H5Dget_space(dataset), H5Sclose);
+  const int rank = H5Sget_simple_extent_ndims(space);
+  if (rank < 0 || rank > 8) damaged(path, "the dataset '" + name + "' of a strange shape", "at most 8 dimensions");
+  std::vector<hsize_t> shape(static_cast<std::size_t>(rank));
+  H5Sget_simple_extent_dims(space, shape.data(), nullptr);
+  std::uint64_t elements = 1;
+  for (const hsize_t size : shape) {
+    if (__builtin_mul_overflow(elements, size, &elements))
+      damaged(path, "the dataset '" + name + "' of an impossible size", "one that fits the file");
+  }
+  // Contiguous storage cannot be larger than the file.
+  if (elements > std::filesystem::file_size(path))
+    damaged(path, cat("the dataset '", name, "' of ", elements, " values"), "no more than the file holds");
+  return {shape.begin(), shape.end()};
+}
+
+/// A dataset as it is in the file, not yet compared with its checksum.
+struct Stored {
+  at::Tensor values;
+  std::string checksum;
+};
+
+Stored stored_dataset(hid_t file, const std::string& name, const std::filesystem::path& path,
+                      const HostMemory& memory) {
+  const auto lock = lock_hdf5();
+  const Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
+  if (dataset < 0) not_read(path, "no dataset '" + name + "'", "one");
+  const std::string type_name = read_text(dataset, kTypeAttribute, path);
+  at::ScalarType type = at::ScalarType::Undefined;
+  for (const TypeName& entry : kTypes) {
+    if (type_name == entry.name) type = entry.type;
+  }
+  const Handle found(H5Dget_type(dataset), H5Tclose);
+  if (type == at::ScalarType::Undefined || H5Tequal(found, storage_type(type)) <= 0)
+    damaged(path, "the dataset '" + name + "' of another type", "type " + type_name);
+  const std::vector<std::int64_t> shape = shape_of(dataset, name, path);
+  const at::Tensor values = memory ? memory(shape, type) : at::empty(shape, type);
+  if (values.numel() > 0 &&
+      H5Dread(dataset, storage_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data_ptr()) < 0) {
+    not_read(path, "the dataset '" + name + "' that cannot be read", "a whole one");
+  }
+  return {values, read_text(dataset, kChecksumAttribute, path)};
+}
+
 }  // namespace
 
 std::string hdf5_version() {
+  const auto lock = lock_hdf5();
   silence();
   unsigned major = 0, minor = 0, release = 0;
   H5get_libversion(&major, &minor, &release);
@@ -200,6 +248,7 @@ std::string hdf5_version() {
 
 Hdf5Writer::Hdf5Writer(std::filesystem::path path)
     : path_(std::move(path)), file_(std::make_unique<AtomicFile>(path_)) {
+  const auto lock = lock_hdf5();
   silence();
   const Handle access(hdf5_access_without_locks(), H5Pclose);
   handle_ = H5Fcreate(file_->temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
@@ -208,7 +257,9 @@ Hdf5Writer::Hdf5Writer(std::filesystem::path path)
 }
 
 Hdf5Writer::~Hdf5Writer() {
-  if (handle_ >= 0) H5Fclose(handle_);
+  if (handle_ < 0) return;
+  const auto lock = lock_hdf5();
+  H5Fclose(handle_);
 }
 
 Hdf5Writer::Hdf5Writer(Hdf5Writer&& other) noexcept
@@ -224,6 +275,8 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor) {
     return cat(path_.string(), ": dataset '", name, "': found the type ", at::toString(flat.scalar_type()),
                ", expected f32, f64, f16, bf16, i64 or u8");
   });
+  const std::string checksum = rehyat::hash_tensor(flat);
+  const auto lock = lock_hdf5();
   std::vector<hsize_t> shape;
   for (const std::int64_t size : flat.sizes()) shape.push_back(static_cast<hsize_t>(size));
   const Handle space(
@@ -240,12 +293,13 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& tensor) {
                                                                       flat.const_data_ptr()) >= 0);
   if (!written) not_written(path_, cat("the dataset '", name, "'"));
   write_text(dataset, kTypeAttribute, type_name, path_);
-  write_text(dataset, kChecksumAttribute, rehyat::hash_tensor(flat), path_);
+  write_text(dataset, kChecksumAttribute, checksum, path_);
 }
 
 void Hdf5Writer::attribute(const std::string& name, const std::string& text) {
   // An attribute holds at most 64 kB: long texts become datasets of bytes.
   if (text.size() < 60'000) {
+    const auto lock = lock_hdf5();
     write_text(handle_, name, text, path_);
     return;
   }
@@ -254,11 +308,15 @@ void Hdf5Writer::attribute(const std::string& name, const std::string& text) {
 }
 
 void Hdf5Writer::commit() {
-  if (H5Fflush(handle_, H5F_SCOPE_GLOBAL) < 0 || H5Fclose(std::exchange(handle_, -1)) < 0) not_written(path_, "");
+  {
+    const auto lock = lock_hdf5();
+    if (H5Fflush(handle_, H5F_SCOPE_GLOBAL) < 0 || H5Fclose(std::exchange(handle_, -1)) < 0) not_written(path_, "");
+  }
   file_->commit();
 }
 
 Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, std::uint64_t bytes) : path_(path) {
+  const auto lock = lock_hdf5();
   silence();
   const Probe probe(path);
   require(std::filesystem::is_regular_file(path),
@@ -287,7 +345,9 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, std::uint64_t bytes) :
 }
 
 Hdf5Reader::~Hdf5Reader() {
-  if (handle_ >= 0) H5Fclose(handle_);
+  if (handle_ < 0) return;
+  const auto lock = lock_hdf5();
+  H5Fclose(handle_);
 }
 
 Hdf5Reader::Hdf5Reader(Hdf5Reader&& other) noexcept
@@ -299,47 +359,24 @@ Hdf5Reader& Hdf5Reader::operator=(Hdf5Reader&& other) noexcept {
   return *this;
 }
 
-at::Tensor Hdf5Reader::read(const std::string& name) const {
-  const Handle dataset(H5Dopen2(handle_, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (dataset < 0) not_read(path_, "no dataset '" + name + "'", "one");
-  const std::string type_name = read_text(dataset, kTypeAttribute, path_);
-  at::ScalarType type = at::ScalarType::Undefined;
-  for (const TypeName& entry : kTypes) {
-    if (type_name == entry.name) type = entry.type;
-  }
-  const Handle stored(H5Dget_type(dataset), H5Tclose);
-  if (type == at::ScalarType::Undefined || H5Tequal(stored, storage_type(type)) <= 0)
-    damaged(path_, "the dataset '" + name + "' of another type", "type " + type_name);
-  const Handle space(H5Dget_space(dataset), H5Sclose);
-  const int rank = H5Sget_simple_extent_ndims(space);
-  if (rank < 0 || rank > 8) damaged(path_, "the dataset '" + name + "' of a strange shape", "at most 8 dimensions");
-  std::vector<hsize_t> shape(static_cast<std::size_t>(rank));
-  H5Sget_simple_extent_dims(space, shape.data(), nullptr);
-  std::uint64_t elements = 1;
-  for (const hsize_t size : shape) {
-    if (__builtin_mul_overflow(elements, size, &elements))
-      damaged(path_, "the dataset '" + name + "' of an impossible size", "one that fits the file");
-  }
-  // Contiguous storage cannot be larger than the file.
-  if (elements > std::filesystem::file_size(path_))
-    damaged(path_, cat("the dataset '", name, "' of ", elements, " values"), "no more than the file holds");
-  at::Tensor tensor = at::empty(std::vector<std::int64_t>(shape.begin(), shape.end()), type);
-  if (tensor.numel() > 0 &&
-      H5Dread(dataset, storage_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor.data_ptr()) < 0) {
-    not_read(path_, "the dataset '" + name + "' that cannot be read", "a whole one");
-  }
-  if (rehyat::hash_tensor(tensor) != read_text(dataset, kChecksumAttribute, path_))
+at::Tensor Hdf5Reader::read(const std::string& name, const HostMemory& memory) const {
+  const Stored stored = stored_dataset(handle_, name, path_, memory);
+  if (rehyat::hash_tensor(stored.values) != stored.checksum)
     damaged(path_, "the dataset '" + name + "' with another checksum than when it was written", "the same");
-  return tensor;
+  return stored.values;
 }
 
 std::string Hdf5Reader::attribute(const std::string& name) const {
-  if (H5Aexists(handle_, name.c_str()) > 0) return read_text(handle_, name, path_);
+  {
+    const auto lock = lock_hdf5();
+    if (H5Aexists(handle_, name.c_str()) > 0) return read_text(handle_, name, path_);
+  }
   const at::Tensor bytes = read("text_of_" + name);
   return {static_cast<const char*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())};
 }
 
 std::vector<std::string> Hdf5Reader::names() const {
+  const auto lock = lock_hdf5();
   return DatasetNames(handle_, path_).all();
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@ namespace rehyat {
 std::string hdf5_version();
 
 /// Writes an HDF5 file that is whole or absent. Every dataset carries its type and a checksum. Throws UserError with
-/// the system's reason. Neither writing nor reading takes locks (hdf5_reason.h).
+/// the system's reason. Neither writing nor reading takes locks on files (hdf5_reason.h). Different files may be used
+/// on different threads at once; one file only by one thread at a time.
 class Hdf5Writer {
  public:
   explicit Hdf5Writer(std::filesystem::path path);
@@ -35,6 +37,9 @@ class Hdf5Writer {
   std::int64_t handle_ = -1;
 };
 
+/// Dense memory on the host for so many values of a type.
+using HostMemory = std::function<at::Tensor(at::IntArrayRef shape, at::ScalarType type)>;
+
 /// Reads such a file. Throws UserError with path and dataset on anything that is cut off, altered or not ours, and with
 /// the system's reason where it refuses to open the file.
 class Hdf5Reader {
@@ -45,8 +50,8 @@ class Hdf5Reader {
   Hdf5Reader(Hdf5Reader&&) noexcept;
   Hdf5Reader& operator=(Hdf5Reader&&) noexcept;
 
-  /// The dataset, its checksum verified.
-  at::Tensor read(const std::string& name) const;
+  /// The dataset, its checksum verified, in memory of `memory` where one is given.
+  at::Tensor read(const std::string& name, const HostMemory& memory = {}) const;
   std::string attribute(const std::string& name) const;
   std::vector<std::string> names() const;
   const std::filesystem::path& path() const { return path_; }
