@@ -106,6 +106,16 @@ BlockChoice softmax_block() {
   return choice;
 }
 
+AttentionWork attention_work(const models::Architecture& model, const VideoSize& video, const ops::AttentionSpec& spec,
+                             const ops::FeatureMapConfig& phi) {
+  model.validate();
+  video.validate(model);
+  spec.validate();
+  if (spec.kind->has_linear()) phi.validate();
+  const AttentionMacs macs = attention_macs(model, video, spec, phi);
+  return {2 * macs.softmax / kTera, 2 * macs.phi / kTera, 2 * (macs.query + macs.state_recurrent) / kTera};
+}
+
 BlockCost block_cost(const models::Architecture& model, const VideoSize& video, const ops::AttentionSpec& spec,
                      const ops::FeatureMapConfig& phi) {
   model.validate();

@@ -53,6 +53,17 @@ nlohmann::ordered_json to_json(const BlockCost& cost);
 BlockCost block_cost(const models::Architecture& model, const VideoSize& video, const ops::AttentionSpec& spec,
                      const ops::FeatureMapConfig& phi = {});
 
+/// TFLOP of one block's attention at batch 1, projections left out, with every token folded into a state once.
+struct AttentionWork {
+  double softmax = 0;  ///< scores and weighted values
+  double phi = 0;      ///< both feature maps
+  double linear = 0;   ///< phi_q S and the sums of the states
+  double total() const { return softmax + phi + linear; }
+};
+/// Throws UserError on sizes or a spec that do not fit.
+AttentionWork attention_work(const models::Architecture& model, const VideoSize& video, const ops::AttentionSpec& spec,
+                             const ops::FeatureMapConfig& phi = {});
+
 /// Parameters of phi_q and phi_k together for one block.
 std::int64_t phi_parameters(const models::Architecture& model, const ops::FeatureMapConfig& phi);
 /// Parameters of the softmax model (1,418,996,800 of Wan2.1 T2V 1.3B).

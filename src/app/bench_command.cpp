@@ -2,34 +2,21 @@
 
 #include "app/bench_options.h"
 #include "app/command.h"
-#include "evaluate/forward_bench.h"
-#include "evaluate/train_bench.h"
 
 namespace rehyat::app {
 namespace {
-
-void run_forward(const Context& context, const BenchOptions& options) {
-  evaluate::ForwardBench bench{.subject = options.subject(context.families)};
-  if (options.form == "recurrent") bench.form = models::AttentionForm::recurrent;
-  bench.warmup = options.warmup, bench.repeats = options.repeats;
-  const evaluate::ForwardTimes times = evaluate::time_forward(bench, context.families);
-  context.result(evaluate::to_json(bench, times), evaluate::to_text(bench, times));
-}
-
-void run_train(const Context& context, const BenchOptions& options) {
-  evaluate::TrainBench bench{.subject = options.subject(context.families)};
-  if (options.recompute == "none") bench.recompute = models::Recompute::none;
-  if (options.recompute == "selective") bench.recompute = models::Recompute::selective;
-  bench.warmup = options.warmup, bench.repeats = options.repeats;
-  const evaluate::StepMeasures measures = evaluate::measure_step(bench, context.families);
-  context.result(evaluate::to_json(bench, measures), evaluate::to_text(bench, measures));
-}
 
 void run_bench(const Context& context, const BenchOptions& options) {
   options.check();
   require(context.world.size() == 1,
           [] { return "[bench] found several ranks, expected one; start it without mpirun"; });
-  options.what == "train" ? run_train(context, options) : run_forward(context, options);
+  const evaluate::BenchMode mode = options.mode();
+  const evaluate::BenchRequest request = options.request(context.families);
+  request.subject.architecture(context.families);  // refuses what cannot be before anything is measured
+  const evaluate::Ceilings ceilings = evaluate::measure_ceilings(request.subject.device, request.subject.compute);
+  const evaluate::BenchResult result = mode.run(request, context.families, ceilings);
+  context.result(evaluate::to_json(mode, request, ceilings, result),
+                 evaluate::to_text(mode, request, ceilings, result));
 }
 
 }  // namespace
@@ -38,10 +25,11 @@ Command bench_command() {
   Command command;
   command.name = "bench";
   command.summary =
-      "time and memory of a forward pass or a finetuning step, by default of Wan2.1 1.3B with arbitrary weights";
+      "time, memory and rates of the parts of a model and of the stages' work, by default at the size of Wan2.1 1.3B "
+      "with arbitrary weights";
   command.example =
       "rehyat bench forward --attention rehyat --tc 3 --to 1 --precision bf16\n"
-      "  rehyat bench train --attention rehyat --converted 15 --frames 81 --height 480 --width 832";
+      "  rehyat bench step --attention rehyat --converted 15 --frames 81 --height 480 --width 832";
   const auto options = std::make_shared<BenchOptions>();
   command.declare = [options](CLI::App& app) { options->declare(app); };
   command.run = [options](const Context& context) { run_bench(context, *options); };

@@ -14,6 +14,20 @@ at::ScalarType precision_of(const std::string& name, at::Device device) {
   return name == "bf16" ? at::kBFloat16 : name == "f16" ? at::kHalf : at::kFloat;
 }
 
+models::BlockAttention converted_to(const BenchOptions& options) {
+  models::BlockAttention out{.spec = {}, .phi = {}};
+  for (const ops::AttentionKind* kind : ops::built_in_kinds()) {
+    if (kind->name() == options.attention) out.spec.kind = kind;
+  }
+  out.spec.tc = options.tc.value_or(out.spec.tc);
+  out.spec.to = options.to.value_or(out.spec.to);
+  out.spec.rate = options.rate.value_or(out.spec.rate);
+  if (options.normalizer == "row_max") out.spec.normalizer = ops::Normalizer::row_max;
+  if (options.normalizer == "lse") out.spec.normalizer = ops::Normalizer::lse;
+  out.validate();
+  return out;
+}
+
 /// The values of --architecture, as a config's model.architecture would have them.
 struct Sizes {
   config::Section architecture;
@@ -34,12 +48,8 @@ evaluate::BenchSubject BenchOptions::subject(const models::ModelRegistry& famili
     const auto sizes = config::load<Sizes>(config::Document::from_text("", "--architecture", overrides));
     out.settings = named.settings(sizes.architecture);
   }
-  if (attention == "rehyat") {
-    models::BlockAttention converted_to{.spec = {}, .phi = {}};
-    converted_to.spec.kind = ops::AttentionKind::rehyat;
-    converted_to.spec.tc = tc.value_or(converted_to.spec.tc);
-    converted_to.spec.to = to.value_or(converted_to.spec.to);
-    out.attention = converted_to;
+  if (!attention.empty() || tc || to || !normalizer.empty()) {
+    out.attention = converted_to(*this);
     out.converted = converted;
   }
   out.frames = frames, out.height = height, out.width = width, out.batch = batch;

@@ -21,6 +21,11 @@ models::VideoTransformer arbitrary_model(const BenchSubject& subject, const mode
   return model;
 }
 
+json own_settings(const BenchSubject& subject, const models::ModelRegistry& families) {
+  return subject.layers ? families.named(subject.family).with_layers(subject.settings, *subject.layers)
+                        : subject.settings;
+}
+
 models::BlockMap converted_blocks(const BenchSubject& subject, std::int64_t layers) {
   models::BlockChoice choice;
   if (subject.converted)
@@ -32,18 +37,19 @@ models::BlockMap converted_blocks(const BenchSubject& subject, std::int64_t laye
 
 }  // namespace
 
+models::Architecture BenchSubject::architecture(const models::ModelRegistry& families) const {
+  const models::Architecture out = model.empty() ? families.named(family).architecture(own_settings(*this, families))
+                                                 : families.read_architecture(model);
+  video().validate(out);
+  return out;
+}
+
 models::VideoTransformer BenchSubject::make(const models::ModelRegistry& families, at::ScalarType weights) const {
   const at::NoGradGuard no_grad;
-  models::VideoTransformer out{nullptr};
-  if (model.empty()) {
-    const models::ModelFamily& own = families.named(family);
-    const json all = layers ? own.with_layers(settings, *layers) : settings;
-    video().validate(own.architecture(all));
-    out = arbitrary_model(*this, own, all, weights);
-  } else {
-    video().validate(families.read_architecture(model));
-    out = families.load(model, {.device = device, .type = weights});
-  }
+  architecture(families);  // refuses the video before anything is made
+  const models::VideoTransformer out =
+      model.empty() ? arbitrary_model(*this, families.named(family), own_settings(*this, families), weights)
+                    : families.load(model, {.device = device, .type = weights});
   if (attention) models::convert(out, converted_blocks(*this, out->block_count()), 1, latent());
   return out;
 }

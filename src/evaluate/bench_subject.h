@@ -29,6 +29,8 @@ struct BenchSubject {
 
   std::array<std::int64_t, 3> latent() const { return geometry.latent(frames, height, width); }
   analysis::VideoSize video() const { return {frames, height, width, geometry}; }
+  /// The sizes of the model, of which nothing is made. Throws UserError on a video that it does not take.
+  models::Architecture architecture(const models::ModelRegistry& families) const;
   /// The model on its device, its weights in the given type and feature maps in float32. Throws UserError, before
   /// anything is made, on a video that it does not take.
   models::VideoTransformer make(const models::ModelRegistry& families, at::ScalarType weights) const;

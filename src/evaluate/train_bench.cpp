@@ -7,8 +7,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/strings.h"
-#include "core/table.h"
-#include "core/units.h"
+#include "evaluate/bench/inputs.h"
 #include "finetune/flow_points.h"
 #include "tensor/peak_memory.h"
 #include "train/optimizer.h"
@@ -17,10 +16,8 @@
 namespace rehyat::evaluate {
 namespace {
 
-using json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-constexpr double kForwardAndBackward = 3;  // forward passes that both cost
 constexpr double kSigma = 0.5;
 
 std::vector<finetune::FlowSample> samples(const BenchSubject& subject, const models::Architecture& sizes) {
@@ -56,31 +53,36 @@ class Trainee {
   void step(StepMeasures& out, bool counts) {
     for (const train::NamedParameter& p : parameters_) p.tensor.mutable_grad().reset();
     at::Tensor loss;
-    double total = 0;
-    const auto part = [&](StepPart& into, const auto& run) {
+    double forward = 0, backward = 0, update = 0;
+    const auto part = [&](StepPart& into, double& seconds, const auto& run) {
       wait_for(bench_.subject.device);
       reset_peak_memory(bench_.subject.device);
       const auto start = Clock::now();
       run();
       wait_for(bench_.subject.device);
-      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-      total += seconds;
-      if (counts) into.seconds.push_back(seconds);
+      seconds += std::chrono::duration<double>(Clock::now() - start).count();
       into.peak_bytes = std::max(into.peak_bytes, peak_memory(bench_.subject.device));
     };
-    part(out.forward, [&] {
-      models::ForwardOptions options;
-      options.compute = bench_.subject.compute;
-      options.recompute = bench_.recompute;
-      loss = finetune::sample_losses(model_, batch_, options).mean();
-    });
-    part(out.backward, [&] { loss.backward(); });
-    part(out.update, [&] {
+    for (std::int64_t pass = 0; pass < bench_.accumulate; ++pass) {
+      part(out.forward, forward, [&] {
+        models::ForwardOptions options;
+        options.compute = bench_.subject.compute;
+        options.recompute = bench_.recompute;
+        loss = finetune::sample_losses(model_, batch_, options).mean();
+      });
+      part(out.backward, backward, [&] { (loss / static_cast<double>(bench_.accumulate)).backward(); });
+    }
+    part(out.update, update, [&] {
       const double norm = train::gradient_norm(parameters_).item<double>();
       if (norm > config_.clip_norm) train::scale_gradients(parameters_, config_.clip_norm / norm);
       optimizer_.step(config_.lr);
     });
-    if (counts) out.seconds.push_back(total);
+    if (counts) {
+      out.forward.seconds.push_back(forward);
+      out.backward.seconds.push_back(backward);
+      out.update.seconds.push_back(update);
+      out.seconds.push_back(forward + backward + update);
+    }
     out.loss = loss.item<double>();
     require(std::isfinite(out.loss), [&] {
       return cat("[bench] found a loss of ", out.loss,
@@ -114,19 +116,6 @@ class Trainee {
   train::AdamW optimizer_;
 };
 
-std::string name_of(models::Recompute recompute) {
-  if (recompute == models::Recompute::none) return "none";
-  return recompute == models::Recompute::full ? "full" : "selective";
-}
-
-json estimate_json(const analysis::MemoryEstimate& estimate) {
-  return {{"weights", estimate.weights},
-          {"gradients", estimate.gradients},
-          {"optimizer", estimate.optimizer},
-          {"activations", estimate.activations},
-          {"total", estimate.total()}};
-}
-
 }  // namespace
 
 std::int64_t StepMeasures::peak_bytes() const {
@@ -139,14 +128,21 @@ StepMeasures measure_step(const TrainBench& bench, const models::ModelRegistry& 
   out.attention = attention_names(model);
   out.layers = model->block_count();
   out.tokens = bench.subject.video().tokens(model->architecture());
-  out.tflop = kForwardAndBackward * forward_tflop(model, bench.subject);
+  out.forward_tflop = forward_tflop(model, bench.subject);
+  for (const analysis::BlockChoice& block : block_choices(model)) {
+    const auto work =
+        analysis::attention_work(model->architecture(), bench.subject.video(), block.attention, block.phi);
+    out.attention_tflop += static_cast<double>(bench.subject.batch) * (work.softmax + work.linear);
+  }
+  out.stream_bytes = stream_bytes(bench.subject, model->architecture());
   analysis::TrainingSetup setup;
   setup.batch = bench.subject.batch;
   setup.compute_bytes = static_cast<std::int64_t>(at::elementSize(bench.subject.compute));
   setup.recompute = bench.recompute;
+  setup.accumulates = bench.accumulate > 1;
   out.estimate = analysis::training_memory(model->architecture(), bench.subject.video(), block_choices(model), setup);
   Trainee trainee(bench, model);
-  Progress progress("bench train", bench.warmup + bench.repeats, "steps");
+  Progress progress("bench step", bench.warmup + bench.repeats, "steps");
   for (std::int64_t i = 0; i < bench.warmup + bench.repeats; ++i) {
     trainee.step(out, i >= bench.warmup);
     progress.advance(1);
@@ -156,56 +152,6 @@ StepMeasures measure_step(const TrainBench& bench, const models::ModelRegistry& 
   for (auto* seconds : {&out.seconds, &out.forward.seconds, &out.backward.seconds, &out.update.seconds})
     std::sort(seconds->begin(), seconds->end());
   return out;
-}
-
-json to_json(const TrainBench& bench, const StepMeasures& m) {
-  json out = {{"bench", "train"}};
-  out.update(to_json(bench.subject));
-  const double time = median(m.seconds);
-  const auto part = [](const StepPart& p) {
-    return json{{"seconds_median", median(p.seconds)}, {"peak_bytes", p.peak_bytes}};
-  };
-  out.update({{"attention", m.attention},
-              {"recompute", name_of(bench.recompute)},
-              {"layers", m.layers},
-              {"tokens", m.tokens},
-              {"parameters", m.parameters},
-              {"warmup", bench.warmup},
-              {"repeats", bench.repeats},
-              {"seconds_median", time},
-              {"seconds_min", m.seconds.front()},
-              {"seconds_max", m.seconds.back()},
-              {"forward", part(m.forward)},
-              {"backward", part(m.backward)},
-              {"update", part(m.update)},
-              {"tflop", m.tflop},
-              {"tflop_per_s", m.tflop / time},
-              {"peak_bytes", m.peak_bytes()},
-              {"weight_bytes", m.weight_bytes},
-              {"gradient_bytes", m.gradient_bytes},
-              {"optimizer_bytes", m.optimizer_bytes},
-              {"estimate", estimate_json(m.estimate)},
-              {"loss", m.loss}});
-  return out;
-}
-
-std::string to_text(const TrainBench& bench, const StepMeasures& m) {
-  const auto seconds = [](double value) { return human_number(value, 4) + " s"; };
-  TextList list;
-  const double time = median(m.seconds);
-  list.add("step", cat(seconds(time), ", the median of ", bench.repeats, " steps after ", bench.warmup, ", ",
-                       seconds(m.seconds.front()), " to ", seconds(m.seconds.back())));
-  for (const auto& [name, part] : {std::pair{"forward", &m.forward}, {"backward", &m.backward}, {"update", &m.update}})
-    list.add(name, cat(seconds(median(part->seconds)), ", ", human_bytes(part->peak_bytes), " at most"));
-  list.add("work", cat(human_flop(m.tflop), ", ", human_flop(m.tflop / time), "/s, without what is run again"));
-  list.add("memory", cat(human_bytes(m.peak_bytes()), " at most",
-                         bench.subject.device.is_cuda() ? " on the GPU" : ", of the whole program", ": weights ",
-                         human_bytes(m.weight_bytes), ", gradients ", human_bytes(m.gradient_bytes), ", optimizer ",
-                         human_bytes(m.optimizer_bytes)));
-  list.add("estimate",
-           cat(human_bytes(m.estimate.total()), ", of it activations ", human_bytes(m.estimate.activations)));
-  return cat("a finetuning step, recompute ", name_of(bench.recompute), ", batch ", bench.subject.batch, ", ",
-             m.attention, ", ", to_text(bench.subject), "\n", list.text("  "));
 }
 
 }  // namespace rehyat::evaluate

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@ struct TrainBench {
   BenchSubject subject;
   models::Recompute recompute = models::Recompute::full;
   std::int64_t warmup = 1, repeats = 3;
+  std::int64_t accumulate = 1;  ///< forward and backward passes before an update
 };
 
 /// One part of a step.
@@ -31,8 +31,10 @@ struct StepMeasures {
   StepPart forward, backward, update;
   std::int64_t weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;  ///< that are held between steps
   analysis::MemoryEstimate estimate;                                       ///< what a dry run says
-  double tflop = 0;  ///< of one step as the model needs it, without what is run again
-  double loss = 0;   ///< of the last step
+  double forward_tflop = 0;                                                ///< of one forward pass
+  double attention_tflop = 0;  ///< of it the softmax and linear branches of all blocks
+  double stream_bytes = 0;     ///< of the residual stream in one forward pass
+  double loss = 0;             ///< of the last step
 
   std::int64_t peak_bytes() const;
 };
@@ -40,9 +42,5 @@ struct StepMeasures {
 /// Runs the steps, with progress. Throws UserError on a video that the model does not take, and on a loss that is not
 /// finite.
 StepMeasures measure_step(const TrainBench& bench, const models::ModelRegistry& families);
-
-/// What was asked for and what was measured.
-nlohmann::ordered_json to_json(const TrainBench& bench, const StepMeasures& measures);
-std::string to_text(const TrainBench& bench, const StepMeasures& measures);
 
 }  // namespace rehyat::evaluate
