@@ -11,6 +11,8 @@ namespace {
 // The convolutions of 1x1x1 between latents and features run over so many latent frames at once. The original runs them
 // over all; so far their rounding, which depends on it, is the same.
 constexpr std::int64_t kProjected = 32;
+// Latent frames that run together, after the first: enough of them to fill a GPU.
+constexpr std::int64_t kTogetherOnGpu = 2;
 constexpr double kLeastLogvar = -30, kMostLogvar = 20;
 
 at::TensorOptions weight_options(const VaeOptions& options) {
@@ -87,8 +89,9 @@ VaePosterior WanVaeImpl::encode(const at::Tensor& video) {
     features.clear();
     waiting = 0;
   };
-  for (std::int64_t begin = 0; begin < frames; begin += begin == 0 ? 1 : kVaeChunk) {
-    features.push_back(stream.features(video.narrow(2, begin, begin == 0 ? 1 : kVaeChunk)));
+  for (std::int64_t begin = 0, count = 1; begin < frames; begin += count) {
+    count = begin == 0 ? 1 : std::min(frames - begin, together() * kVaeChunk);
+    features.push_back(stream.features(video.narrow(2, begin, count)));
     waiting += features.back().size(2);
     if (waiting >= kProjected) flush();
   }
@@ -105,7 +108,11 @@ void WanVaeImpl::decode(const at::Tensor& latents, const Sink& sink) {
   for (std::int64_t begin = 0; begin < latents.size(2); begin += kProjected) {
     const std::int64_t count = std::min(kProjected, latents.size(2) - begin);
     const at::Tensor projected = stream.project(latents.narrow(2, begin, count));
-    for (std::int64_t i = 0; i < count; ++i) sink(stream.frames(projected.narrow(2, i, 1)));
+    for (std::int64_t i = 0, part = 1; i < count; i += part) {
+      // The first frame runs by itself: it skips what the others pass through.
+      part = begin + i == 0 ? 1 : std::min(count - i, together());
+      sink(stream.frames(projected.narrow(2, i, part)));
+    }
   }
 }
 
@@ -135,14 +142,15 @@ bool WanVaeImpl::cuts(std::int64_t height, std::int64_t width) const {
   return options_.tiling && options_.tiling->cuts(height, width);
 }
 
+std::int64_t WanVaeImpl::together() const {
+  return options_.device.is_cuda() ? kTogetherOnGpu : 1;
+}
+
 VaeEncodeStream::VaeEncodeStream(WanVaeImpl& vae)
     : vae_(vae), run_(vae.options_.tiling, 1, vae.config_.spatial_stride()) {}
 
 at::Tensor VaeEncodeStream::features(const at::Tensor& frames) {
   require_pixels(frames, vae_.config_);
-  const std::int64_t expected = size_.empty() ? 1 : kVaeChunk;
-  require(frames.size(2) == expected,
-          [&] { return cat("[vae.encode] chunk: found ", frames.size(2), " frames, expected ", expected); });
   require_same_size("[vae.encode] chunk", frames, size_);
   const bool cut = vae_.cuts(frames.size(3), frames.size(4));
   return run_.run(frames.to(vae_.options_.device, vae_.options_.compute),
@@ -159,6 +167,10 @@ at::Tensor VaeEncodeStream::moments(const at::Tensor& features) const {
 
 at::Tensor VaeEncodeStream::push(const at::Tensor& frames) {
   const at::NoGradGuard no_grad;
+  require_pixels(frames, vae_.config_);
+  const std::int64_t expected = size_.empty() ? 1 : kVaeChunk;
+  require(frames.size(2) == expected,
+          [&] { return cat("[vae.encode] chunk: found ", frames.size(2), " frames, expected ", expected); });
   return moments(features(frames));
 }
 

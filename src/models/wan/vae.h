@@ -20,8 +20,9 @@ struct VaePosterior {
 };
 
 /// The video VAE of Wan2.1 (diffusers' AutoencoderKLWan), of any size. Videos run in chunks, 1, 4, 4, ... frames, and
-/// latents one frame at a time; causal layers remember the last frames of the chunk before, so memory does not grow
-/// with a video's length. It is only run, never trained: no gradients flow. Parameters have diffusers' names.
+/// latents one frame at a time, on a GPU some of these together; causal layers remember the last frames of the chunk
+/// before, so memory does not grow with a video's length. It is only run, never trained: no gradients flow. Parameters
+/// have diffusers' names.
 class WanVaeImpl : public torch::nn::Module {
  public:
   /// Weights are not set; see load_vae. Throws UserError on options that do not fit.
@@ -34,7 +35,8 @@ class WanVaeImpl : public torch::nn::Module {
   /// Latents [B,z_dim,n,h,w], not normalised -> video [B,out_channels,1+4(n-1),8h,8w] clamped to [-1,1], in the same
   /// type on the latents' device. Only one chunk of it is on the VAE's device at a time.
   at::Tensor decode(const at::Tensor& latents);
-  /// Called with the decoded frames in order, [B,out_channels,1 or 4,H,W] on the VAE's device.
+  /// Called with the decoded frames in order, [B,out_channels,frames,H,W] on the VAE's device: 1, then a multiple of 4
+  /// each.
   using Sink = std::function<void(const at::Tensor& frames)>;
   void decode(const at::Tensor& latents, const Sink& sink);
 
@@ -47,6 +49,8 @@ class WanVaeImpl : public torch::nn::Module {
  private:
   friend class VaeEncodeStream;
   friend class VaeDecodeStream;
+  /// Latent frames that run together, after the first.
+  std::int64_t together() const;
   /// Whether frames of this size, in pixels, are cut in tiles.
   bool cuts(std::int64_t height, std::int64_t width) const;
   VaeConfig config_;

@@ -21,7 +21,7 @@ class WanVaeCodec : public models::VideoCodec {
   at::Tensor encode(const at::Tensor& video) override;
   /// Normalised latents -> video [3, 4k+1, H, W] in [-1, 1], float32, on the latents' device.
   at::Tensor decode(const at::Tensor& latents) override;
-  /// The same in parts, one call for 1, 4, 4, ... frames [3, frames, H, W] on the VAE's device.
+  /// The same in parts, one call for 1, then for a multiple of 4 frames [3, frames, H, W] on the VAE's device.
   void decode(const at::Tensor& latents, const WanVaeImpl::Sink& sink);
   /// Config, weights, the types that are computed in, and tiling, all of which change the latents.
   std::string fingerprint() const override { return fingerprint_; }

@@ -5,11 +5,12 @@
 
 namespace rehyat::models {
 
-/// Latents, after post_quant_conv, to video, one latent frame at a time.
+/// Latents, after post_quant_conv, to video.
 class VaeDecoderImpl : public torch::nn::Module {
  public:
   VaeDecoderImpl(const VaeConfig& config, const at::TensorOptions& options);
-  /// [B,z_dim,1,h,w] -> [B,out_channels,frames,s*h,s*w]: 1 frame of the first, temporal_stride of each later one.
+  /// The first latent frame alone, then n at a time: [B,z_dim,n,h,w] -> [B,out_channels,frames,s*h,s*w], 1 frame of the
+  /// first, temporal_stride of each later one.
   at::Tensor forward(at::Tensor x, FeatureCache& cache);
 
  private:

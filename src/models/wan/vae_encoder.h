@@ -9,7 +9,7 @@ namespace rehyat::models {
 class VaeEncoderImpl : public torch::nn::Module {
  public:
   VaeEncoderImpl(const VaeConfig& config, const at::TensorOptions& options);
-  /// One frame first, then four at a time: [B,in_channels,1 or 4,H,W] -> [B,2*z_dim,1 or 4/temporal_stride,H/s,W/s].
+  /// One frame first, then 4n at a time: [B,in_channels,1 or 4n,H,W] -> [B,2*z_dim,1 or 4n/temporal_stride,H/s,W/s].
   at::Tensor forward(at::Tensor x, FeatureCache& cache);
 
  private:

@@ -1,15 +1,21 @@
 #include "models/wan/vae_layers.h"
 
-#include <cmath>
+#include <utility>
 
 #include "models/dense.h"
+#include "ops/channel_ops.h"
 #include "tensor/wide.h"
 
 namespace rehyat::models {
 namespace {
 
 constexpr std::int64_t kHistory = 2;  // frames before the first that a kernel of 3 frames sees
-constexpr double kSmallestNorm = 1e-12;
+
+/// Layout of features in the memory: tensor cores of GPUs are fed fastest with the channels last.
+at::MemoryFormat layout(at::Device device, at::ScalarType type, std::int64_t dims) {
+  if (!device.is_cuda() || type == at::kDouble) return at::MemoryFormat::Contiguous;
+  return dims == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::ChannelsLast3d;
+}
 
 /// [B,C,T,H,W] -> [B*T,C,H,W].
 at::Tensor to_frames(const at::Tensor& x) {
@@ -26,7 +32,47 @@ VaeConv in_folder(torch::nn::Module& owner, const char* folder, const char* chil
   return owner.register_module(folder, ModuleGroup())->register_module(child, std::move(conv));
 }
 
+/// Whether what follows a convolution of x adds its bias.
+VaeConvImpl::Bias bias_of(const at::Tensor& x) {
+  return x.is_cuda() ? VaeConvImpl::Bias::left_out : VaeConvImpl::Bias::added;
+}
+
+/// What has to be added later.
+at::Tensor left_out(const VaeConv& conv, VaeConvImpl::Bias bias) {
+  return bias == VaeConvImpl::Bias::left_out ? conv->bias : at::Tensor();
+}
+
+/// conv(silu(norm(x + bias))), causal.
+at::Tensor normed_conv(const VaeNorm& norm, const VaeConv& conv, at::Tensor x, const at::Tensor& bias,
+                       FeatureCache::Slot& slot, VaeConvImpl::Bias with) {
+  const at::Tensor room = slot.room(x, kHistory);
+  norm->silu_into(x, bias, room.narrow(2, kHistory, x.size(2)));
+  x.reset();
+  slot.keep(room, kHistory);
+  return conv->forward(room, 1, {}, with);
+}
+
 }  // namespace
+
+at::Tensor FeatureCache::Slot::room(const at::Tensor& x, std::int64_t history) {
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  sizes[2] += history;
+  at::Tensor out = at::empty(sizes, x.options().memory_format(layout(x.device(), x.scalar_type(), x.dim())));
+  const at::Tensor before = out.narrow(2, 0, history);
+  if (frames.defined()) {
+    before.copy_(frames);
+  } else {
+    before.zero_();
+  }
+  frames.reset();
+  return out;
+}
+
+void FeatureCache::Slot::keep(const at::Tensor& room, std::int64_t history) {
+  started = true;
+  // A copy, so that the slot does not keep the whole chunk alive.
+  frames = room.narrow(2, room.size(2) - history, history).clone();
+}
 
 FeatureCache::Slot& FeatureCache::next() {
   if (next_ == slots_.size()) slots_.emplace_back();
@@ -47,24 +93,37 @@ std::int64_t FeatureCache::bytes() const {
 VaeConvImpl::VaeConvImpl(std::int64_t in, std::int64_t out, std::vector<std::int64_t> kernel,
                          const at::TensorOptions& options) {
   kernel.insert(kernel.begin(), {out, in});
-  weight = register_parameter("weight", at::empty(kernel, options), false);
+  const auto dims = static_cast<std::int64_t>(kernel.size());
+  const at::MemoryFormat format = layout(options.device(), c10::typeMetaToScalarType(options.dtype()), dims);
+  weight = register_parameter("weight", at::empty(kernel, options.memory_format(format)), false);
   bias = register_parameter("bias", at::zeros({out}, options), false);
 }
 
-at::Tensor VaeConvImpl::forward(const at::Tensor& x, std::int64_t padding, at::IntArrayRef stride) const {
-  const at::Tensor w = weight.to(x.scalar_type()), b = bias.to(x.scalar_type());
+const at::Tensor& VaeConvImpl::weight_in(at::ScalarType type) const {
+  if (weight.scalar_type() == type) return weight;
+  const auto version = static_cast<std::int64_t>(weight._version());
+  if (!converted_.defined() || converted_.scalar_type() != type || converted_version_ != version) {
+    converted_ = weight.to(type);
+    converted_version_ = version;
+  }
+  return converted_;
+}
+
+at::Tensor VaeConvImpl::forward(const at::Tensor& x, std::int64_t padding, at::IntArrayRef stride, Bias with) const {
+  const at::Tensor& w = weight_in(x.scalar_type());
+  const at::Tensor b = with == Bias::added ? bias.to(x.scalar_type()) : at::Tensor();
   const std::vector<std::int64_t> ones(static_cast<std::size_t>(w.dim() - 2), 1);
   if (stride.empty()) stride = ones;
   if (w.dim() == 4) return at::conv2d(x, w, b, stride, at::IntArrayRef({padding, padding}));
   return at::conv3d(x, w, b, stride, at::IntArrayRef({std::int64_t{0}, padding, padding}));
 }
 
-at::Tensor VaeConvImpl::forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding) const {
-  slot.started = true;
-  x = slot.frames.defined() ? at::cat({slot.frames, x}, 2) : at::constant_pad_nd(x, {0, 0, 0, 0, kHistory, 0});
-  // A copy, so that the slot does not keep the whole chunk alive.
-  slot.frames = x.narrow(2, x.size(2) - kHistory, kHistory).clone();
-  return forward(x, padding);
+at::Tensor VaeConvImpl::forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding, Bias with) const {
+  const at::Tensor room = slot.room(x, kHistory);
+  room.narrow(2, kHistory, x.size(2)).copy_(x);
+  x.reset();
+  slot.keep(room, kHistory);
+  return forward(room, padding, {}, with);
 }
 
 VaeNormImpl::VaeNormImpl(std::int64_t channels, std::int64_t trailing, const at::TensorOptions& options) {
@@ -74,14 +133,14 @@ VaeNormImpl::VaeNormImpl(std::int64_t channels, std::int64_t trailing, const at:
 }
 
 at::Tensor VaeNormImpl::forward(const at::Tensor& x) const {
-  const at::ScalarType type = wide_type(x);
-  const at::Tensor norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, true, type).clamp_min_(kSmallestNorm);
-  return at::div(x, norm).mul_(std::sqrt(static_cast<double>(x.size(1)))).mul_(gamma.to(type)).to(x.scalar_type());
+  at::Tensor y = at::empty_like(x);
+  const bool frames = x.dim() == 4;
+  ops::channel_norm(frames ? x.unsqueeze(2) : x, {}, gamma, false, frames ? y.unsqueeze(2) : y);
+  return y;
 }
 
-at::Tensor VaeNormImpl::forward_silu(const at::Tensor& x) const {
-  at::Tensor y = forward(x);
-  return at::silu_(y);
+void VaeNormImpl::silu_into(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& y) const {
+  ops::channel_norm(x, bias, gamma, true, y);
 }
 
 VaeResidualImpl::VaeResidualImpl(std::int64_t in, std::int64_t out, const at::TensorOptions& options)
@@ -98,10 +157,15 @@ VaeResidualImpl::VaeResidualImpl(std::int64_t in, std::int64_t out, const at::Te
 }
 
 at::Tensor VaeResidualImpl::forward(at::Tensor x, FeatureCache& cache) {
-  at::Tensor h = conv1_->forward_causal(norm1_->forward_silu(x), cache.next(), 1);
-  h = norm2_->forward_silu(h);
-  h = conv2_->forward_causal(std::move(h), cache.next(), 1);
-  return h.add_(shortcut_ ? shortcut_->forward(x) : x);
+  const VaeConvImpl::Bias with = bias_of(x);
+  at::Tensor h = normed_conv(norm1_, conv1_, x, {}, cache.next(), with);
+  h = normed_conv(norm2_, conv2_, std::move(h), left_out(conv1_, with), cache.next(), with);
+  at::Tensor bias = left_out(conv2_, with);
+  if (shortcut_) {
+    if (bias.defined()) bias = wide(bias) + wide(shortcut_->bias);
+    x = shortcut_->forward(x, 0, {}, with);
+  }
+  return ops::biased_sum(x, h, bias);
 }
 
 VaeAttentionImpl::VaeAttentionImpl(std::int64_t channels, const at::TensorOptions& options)
@@ -135,10 +199,15 @@ at::Tensor VaeDownsampleImpl::forward(at::Tensor x, FeatureCache& cache) {
   x = from_frames(resample_->forward(x, 0, {2, 2}), batch);
   if (!time_conv_) return x;
   FeatureCache::Slot& slot = cache.next();
-  const at::Tensor last = x.narrow(2, x.size(2) - 1, 1).clone();
-  if (slot.started) x = time_conv_->forward(at::cat({slot.frames, x}, 2), 0, {2, 1, 1});
-  slot = {true, last};
-  return x;
+  if (!slot.started) {
+    slot.keep(x, 1);
+    return x;
+  }
+  const at::Tensor room = slot.room(x, 1);
+  room.narrow(2, 1, x.size(2)).copy_(x);
+  x.reset();
+  slot.keep(room, 1);
+  return time_conv_->forward(room, 0, {2, 1, 1});
 }
 
 VaeUpsampleImpl::VaeUpsampleImpl(std::int64_t channels, bool time, const at::TensorOptions& options)
@@ -151,19 +220,19 @@ VaeUpsampleImpl::VaeUpsampleImpl(std::int64_t channels, bool time, const at::Ten
 
 at::Tensor VaeUpsampleImpl::forward(at::Tensor x, FeatureCache& cache) {
   const std::int64_t batch = x.size(0);
+  std::int64_t parts = 1;  // of the channels: the two halves are the even and the odd frames
+  at::Tensor bias;
   if (time_conv_) {
     FeatureCache::Slot& slot = cache.next();
     if (slot.started) {
-      x = time_conv_->forward_causal(std::move(x), slot, 0);
-      // The two halves of the channels are the even and the odd frames.
-      x = x.unflatten(1, {2, -1}).permute({0, 2, 3, 1, 4, 5}).flatten(2, 3);
+      const VaeConvImpl::Bias with = bias_of(x);
+      bias = left_out(time_conv_, with);
+      x = time_conv_->forward_causal(std::move(x), slot, 0, with);
+      parts = 2;
     }
     slot.started = true;
   }
-  x = to_frames(x);
-  // Whole factors: the nearest pixel is the same one for every rule of rounding.
-  x = at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
-  return from_frames(resample_->forward(x, 1), batch);
+  return from_frames(resample_->forward(to_frames(ops::doubled_frames(x, bias, parts)), 1), batch);
 }
 
 VaeMiddleImpl::VaeMiddleImpl(std::int64_t channels, const at::TensorOptions& options) {
@@ -186,8 +255,7 @@ VaeHead::VaeHead(torch::nn::Module& owner, std::int64_t in, std::int64_t out, co
 }
 
 at::Tensor VaeHead::forward(at::Tensor x, FeatureCache& cache) const {
-  x = norm_->forward_silu(x);
-  return conv_->forward_causal(std::move(x), cache.next(), 1);
+  return normed_conv(norm_, conv_, std::move(x), {}, cache.next(), VaeConvImpl::Bias::added);
 }
 
 }  // namespace rehyat::models

@@ -19,6 +19,12 @@ class FeatureCache {
   struct Slot {
     bool started = false;  ///< whether the layer has seen a chunk
     at::Tensor frames;     ///< its last frames; undefined stands for zeros
+
+    /// Room for a chunk like x behind the `history` frames before it, [B,C,history+T,H,W]: the slot's frames are in it
+    /// already, and the slot is empty until `keep`.
+    at::Tensor room(const at::Tensor& x, std::int64_t history);
+    /// Remembers the last frames of a room.
+    void keep(const at::Tensor& room, std::int64_t history);
   };
   /// The layers run again from the first one.
   void begin_chunk() { next_ = 0; }
@@ -31,16 +37,28 @@ class FeatureCache {
   std::size_t next_ = 0;
 };
 
-/// A convolution in two or three dimensions, as its kernel has; no padding in time.
+/// A convolution in two or three dimensions, as its kernel has; no padding in time. On a GPU its weights and results
+/// have their channels last, as the fast kernels want them.
 class VaeConvImpl : public torch::nn::Module {
  public:
+  /// libtorch adds the bias on a GPU in a pass of its own; where it is left out, the step that follows adds it.
+  enum class Bias { added, left_out };
+
   VaeConvImpl(std::int64_t in, std::int64_t out, std::vector<std::int64_t> kernel, const at::TensorOptions& options);
   /// Zeros added on both sides of height and width, `stride` for each dimension (empty: 1).
-  at::Tensor forward(const at::Tensor& x, std::int64_t padding = 0, at::IntArrayRef stride = {}) const;
+  at::Tensor forward(const at::Tensor& x, std::int64_t padding = 0, at::IntArrayRef stride = {},
+                     Bias with = Bias::added) const;
   /// The same over the last frames of the chunks before and this one, as many frames out as in. Only for 3 frames.
-  at::Tensor forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding) const;
+  at::Tensor forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding,
+                            Bias with = Bias::added) const;
 
   at::Tensor weight, bias;
+
+ private:
+  /// The weights in that type, converted once.
+  const at::Tensor& weight_in(at::ScalarType type) const;
+  mutable at::Tensor converted_;
+  mutable std::int64_t converted_version_ = -1;
 };
 TORCH_MODULE(VaeConv);
 
@@ -49,9 +67,10 @@ class VaeNormImpl : public torch::nn::Module {
  public:
   /// `trailing`: dimensions of size 1 after the channels in gamma's shape, 3 for videos, 2 for images.
   VaeNormImpl(std::int64_t channels, std::int64_t trailing, const at::TensorOptions& options);
+  /// x [B,C,T,H,W] or [B,C,H,W].
   at::Tensor forward(const at::Tensor& x) const;
-  /// silu of the same.
-  at::Tensor forward_silu(const at::Tensor& x) const;
+  /// silu of the same of x + bias, written to y, [B,C,T,H,W] both; `bias` may be undefined.
+  void silu_into(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& y) const;
 
   at::Tensor gamma;
 };
