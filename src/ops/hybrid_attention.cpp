@@ -14,6 +14,7 @@
 #include "ops/cuda/fused_linear.h"
 #include "ops/linear_branch.h"
 #include "ops/linear_state.h"
+#include "ops/row_max.h"
 #include "ops/softmax_rectangle.h"
 
 namespace rehyat::ops {
@@ -47,15 +48,13 @@ SoftmaxBranch run_softmax(const Job& job, const at::Tensor& q, const at::Tensor&
   const auto rows = q.sizes().slice(0, 3);
   // As q lies: a view of [B,N,A,D] gives one, whose heads are merged without a copy.
   SoftmaxBranch out{at::empty_like(q), at::empty(rows, q.options().dtype(wide(q))), {}};
-  const bool needs_max = job.normalizer == Normalizer::row_max;
-  if (needs_max) out.row_max = at::empty_like(out.lse);
-  for (const RectangleBatch& view : rectangle_batches(job.plan)) {
+  const std::vector<RectangleBatch> batches = rectangle_batches(job.plan);
+  if (job.normalizer == Normalizer::row_max) out.row_max = row_maxima(q, k, batches);
+  for (const RectangleBatch& view : batches) {
     for (std::int64_t b = 0; b < q.size(0); ++b) {
-      const at::Tensor queries = view.queries(q[b]), keys = view.keys(k[b]);
-      const RectangleOutput result = softmax_rectangle(queries, keys, view.keys(v[b]));
+      const RectangleOutput result = softmax_rectangle(view.queries(q[b]), view.keys(k[b]), view.keys(v[b]));
       view.queries(out.o[b]).copy_(result.o);
       view.query_values(out.lse[b]).copy_(result.lse);
-      if (needs_max) view.query_values(out.row_max[b]).copy_(softmax_row_max(queries, keys));
     }
   }
   return out;

@@ -4,6 +4,7 @@
 #include "ops/blend.h"
 #include "ops/hybrid_attention.h"
 #include "ops/linear_state.h"
+#include "ops/row_max.h"
 #include "ops/softmax_rectangle.h"
 
 namespace rehyat::ops {
@@ -77,7 +78,7 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
 at::Tensor RecurrentState::blended(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& phi_q,
                                    const RectangleOutput& softmax) const {
   const at::Tensor sums = matmul_sums(phi_q, sums_);
-  const at::Tensor c = normalizer_ == Normalizer::row_max ? softmax_row_max(q, keys) : at::Tensor();
+  const at::Tensor c = normalizer_ == Normalizer::row_max ? row_maxima(q, keys) : at::Tensor();
   const auto value = [&] { return at::empty_like(softmax.lse); };
   const BlendTargets targets{at::empty_like(softmax.o), value(), value(), value()};
   BadRows bad(softmax.lse, normalizer_);

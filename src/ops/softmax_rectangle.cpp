@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 namespace rehyat::ops {
 namespace {
@@ -121,15 +120,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> softmax_rectangle_backward(const 
       return plain_backward(dy, q, k, v, out, lse);
   }
   return {};
-}
-
-at::Tensor softmax_row_max(const at::Tensor& q, const at::Tensor& k) {
-  std::vector<at::Tensor> parts;
-  const std::int64_t rows = block_rows(q, k);
-  for (std::int64_t at = 0; at < q.size(2); at += rows) {
-    parts.push_back(scores(q.narrow(2, at, std::min(rows, q.size(2) - at)), k).amax(-1));
-  }
-  return at::cat(parts, 2);
 }
 
 }  // namespace rehyat::ops

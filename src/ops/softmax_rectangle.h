@@ -38,9 +38,4 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> softmax_rectangle_backward(const 
                                                                           const at::Tensor& k, const at::Tensor& v,
                                                                           const at::Tensor& out, const at::Tensor& lse);
 
-/// max_j s_ij of each query, [B,A,M] in the dtype of lse. The libraries do not give it, so that all scores are computed
-/// again, in float32 by plain products: on a GPU several times the cost of the rectangle itself (normalizer row_max
-/// only).
-at::Tensor softmax_row_max(const at::Tensor& q, const at::Tensor& k);
-
 }  // namespace rehyat::ops

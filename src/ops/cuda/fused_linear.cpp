@@ -5,6 +5,7 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include "ops/cuda/linear_kernels.h"
+#include "ops/cuda/readable.h"
 
 namespace rehyat::ops {
 namespace {
@@ -18,13 +19,6 @@ cuda::GradientLayout gradient_layout(const at::Tensor& x) {
 
 void gradients_started(const char* problem) {
   TORCH_CHECK(problem == nullptr, "fused linear branch: the kernel could not be started: ", problem);
-}
-
-/// x itself where its rows are dense and begin at multiples of 16 bytes, else a copy.
-at::Tensor readable(const at::Tensor& x) {
-  bool fits = x.stride(-1) == 1 && x.storage_offset() % 8 == 0;
-  for (std::int64_t i = 0; i + 1 < x.dim(); ++i) fits = fits && x.stride(i) % 8 == 0;
-  return fits ? x : x.contiguous();
 }
 
 const float* numbers(const at::Tensor& x) {
