@@ -1,5 +1,6 @@
 #include "ops/channel_ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/cuda/fused_channels.h"
@@ -35,6 +36,20 @@ void channel_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor&
   at::Tensor out =
       at::div(n, norm).mul_(std::sqrt(static_cast<double>(x.size(1)))).mul_(of_channels(gamma, type)).to(y.dtype());
   y.copy_(silu ? at::silu_(out) : out);
+}
+
+void stacked_channel_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu,
+                          const at::Tensor& stack) {
+  const std::int64_t frames = x.size(2), parts = stack.size(4);
+  TORCH_CHECK(stack.dim() == 6 && stack.size(1) == frames && stack.size(5) == x.size(1), "stacked_channel_norm: found ",
+              stack.sizes(), " for ", x.sizes(), ", expected [B,T,H,W,n,C]");
+  if (serves_channels(x)) return fused_stacked_norm(x, bias, gamma, silu, stack);
+  const at::Tensor y = at::empty_like(x);
+  channel_norm(x, bias, gamma, silu, y);
+  for (std::int64_t later = 0; later < std::min(parts, frames); ++later) {
+    const at::Tensor from = y.narrow(2, 0, frames - later).permute({0, 2, 3, 4, 1});
+    stack.narrow(1, later, frames - later).select(4, parts - 1 - later).copy_(from);
+  }
 }
 
 at::Tensor biased_sum(const at::Tensor& x, const at::Tensor& update, const at::Tensor& bias) {

@@ -16,6 +16,12 @@ bool has_fused_channels(const at::Tensor& x);
 /// may be undefined; gamma has C values in any shape.
 void channel_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu, const at::Tensor& y);
 
+/// The same for a convolution over several frames that is done as one in two dimensions, with the frames it sees as
+/// channels: stack [B,T,H,W,n,C], contiguous, gets frame t of y as part j of its frame t + n - 1 - j, where it has that
+/// frame. What belongs to frames before the first of x is left as it is.
+void stacked_channel_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu,
+                          const at::Tensor& stack);
+
 /// x + update + bias in x's type, float32 inside at least; `update` is overwritten with it. `bias` [C] may be
 /// undefined.
 at::Tensor biased_sum(const at::Tensor& x, const at::Tensor& update, const at::Tensor& bias);

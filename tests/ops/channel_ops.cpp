@@ -54,6 +54,25 @@ TEST(ChannelOps, NormIsItsFormula) {
   }
 }
 
+TEST(ChannelOps, AStackHoldsEachFrameBehindTheOnesBefore) {
+  const ChannelCase in;
+  const at::Tensor y = at::empty_like(in.x);
+  channel_norm(in.x, in.bias, in.gamma, true, y);
+  for (const std::int64_t frames : {1, 3}) {
+    const at::Tensor stack = at::full({2, frames, 2, 5, 3, 6}, 7.0, at::kDouble);
+    stacked_channel_norm(in.x.narrow(2, 0, frames), in.bias, in.gamma, true, stack);
+    for (std::int64_t t = 0; t < frames; ++t) {
+      for (std::int64_t part = 0; part < 3; ++part) {
+        const at::Tensor found = stack.select(1, t).select(3, part);
+        const std::int64_t from = t - 2 + part;
+        const at::Tensor expected =
+            from < 0 ? at::full_like(found, 7.0) : y.select(2, from).permute({0, 2, 3, 1}).contiguous();
+        EXPECT_TRUE(at::equal(found, expected)) << t << ' ' << part;
+      }
+    }
+  }
+}
+
 TEST(ChannelOps, ZerosStayZeros) {
   const at::Tensor x = at::zeros({1, 4, 1, 2, 2}), y = at::ones_like(x);
   channel_norm(x, {}, at::ones({4}), true, y);

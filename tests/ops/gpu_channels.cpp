@@ -55,6 +55,11 @@ TEST_F(GpuChannels, EqualTheComposedForm) {
           channel_norm(exact_channels(x), exact_bias, exact_channels(gamma), silu, exact);
           expect_channels(room.narrow(2, 2, 3), exact, "norm");
           EXPECT_EQ(room.narrow(2, 0, 2).abs().max().item<double>(), 0);
+          const at::Tensor stack = at::full({2, 3, 4, 7, 3, channels}, 7, x.options());
+          const at::Tensor exact_stack = at::full(stack.sizes(), 7, at::kDouble);
+          stacked_channel_norm(x, b, gamma, silu, stack);
+          stacked_channel_norm(exact_channels(x), exact_bias, exact_channels(gamma), silu, exact_stack);
+          expect_channels(stack, exact_stack, "stacked norm");
         }
         const at::Tensor exact_sum = biased_sum(exact_channels(x), exact_channels(update), exact_bias);
         expect_channels(biased_sum(x, update.clone(), b), exact_sum, "sum");

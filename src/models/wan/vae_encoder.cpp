@@ -45,9 +45,9 @@ VaeEncoderImpl::VaeEncoderImpl(const VaeConfig& config, const at::TensorOptions&
 
 at::Tensor VaeEncoderImpl::forward(at::Tensor x, FeatureCache& cache) {
   cache.begin_chunk();
-  x = conv_in_->forward_causal(std::move(x), cache.next(), 1);
-  for (const auto& layer : layers_) x = layer->forward(std::move(x), cache);
-  return head_.forward(std::move(x), cache);
+  VaeFeatures features = first_features(conv_in_, std::move(x), cache.next());
+  for (const auto& layer : layers_) features = layer->forward(std::move(features), cache);
+  return head_.forward(features, cache);
 }
 
 }  // namespace rehyat::models

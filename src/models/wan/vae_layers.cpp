@@ -1,5 +1,6 @@
 #include "models/wan/vae_layers.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "models/dense.h"
@@ -10,6 +11,10 @@ namespace rehyat::models {
 namespace {
 
 constexpr std::int64_t kHistory = 2;  // frames before the first that a kernel of 3 frames sees
+constexpr std::int64_t kSeen = kHistory + 1;
+// Numbers of channels that are multiples of it have fast kernels for convolutions in three dimensions.
+constexpr std::int64_t kFastChannels = 64;
+constexpr std::int64_t kStackStep = 16;  // channels of a stack are a multiple of it
 
 /// Layout of features in the memory: tensor cores of GPUs are fed fastest with the channels last.
 at::MemoryFormat layout(at::Device device, at::ScalarType type, std::int64_t dims) {
@@ -43,11 +48,19 @@ at::Tensor left_out(const VaeConv& conv, VaeConvImpl::Bias bias) {
 }
 
 /// conv(silu(norm(x + bias))), causal.
-at::Tensor normed_conv(const VaeNorm& norm, const VaeConv& conv, at::Tensor x, const at::Tensor& bias,
-                       FeatureCache::Slot& slot, VaeConvImpl::Bias with) {
-  const at::Tensor room = slot.room(x, kHistory);
-  norm->silu_into(x, bias, room.narrow(2, kHistory, x.size(2)));
-  x.reset();
+at::Tensor normed_conv(const VaeNorm& norm, const VaeConv& conv, VaeFeatures in, FeatureCache::Slot& slot,
+                       VaeConvImpl::Bias with) {
+  const std::int64_t channels = in.x.size(1), frames = in.x.size(2);
+  if (conv->stacks(in.x) && conv->stacked_channels() == kSeen * channels) {
+    const at::Tensor stack = slot.stack(in.x, conv->stacked_channels());
+    ops::stacked_channel_norm(in.x, in.bias, norm->gamma, true, stack.unflatten(4, {kSeen, channels}));
+    slot.keep_stacked(stack, in.x);
+    in.x.reset();
+    return conv->forward_stacked(stack, with);
+  }
+  const at::Tensor room = slot.room(in.x, kHistory);
+  ops::channel_norm(in.x, in.bias, norm->gamma, true, room.narrow(2, kHistory, frames));
+  in.x.reset();
   slot.keep(room, kHistory);
   return conv->forward(room, 1, {}, with);
 }
@@ -72,6 +85,31 @@ void FeatureCache::Slot::keep(const at::Tensor& room, std::int64_t history) {
   started = true;
   // A copy, so that the slot does not keep the whole chunk alive.
   frames = room.narrow(2, room.size(2) - history, history).clone();
+}
+
+at::Tensor FeatureCache::Slot::stack(const at::Tensor& x, std::int64_t channels) {
+  const std::int64_t c = x.size(1), count = x.size(2);
+  const std::vector<std::int64_t> sizes = {x.size(0), count, x.size(3), x.size(4), channels};
+  at::Tensor out = channels == kSeen * c ? at::empty(sizes, x.options()) : at::zeros(sizes, x.options());
+  for (std::int64_t h = 0; h < kHistory; ++h) {
+    for (std::int64_t t = 0; t <= h && t < count; ++t) {
+      const at::Tensor part = out.select(1, t).narrow(3, (h - t) * c, c);
+      if (frames.defined()) {
+        part.copy_(frames.select(2, h).permute({0, 2, 3, 1}));
+      } else {
+        part.zero_();
+      }
+    }
+  }
+  frames.reset();
+  return out;
+}
+
+void FeatureCache::Slot::keep_stacked(const at::Tensor& stack, const at::Tensor& x) {
+  started = true;
+  const std::int64_t c = x.size(1);
+  const at::Tensor last = stack.select(1, stack.size(1) - 1).narrow(3, c, kHistory * c).unflatten(3, {kHistory, c});
+  frames = last.permute({0, 4, 3, 1, 2}).clone(at::MemoryFormat::ChannelsLast3d);
 }
 
 FeatureCache::Slot& FeatureCache::next() {
@@ -99,14 +137,44 @@ VaeConvImpl::VaeConvImpl(std::int64_t in, std::int64_t out, std::vector<std::int
   bias = register_parameter("bias", at::zeros({out}, options), false);
 }
 
+bool VaeConvImpl::fits(const at::Tensor& made, std::int64_t version, at::ScalarType type) const {
+  return made.defined() && made.scalar_type() == type && version == static_cast<std::int64_t>(weight._version());
+}
+
 const at::Tensor& VaeConvImpl::weight_in(at::ScalarType type) const {
   if (weight.scalar_type() == type) return weight;
-  const auto version = static_cast<std::int64_t>(weight._version());
-  if (!converted_.defined() || converted_.scalar_type() != type || converted_version_ != version) {
+  if (!fits(converted_, converted_version_, type)) {
     converted_ = weight.to(type);
-    converted_version_ = version;
+    converted_version_ = static_cast<std::int64_t>(weight._version());
   }
   return converted_;
+}
+
+const at::Tensor& VaeConvImpl::stacked_weight_in(at::ScalarType type) const {
+  if (!fits(stacked_, stacked_version_, type)) {
+    // [out,in,3,3,3] -> [out,3*in,3,3], the oldest frame first.
+    const at::Tensor joined = weight.transpose(1, 2).flatten(1, 2).to(type);
+    stacked_ = at::constant_pad_nd(joined, {0, 0, 0, 0, 0, stacked_channels() - joined.size(1)})
+                   .contiguous(at::MemoryFormat::ChannelsLast);
+    stacked_version_ = static_cast<std::int64_t>(weight._version());
+  }
+  return stacked_;
+}
+
+bool VaeConvImpl::stacks(const at::Tensor& x) const {
+  const bool half = x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;
+  return x.is_cuda() && half && weight.dim() == 5 && weight.size(3) == 3 && weight.size(1) % kFastChannels != 0;
+}
+
+std::int64_t VaeConvImpl::stacked_channels() const {
+  return (kSeen * weight.size(1) + kStackStep - 1) / kStackStep * kStackStep;
+}
+
+at::Tensor VaeConvImpl::forward_stacked(const at::Tensor& stack, Bias with) const {
+  const at::Tensor frames = stack.flatten(0, 1).permute({0, 3, 1, 2});
+  const at::Tensor b = with == Bias::added ? bias.to(stack.scalar_type()) : at::Tensor();
+  const at::IntArrayRef ones({std::int64_t{1}, std::int64_t{1}});
+  return from_frames(at::conv2d(frames, stacked_weight_in(stack.scalar_type()), b, ones, ones), stack.size(0));
 }
 
 at::Tensor VaeConvImpl::forward(const at::Tensor& x, std::int64_t padding, at::IntArrayRef stride, Bias with) const {
@@ -119,6 +187,16 @@ at::Tensor VaeConvImpl::forward(const at::Tensor& x, std::int64_t padding, at::I
 }
 
 at::Tensor VaeConvImpl::forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding, Bias with) const {
+  if (stacks(x)) {
+    const std::int64_t c = x.size(1), count = x.size(2);
+    const at::Tensor stack = slot.stack(x, stacked_channels()), pixels = x.permute({0, 2, 3, 4, 1});
+    for (std::int64_t later = 0; later < std::min(kSeen, count); ++later)
+      stack.narrow(1, later, count - later)
+          .narrow(4, (kHistory - later) * c, c)
+          .copy_(pixels.narrow(1, 0, count - later));
+    slot.keep_stacked(stack, x);
+    return forward_stacked(stack, with);
+  }
   const at::Tensor room = slot.room(x, kHistory);
   room.narrow(2, kHistory, x.size(2)).copy_(x);
   x.reset();
@@ -139,8 +217,13 @@ at::Tensor VaeNormImpl::forward(const at::Tensor& x) const {
   return y;
 }
 
-void VaeNormImpl::silu_into(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& y) const {
-  ops::channel_norm(x, bias, gamma, true, y);
+at::Tensor VaeFeatures::whole() const {
+  return bias.defined() ? x.add_(bias.to(x.scalar_type()).view({-1, 1, 1, 1})) : x;
+}
+
+VaeFeatures first_features(const VaeConv& conv, at::Tensor x, FeatureCache::Slot& slot) {
+  const VaeConvImpl::Bias with = bias_of(x);
+  return {conv->forward_causal(std::move(x), slot, 1, with), left_out(conv, with)};
 }
 
 VaeResidualImpl::VaeResidualImpl(std::int64_t in, std::int64_t out, const at::TensorOptions& options)
@@ -156,16 +239,14 @@ VaeResidualImpl::VaeResidualImpl(std::int64_t in, std::int64_t out, const at::Te
     shortcut_ = register_module("conv_shortcut", VaeConv(in, out, std::vector<std::int64_t>{1, 1, 1}, options));
 }
 
-at::Tensor VaeResidualImpl::forward(at::Tensor x, FeatureCache& cache) {
-  const VaeConvImpl::Bias with = bias_of(x);
-  at::Tensor h = normed_conv(norm1_, conv1_, x, {}, cache.next(), with);
-  h = normed_conv(norm2_, conv2_, std::move(h), left_out(conv1_, with), cache.next(), with);
+VaeFeatures VaeResidualImpl::forward(VaeFeatures in, FeatureCache& cache) {
+  const VaeConvImpl::Bias with = bias_of(in.x);
+  at::Tensor h = normed_conv(norm1_, conv1_, in, cache.next(), with);
+  h = normed_conv(norm2_, conv2_, {std::move(h), left_out(conv1_, with)}, cache.next(), with);
+  if (shortcut_) in = {shortcut_->forward(in.whole(), 0, {}, with), left_out(shortcut_, with)};
   at::Tensor bias = left_out(conv2_, with);
-  if (shortcut_) {
-    if (bias.defined()) bias = wide(bias) + wide(shortcut_->bias);
-    x = shortcut_->forward(x, 0, {}, with);
-  }
-  return ops::biased_sum(x, h, bias);
+  if (in.bias.defined()) bias = wide(bias) + wide(in.bias);
+  return {ops::biased_sum(in.x, h, bias), {}};
 }
 
 VaeAttentionImpl::VaeAttentionImpl(std::int64_t channels, const at::TensorOptions& options)
@@ -177,13 +258,14 @@ VaeAttentionImpl::VaeAttentionImpl(std::int64_t channels, const at::TensorOption
   register_module("proj", proj_);
 }
 
-at::Tensor VaeAttentionImpl::forward(at::Tensor x, FeatureCache&) {
+VaeFeatures VaeAttentionImpl::forward(VaeFeatures in, FeatureCache&) {
+  const at::Tensor x = in.whole();
   const at::Tensor frames = to_frames(x);
   // [B*T, 1, H*W, C] each.
   const auto qkv =
       to_qkv_->forward(norm_->forward(frames)).flatten(2).unsqueeze(1).transpose(2, 3).contiguous().chunk(3, -1);
   const at::Tensor y = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-  return x + from_frames(proj_->forward(y.squeeze(1).transpose(1, 2).reshape(frames.sizes())), x.size(0));
+  return {x + from_frames(proj_->forward(y.squeeze(1).transpose(1, 2).reshape(frames.sizes())), x.size(0)), {}};
 }
 
 VaeDownsampleImpl::VaeDownsampleImpl(std::int64_t channels, bool time, const at::TensorOptions& options)
@@ -193,21 +275,23 @@ VaeDownsampleImpl::VaeDownsampleImpl(std::int64_t channels, bool time, const at:
     time_conv_ = register_module("time_conv", VaeConv(channels, channels, std::vector<std::int64_t>{3, 1, 1}, options));
 }
 
-at::Tensor VaeDownsampleImpl::forward(at::Tensor x, FeatureCache& cache) {
-  const std::int64_t batch = x.size(0);
-  x = at::constant_pad_nd(to_frames(x), {0, 1, 0, 1});
-  x = from_frames(resample_->forward(x, 0, {2, 2}), batch);
-  if (!time_conv_) return x;
+VaeFeatures VaeDownsampleImpl::forward(VaeFeatures in, FeatureCache& cache) {
+  const std::int64_t batch = in.x.size(0);
+  const VaeConvImpl::Bias later = bias_of(in.x), now = VaeConvImpl::Bias::added;
+  at::Tensor x = at::constant_pad_nd(to_frames(in.whole()), {0, 1, 0, 1});
+  in.x.reset();
+  x = from_frames(resample_->forward(x, 0, {2, 2}, time_conv_ ? now : later), batch);
+  if (!time_conv_) return {x, left_out(resample_, later)};
   FeatureCache::Slot& slot = cache.next();
   if (!slot.started) {
     slot.keep(x, 1);
-    return x;
+    return {x, {}};
   }
   const at::Tensor room = slot.room(x, 1);
   room.narrow(2, 1, x.size(2)).copy_(x);
   x.reset();
   slot.keep(room, 1);
-  return time_conv_->forward(room, 0, {2, 1, 1});
+  return {time_conv_->forward(room, 0, {2, 1, 1}, later), left_out(time_conv_, later)};
 }
 
 VaeUpsampleImpl::VaeUpsampleImpl(std::int64_t channels, bool time, const at::TensorOptions& options)
@@ -218,21 +302,21 @@ VaeUpsampleImpl::VaeUpsampleImpl(std::int64_t channels, bool time, const at::Ten
         register_module("time_conv", VaeConv(channels, 2 * channels, std::vector<std::int64_t>{3, 1, 1}, options));
 }
 
-at::Tensor VaeUpsampleImpl::forward(at::Tensor x, FeatureCache& cache) {
-  const std::int64_t batch = x.size(0);
+VaeFeatures VaeUpsampleImpl::forward(VaeFeatures in, FeatureCache& cache) {
+  const std::int64_t batch = in.x.size(0);
+  const VaeConvImpl::Bias with = bias_of(in.x);
   std::int64_t parts = 1;  // of the channels: the two halves are the even and the odd frames
-  at::Tensor bias;
   if (time_conv_) {
     FeatureCache::Slot& slot = cache.next();
     if (slot.started) {
-      const VaeConvImpl::Bias with = bias_of(x);
-      bias = left_out(time_conv_, with);
-      x = time_conv_->forward_causal(std::move(x), slot, 0, with);
+      in = {time_conv_->forward_causal(in.whole(), slot, 0, with), left_out(time_conv_, with)};
       parts = 2;
     }
     slot.started = true;
   }
-  return from_frames(resample_->forward(to_frames(ops::doubled_frames(x, bias, parts)), 1), batch);
+  const at::Tensor frames = to_frames(ops::doubled_frames(in.x, in.bias, parts));
+  in.x.reset();
+  return {from_frames(resample_->forward(frames, 1, {}, with), batch), left_out(resample_, with)};
 }
 
 VaeMiddleImpl::VaeMiddleImpl(std::int64_t channels, const at::TensorOptions& options) {
@@ -243,9 +327,9 @@ VaeMiddleImpl::VaeMiddleImpl(std::int64_t channels, const at::TensorOptions& opt
   layers_.push_back(resnets->register_module("1", std::make_shared<VaeResidualImpl>(channels, channels, options)));
 }
 
-at::Tensor VaeMiddleImpl::forward(at::Tensor x, FeatureCache& cache) {
-  for (const auto& layer : layers_) x = layer->forward(std::move(x), cache);
-  return x;
+VaeFeatures VaeMiddleImpl::forward(VaeFeatures in, FeatureCache& cache) {
+  for (const auto& layer : layers_) in = layer->forward(std::move(in), cache);
+  return in;
 }
 
 VaeHead::VaeHead(torch::nn::Module& owner, std::int64_t in, std::int64_t out, const at::TensorOptions& options)
@@ -254,8 +338,8 @@ VaeHead::VaeHead(torch::nn::Module& owner, std::int64_t in, std::int64_t out, co
   owner.register_module("conv_out", conv_);
 }
 
-at::Tensor VaeHead::forward(at::Tensor x, FeatureCache& cache) const {
-  return normed_conv(norm_, conv_, std::move(x), {}, cache.next(), VaeConvImpl::Bias::added);
+at::Tensor VaeHead::forward(const VaeFeatures& in, FeatureCache& cache) const {
+  return normed_conv(norm_, conv_, in, cache.next(), VaeConvImpl::Bias::added);
 }
 
 }  // namespace rehyat::models

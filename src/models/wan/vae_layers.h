@@ -25,6 +25,11 @@ class FeatureCache {
     at::Tensor room(const at::Tensor& x, std::int64_t history);
     /// Remembers the last frames of a room.
     void keep(const at::Tensor& room, std::int64_t history);
+    /// Room for a chunk like x, of which every frame is stacked behind the two before it, [B,T,H,W,channels] with the
+    /// oldest frame's channels first and zeros after the third: the slot's frames are in it, and the slot is empty.
+    at::Tensor stack(const at::Tensor& x, std::int64_t channels);
+    /// Remembers the last frames of a stack of frames like x.
+    void keep_stacked(const at::Tensor& stack, const at::Tensor& x);
   };
   /// The layers run again from the first one.
   void begin_chunk() { next_ = 0; }
@@ -52,13 +57,24 @@ class VaeConvImpl : public torch::nn::Module {
   at::Tensor forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding,
                             Bias with = Bias::added) const;
 
+  /// Whether a convolution of x over 3 x 3 x 3 runs as one in two dimensions over stacked frames: on a GPU, for numbers
+  /// of channels that have no fast kernel in three dimensions.
+  bool stacks(const at::Tensor& x) const;
+  /// Channels of such a stack.
+  std::int64_t stacked_channels() const;
+  /// A slot's stack [B,T,H,W,channels] -> [B,out,T,H,W].
+  at::Tensor forward_stacked(const at::Tensor& stack, Bias with = Bias::added) const;
+
   at::Tensor weight, bias;
 
  private:
   /// The weights in that type, converted once.
   const at::Tensor& weight_in(at::ScalarType type) const;
-  mutable at::Tensor converted_;
-  mutable std::int64_t converted_version_ = -1;
+  /// The same for stacked frames, [out,channels,3,3].
+  const at::Tensor& stacked_weight_in(at::ScalarType type) const;
+  bool fits(const at::Tensor& made, std::int64_t version, at::ScalarType type) const;
+  mutable at::Tensor converted_, stacked_;
+  mutable std::int64_t converted_version_ = -1, stacked_version_ = -1;
 };
 TORCH_MODULE(VaeConv);
 
@@ -69,25 +85,33 @@ class VaeNormImpl : public torch::nn::Module {
   VaeNormImpl(std::int64_t channels, std::int64_t trailing, const at::TensorOptions& options);
   /// x [B,C,T,H,W] or [B,C,H,W].
   at::Tensor forward(const at::Tensor& x) const;
-  /// silu of the same of x + bias, written to y, [B,C,T,H,W] both; `bias` may be undefined.
-  void silu_into(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& y) const;
 
   at::Tensor gamma;
 };
 TORCH_MODULE(VaeNorm);
 
+/// Features x + bias, [B,C,T,H,W] and [C]; the bias may be undefined.
+struct VaeFeatures {
+  at::Tensor x, bias;
+  /// x + bias; x is overwritten with it.
+  at::Tensor whole() const;
+};
+
+/// A causal convolution over 3 x 3 x 3 of what comes into an encoder or decoder.
+VaeFeatures first_features(const VaeConv& conv, at::Tensor x, FeatureCache::Slot& slot);
+
 /// An entry of the encoder's list of blocks: residual block, attention or downsampling.
 class VaeLayerImpl : public torch::nn::Module {
  public:
   /// The next chunk of a video, [B,C,T,H,W] -> [B,C',T',H',W'].
-  virtual at::Tensor forward(at::Tensor x, FeatureCache& cache) = 0;
+  virtual VaeFeatures forward(VaeFeatures in, FeatureCache& cache) = 0;
 };
 
 /// shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x)))))), both convolutions causal over 3 frames.
 class VaeResidualImpl : public VaeLayerImpl {
  public:
   VaeResidualImpl(std::int64_t in, std::int64_t out, const at::TensorOptions& options);
-  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+  VaeFeatures forward(VaeFeatures in, FeatureCache& cache) override;
 
  private:
   VaeNorm norm1_, norm2_;
@@ -98,7 +122,7 @@ class VaeResidualImpl : public VaeLayerImpl {
 class VaeAttentionImpl : public VaeLayerImpl {
  public:
   VaeAttentionImpl(std::int64_t channels, const at::TensorOptions& options);
-  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+  VaeFeatures forward(VaeFeatures in, FeatureCache& cache) override;
 
  private:
   VaeNorm norm_;
@@ -110,7 +134,7 @@ class VaeAttentionImpl : public VaeLayerImpl {
 class VaeDownsampleImpl : public VaeLayerImpl {
  public:
   VaeDownsampleImpl(std::int64_t channels, bool time, const at::TensorOptions& options);
-  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+  VaeFeatures forward(VaeFeatures in, FeatureCache& cache) override;
 
  private:
   VaeConv resample_, time_conv_{nullptr};
@@ -121,7 +145,7 @@ class VaeDownsampleImpl : public VaeLayerImpl {
 class VaeUpsampleImpl : public VaeLayerImpl {
  public:
   VaeUpsampleImpl(std::int64_t channels, bool time, const at::TensorOptions& options);
-  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+  VaeFeatures forward(VaeFeatures in, FeatureCache& cache) override;
 
  private:
   VaeConv resample_, time_conv_{nullptr};
@@ -131,7 +155,7 @@ class VaeUpsampleImpl : public VaeLayerImpl {
 class VaeMiddleImpl : public VaeLayerImpl {
  public:
   VaeMiddleImpl(std::int64_t channels, const at::TensorOptions& options);
-  at::Tensor forward(at::Tensor x, FeatureCache& cache) override;
+  VaeFeatures forward(VaeFeatures in, FeatureCache& cache) override;
 
  private:
   std::vector<std::shared_ptr<VaeLayerImpl>> layers_;
@@ -141,7 +165,7 @@ class VaeMiddleImpl : public VaeLayerImpl {
 class VaeHead {
  public:
   VaeHead(torch::nn::Module& owner, std::int64_t in, std::int64_t out, const at::TensorOptions& options);
-  at::Tensor forward(at::Tensor x, FeatureCache& cache) const;
+  at::Tensor forward(const VaeFeatures& in, FeatureCache& cache) const;
 
  private:
   VaeNorm norm_;

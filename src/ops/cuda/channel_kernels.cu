@@ -68,7 +68,8 @@ struct Places {
 
 /// kVectors of 16 bytes a thread, `lanes` threads a pixel (a power of two, at most a warp).
 template <typename T, int kVectors>
-__global__ void channel_norm(Places p, int lanes, const T* x, const float* bias, const float* gamma, bool silu, T* y) {
+__global__ void channel_norm(Places p, int lanes, const T* x, const float* bias, const float* gamma, bool silu,
+                             NormTarget target) {
   constexpr int kSize = Vector<T>::kSize;
   const long long pixel = (static_cast<long long>(blockIdx.x) * kThreads + threadIdx.x) / lanes;
   const int lane = threadIdx.x % lanes, vectors = p.channels / kSize;
@@ -90,7 +91,7 @@ __global__ void channel_norm(Places p, int lanes, const T* x, const float* bias,
   for (int step = lanes / 2; step > 0; step /= 2) squares += __shfl_xor_sync(0xffffffffU, squares, step);
   if (!here) return;
   const float factor = sqrtf(static_cast<float>(p.channels)) / fmaxf(sqrtf(squares), kSmallestNorm);
-  T* out = y + blockIdx.y * p.y_stride + pixel * p.channels;
+  T* out = static_cast<T*>(target.y) + blockIdx.y * target.stride + pixel * target.pixel;
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
     const int place = lane + v * lanes;
@@ -101,7 +102,9 @@ __global__ void channel_norm(Places p, int lanes, const T* x, const float* bias,
       const float n = values[v][i] * factor * gamma[place * kSize + i];
       result.values[i] = narrow<T>(silu ? silu_of<T>(n) : n);
     }
-    store(out + place * kSize, result);
+    for (int k = 0; k < target.copies; ++k) {
+      if (pixel + k * target.frame < p.pixels) store(out + k * target.step + place * kSize, result);
+    }
   }
 }
 
@@ -172,7 +175,7 @@ void with_type(ChannelType type, Work&& work) {
 }  // namespace
 
 const char* launch_channel_norm(const Pixels& pixels, const void* x, std::int64_t x_stride, const float* bias,
-                                const float* gamma, bool silu, void* y, std::int64_t y_stride, void* stream) {
+                                const float* gamma, bool silu, const NormTarget& target, void* stream) {
   if (pixels.samples * pixels.pixels == 0) return nullptr;
   with_type(pixels.type, [&](auto example) {
     using T = decltype(example);
@@ -183,9 +186,8 @@ const char* launch_channel_norm(const Pixels& pixels, const void* x, std::int64_
     const auto each = (vectors + lanes - 1) / lanes;
     const dim3 grid = grid_of(pixels.pixels * lanes, pixels.samples);
     const auto launch = [&](auto kernel) {
-      kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(places_of(pixels, x_stride, y_stride), lanes,
-                                                                       static_cast<const T*>(x), bias, gamma, silu,
-                                                                       static_cast<T*>(y));
+      kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+          places_of(pixels, x_stride, 0), lanes, static_cast<const T*>(x), bias, gamma, silu, target);
     };
     if (each <= 1) return launch(channel_norm<T, 1>);
     if (each == 2) return launch(channel_norm<T, 2>);

@@ -14,13 +14,22 @@ struct Pixels {
   ChannelType type = ChannelType::bf16;
 };
 
+/// Where channel_norm writes: pixel p of sample s begins at s * stride + p * pixel. With more than one copy the k-th is
+/// written for the pixel k * frame further on, `step` elements after the (k-1)-th, where the sample has that pixel.
+struct NormTarget {
+  void* y = nullptr;
+  std::int64_t stride = 0, pixel = 0;
+  int copies = 1;
+  std::int64_t step = 0, frame = 0;
+};
+
 /// The most channels of 16 bytes that channel_norm keeps of a pixel.
 constexpr std::int64_t kMostChannelVectors = 128;
 
 /// All return nullptr, or CUDA's message where the kernel could not be started; `stream` is a cudaStream_t. `bias` may
 /// be null.
 const char* launch_channel_norm(const Pixels& pixels, const void* x, std::int64_t x_stride, const float* bias,
-                                const float* gamma, bool silu, void* y, std::int64_t y_stride, void* stream);
+                                const float* gamma, bool silu, const NormTarget& target, void* stream);
 /// update += x + bias.
 const char* launch_biased_sum(const Pixels& pixels, const void* x, std::int64_t x_stride, const float* bias,
                               void* update, std::int64_t update_stride, void* stream);

@@ -44,6 +44,15 @@ void check_like(const at::Tensor& x, const at::Tensor& y, const char* what) {
               y.sizes(), " of types ", x.scalar_type(), " and ", y.scalar_type(), ", expected the same");
 }
 
+void launch_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu,
+                 const cuda::NormTarget& target) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  const at::Tensor b = dense_floats(bias), g = dense_floats(gamma);
+  check_started(cuda::launch_channel_norm(pixels_of(x), x.const_data_ptr(), x.stride(0), address(b), address(g), silu,
+                                          target, channel_stream()),
+                "channel_norm");
+}
+
 }  // namespace
 
 bool serves_channels(const at::Tensor& x) {
@@ -58,11 +67,26 @@ bool serves_channels(const at::Tensor& x) {
 void fused_channel_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu,
                         const at::Tensor& y) {
   check_like(x, y, "channel_norm");
-  const c10::cuda::CUDAGuard guard(x.device());
-  const at::Tensor b = dense_floats(bias), g = dense_floats(gamma);
-  check_started(cuda::launch_channel_norm(pixels_of(x), x.const_data_ptr(), x.stride(0), address(b), address(g), silu,
-                                          y.data_ptr(), y.stride(0), channel_stream()),
-                "channel_norm");
+  launch_norm(x, bias, gamma, silu, {.y = y.data_ptr(), .stride = y.stride(0), .pixel = y.size(1)});
+}
+
+void fused_stacked_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu,
+                        const at::Tensor& stack) {
+  const std::int64_t channels = x.size(1), parts = stack.size(4), frame = x.size(3) * x.size(4),
+                     pixel = parts * channels;
+  TORCH_CHECK(stack.is_contiguous() && stack.scalar_type() == x.scalar_type(), "stacked_channel_norm: found strides ",
+              stack.strides(), " of type ", stack.scalar_type(), ", expected a contiguous tensor of type ",
+              x.scalar_type());
+  // A frame is the last part of its own stack, the one before of the next stack, and so on.
+  auto* last =
+      static_cast<char*>(stack.data_ptr()) + (parts - 1) * channels * static_cast<std::int64_t>(x.element_size());
+  launch_norm(x, bias, gamma, silu,
+              {.y = last,
+               .stride = stack.stride(0),
+               .pixel = pixel,
+               .copies = static_cast<int>(parts),
+               .step = frame * pixel - channels,
+               .frame = frame});
 }
 
 void fused_biased_sum(const at::Tensor& x, const at::Tensor& update, const at::Tensor& bias) {

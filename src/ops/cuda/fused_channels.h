@@ -10,6 +10,8 @@ bool serves_channels(const at::Tensor& x);
 
 void fused_channel_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu,
                         const at::Tensor& y);
+void fused_stacked_norm(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& gamma, bool silu,
+                        const at::Tensor& stack);
 void fused_biased_sum(const at::Tensor& x, const at::Tensor& update, const at::Tensor& bias);
 at::Tensor fused_doubled_frames(const at::Tensor& x, const at::Tensor& bias, std::int64_t k);
 

@@ -17,6 +17,10 @@ void fused_channel_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&,
   refuse_channels("channel_norm");
 }
 
+void fused_stacked_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, bool, const at::Tensor&) {
+  refuse_channels("stacked_channel_norm");
+}
+
 void fused_biased_sum(const at::Tensor&, const at::Tensor&, const at::Tensor&) {
   refuse_channels("biased_sum");
 }
