@@ -101,7 +101,10 @@ if(REHYAT_SANITIZER)
   set(REHYAT_TEST_TIMEOUT 1500)
 endif()
 
-# rehyat_test(NAME SOURCES ... DEPS ... [RANKS 1 2 4] [TORCH] [TIMEOUT s]): one GoogleTest program and its CTest entries.
+# The tests of the label `gpu`: programs with tests that only a GPU runs. scripts/gpu_check.sh builds and runs these.
+add_custom_target(gpu_tests)
+
+# rehyat_test(NAME SOURCES ... DEPS ... [RANKS 1 2 4] [TORCH] [TIMEOUT s] [LABELS gpu]): one GoogleTest program and its CTest entries.
 # Without RANKS there is one entry; with RANKS one entry a world size, started through mpirun.
 function(rehyat_test name)
   cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;DEPS;RANKS;LABELS" ${ARGN})
@@ -113,6 +116,9 @@ function(rehyat_test name)
   endif()
   target_link_libraries(test_${name} PRIVATE rehyat_test_fixtures ${ARG_DEPS} ${main})
   rehyat_compile_together(test_${name} "${ARG_TORCH}")
+  if("gpu" IN_LIST ARG_LABELS)
+    add_dependencies(gpu_tests test_${name})
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT ${REHYAT_TEST_TIMEOUT})
   endif()

@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# One call on a machine with a GPU: builds for its architecture, runs the tests that need no video files, measures a forward
-# pass at the real size beside diffusers, and ends with one table.
+# One call on a machine with a GPU: builds what that needs for its architecture, runs the tests that only a GPU runs, measures
+# every mode of bench at the real size beside other programs, and ends with one table.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOT'
-Usage: scripts/gpu_check.sh [--carry FOLDER] [--build FOLDER] [--out FOLDER] [--jobs N] [--sanitize] [--no-bench]
-                            [--no-compile] [--filter REGEX] [--help]
+Usage: scripts/gpu_check.sh [--carry FOLDER] [--build FOLDER] [--out FOLDER] [--jobs N] [--all] [--sanitize] [--no-bench]
+                            [--full-bench] [--filter REGEX] [--help]
 
   --carry FOLDER  what scripts/gpu_carry.sh gathered (default .carry, where it is there)
   --build FOLDER  where to build (default build/gpu)
-  --out FOLDER    logs, table.txt and the bench's JSON (default BUILD/check)
+  --out FOLDER    logs, table.txt, and the bench's page and JSON (default BUILD/check)
   --jobs N        compilations at a time (default: what the machine has)
-  --sanitize      tests alone, compiled with AddressSanitizer and UndefinedBehaviorSanitizer; leaks are looked for by
-                  scripts/test.sh --sanitize, because CUDA's libraries leave much behind
+  --all           build everything and run every test but app_, which need video libraries
+  --sanitize      --all and tests alone, compiled with AddressSanitizer and UndefinedBehaviorSanitizer; leaks are looked for
+                  by scripts/test.sh --sanitize, because CUDA's libraries leave much behind
   --no-bench      no measurements
-  --no-compile    leave torch.compile out of the comparison, which takes a minute
-  --filter REGEX  only the tests whose names match, as ctest -R (default: all but app_, which need video libraries)
+  --full-bench    every pattern and every peer, five minutes in place of two
+  --filter REGEX  only the tests whose names match, as ctest -R; of all that are built
 
 Exit code: 0 all passed, 2 bad usage, anything else: configuring, building, a test or a measurement failed.
 EOT
@@ -28,7 +29,7 @@ fail_usage() {
   exit 2
 }
 
-carry=.carry build="" out="" jobs=$(nproc) sanitize=no bench=yes filter="" compile=()
+carry=.carry build="" out="" jobs=$(nproc) all=no sanitize=no bench=yes filter="" extent=(--quick)
 while [ $# -gt 0 ]; do
   case "$1" in
     --carry|--build|--out|--jobs|--filter)
@@ -41,9 +42,10 @@ while [ $# -gt 0 ]; do
         --filter) filter=$2 ;;
       esac
       shift ;;
-    --sanitize) sanitize=yes bench=no ;;
+    --all) all=yes ;;
+    --sanitize) sanitize=yes all=yes bench=no ;;
     --no-bench) bench=no ;;
-    --no-compile) compile=(--no-compile) ;;
+    --full-bench) extent=() ;;
     --help|-h) usage; exit 0 ;;
     *) fail_usage "unknown argument '$1'" ;;
   esac
@@ -74,7 +76,7 @@ table() {
     echo "$(date -u +%F), $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | sed 's/^ *//' | paste -sd, - || true)"
     printf '%s\n' "${rows[@]}"
     grep -hE '^[0-9]+% tests passed' "$out/tests.log" 2>/dev/null || true
-    if [ -s "$out/forward.log" ]; then cat "$out/forward.log"; fi
+    if [ -s "$out/bench.log" ]; then cat "$out/bench.log"; fi
   } | tee "$out/table.txt"
   exit "$failed"
 }
@@ -86,9 +88,15 @@ capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/nul
 [ -z "$capability" ] || options+=("-DCMAKE_CUDA_ARCHITECTURES=$capability")
 
 step configure cmake -S . -B "$build" "${options[@]}" || table
-step build cmake --build "$build" -- -j"$jobs" -k 20 || table
+targets=(gpu_tests)
+[ "$bench" = no ] || targets+=(rehyat)
+[ "$all" = no ] || targets=(all)
+cmake --build "$build" --target help > "$out/targets.log" || true
+[ "$bench" = no ] || ! grep -q bench_vae "$out/targets.log" || targets+=(bench_vae)  # needs google-benchmark
+step build cmake --build "$build" --target "${targets[@]}" -- -j"$jobs" -k 20 || table
 
-selection=(-E '^app_')
+selection=(-L '^gpu$')
+[ "$all" = no ] || selection=(-E '^app_')
 [ -z "$filter" ] || selection=(-R "$filter")
 # CUDA maps memory where AddressSanitizer would guard a gap.
 export ASAN_OPTIONS="detect_leaks=0:protect_shadow_gap=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
@@ -102,6 +110,7 @@ if [ "$bench" = yes ]; then
     python3 -m zipfile -e "$peer" "$build/peer"
     export PYTHONPATH=$PWD/$build/peer${PYTHONPATH:+:$PYTHONPATH}
   fi
-  step forward python3 tests/bench/forward_peers.py --rehyat "$build/bin/rehyat" --json "$out/forward.json" "${compile[@]}" || true
+  step bench python3 tests/bench/peers.py --rehyat "$build/bin/rehyat" --folder "$out" --goals tests/bench/goals.json \
+    --json "$out/peers.json" --out "$out/peers.md" ${extent[@]+"${extent[@]}"} || true
 fi
 table

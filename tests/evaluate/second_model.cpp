@@ -9,7 +9,7 @@
 #include "data/dataset/manifest.h"
 #include "distill/collect.h"
 #include "distill/distill.h"
-#include "evaluate/forward_bench.h"
+#include "evaluate/bench/mode.h"
 #include "evaluate/train_bench.h"
 #include "evaluate/verify_model.h"
 #include "finetune/flow_task.h"
@@ -229,22 +229,52 @@ TEST_P(SecondModel, IsFinetuned) {
     EXPECT_FALSE(at::equal(before[i].tensor, kept[i])) << before[i].name << " was not trained";
 }
 
-TEST_P(SecondModel, IsMeasuredWithArbitraryWeights) {
+BenchSubject bench_subject(std::int64_t patch_slices) {
   BenchSubject subject;
   subject.family = "toy";
-  subject.settings = {{"patch_slices", GetParam()}};
+  subject.settings = {{"patch_slices", patch_slices}};
   subject.layers = 2;
   subject.attention = kAttention;
-  subject.converted = 1;
   subject.frames = 11, subject.height = 12, subject.width = 48;
   subject.geometry = ToyCodec().geometry();
-  const ForwardTimes times = time_forward({.subject = subject, .warmup = 0, .repeats = 2}, registry());
-  EXPECT_EQ(times.layers, 2);
-  EXPECT_EQ(times.tokens, 6 / GetParam() * 3 * 2);
-  EXPECT_NE(times.attention.find("rehyat(tc=2"), std::string::npos) << times.attention;
-  EXPECT_NE(times.attention.find("softmax"), std::string::npos) << times.attention;
+  return subject;
+}
+
+TEST_P(SecondModel, IsMeasuredInEveryModeWithArbitraryWeights) {
+  const TempFolder folder;
+  BenchRequest request{.subject = bench_subject(GetParam()), .warmup = 0, .repeats = 2, .folder = folder.path()};
+  const Ceilings ceilings = measure_ceilings(at::kCPU, at::kFloat);
+  EXPECT_GT(ceilings.tflop_per_s, 0);
+  EXPECT_GT(ceilings.bytes_per_s, 0);
+  for (const BenchMode& mode : bench_modes()) {
+    SCOPED_TRACE(mode.name);
+    request.form = mode.name == "recurrent" ? models::AttentionForm::recurrent : models::AttentionForm::parallel;
+    const BenchResult result = mode.run(request, registry(), ceilings);
+    ASSERT_FALSE(result.rows.empty());
+    const json said = to_json(mode, request, ceilings, result);
+    EXPECT_EQ(said["bench"], mode.name);
+    for (const json& row : said["rows"]) {
+      EXPECT_GT(row["seconds_min"].get<double>(), 0) << row;
+      EXPECT_LE(row["seconds_min"], row["seconds_median"]) << row;
+      EXPECT_LE(row["seconds_median"], row["seconds_max"]) << row;
+      EXPECT_GT(row["peak_bytes"].get<double>(), 0) << row;
+      EXPECT_TRUE(row["tflop"].is_number() || row["bytes"].is_number()) << row;
+    }
+    EXPECT_NE(to_text(mode, request, ceilings, result).find(result.rows[0].name), std::string::npos);
+    if (mode.name != "forward") continue;
+    EXPECT_EQ(said["layers"], 2);
+    EXPECT_EQ(said["tokens"], 6 / GetParam() * 3 * 2);
+    EXPECT_NE(result.attention.find("rehyat(tc=2"), std::string::npos) << result.attention;
+  }
+  request.subject.frames = 12;
+  testing::expect_error<UserError>([&] { forward_bench().run(request, registry(), ceilings); }, {"frames", "12"});
+}
+
+TEST_P(SecondModel, TakesTheSameMeasuredStepsWhateverIsRunAgain) {
   std::vector<double> losses;
   using models::Recompute;
+  BenchSubject subject = bench_subject(GetParam());
+  subject.converted = 1;
   for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
     const TrainBench bench{.subject = subject, .recompute = recompute, .warmup = 1, .repeats = 2};
     const StepMeasures measures = measure_step(bench, registry());
@@ -252,14 +282,11 @@ TEST_P(SecondModel, IsMeasuredWithArbitraryWeights) {
     EXPECT_EQ(measures.gradient_bytes, measures.weight_bytes);  // every parameter has one
     EXPECT_GE(measures.optimizer_bytes, 2 * measures.weight_bytes);
     EXPECT_EQ(measures.seconds.size(), 2U);
-    const std::string name = to_json(bench, measures)["recompute"];
-    EXPECT_EQ(name == "selective", recompute == Recompute::selective) << name;
+    EXPECT_NE(measures.attention.find("softmax"), std::string::npos) << measures.attention;
     losses.push_back(measures.loss);
   }
   EXPECT_EQ(losses[0], losses[1]);  // of the third step
   EXPECT_EQ(losses[0], losses[2]);
-  subject.frames = 12;
-  testing::expect_error<UserError>([&] { time_forward({.subject = subject}, registry()); }, {"frames", "12"});
 }
 
 TEST_P(SecondModel, VerifiesItself) {

@@ -24,8 +24,8 @@ BenchResult run_cache(const BenchRequest& request, const models::ModelRegistry& 
   const BenchSubject& subject = request.subject;
   const models::Architecture sizes = subject.architecture(families);
   const std::int64_t blocks = subject.layers.value_or(sizes.layers);
-  const at::Tensor input =
-      spread_numbers({subject.video().tokens(sizes), sizes.dim}, 1.7, at::TensorOptions().dtype(subject.compute));
+  const at::Tensor input = spread_numbers({subject.video().tokens(sizes), sizes.dim}, 1.7,
+                                          at::TensorOptions().dtype(subject.compute).device(subject.device));
   BenchResult out;
   Progress progress("bench cache", request.repeats, "repeats");
   const CacheTimes times =

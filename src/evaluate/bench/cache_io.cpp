@@ -10,12 +10,13 @@
 #include "core/error.h"
 #include "core/strings.h"
 #include "core/system_reason.h"
-#include "data/cache/activation_cache.h"
+#include "data/cache/trajectory_on_thread.h"
 
 namespace rehyat::evaluate {
 namespace {
 
 constexpr std::size_t kRawPiece = 8 << 20;  // bytes of one call of the system
+constexpr std::size_t kOpenPoints = 4;      // on their way at once, as the stage `cache` has them
 
 double seconds_taken(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
@@ -102,7 +103,12 @@ class Scratch {
 class CacheRounds {
  public:
   CacheRounds(const std::filesystem::path& folder, const at::Tensor& input, std::int64_t points, std::int64_t blocks)
-      : folder_(folder), input_(input.contiguous()), points_(points), blocks_(blocks) {}
+      : folder_(folder),
+        input_(input.contiguous()),
+        on_host_(input_.cpu()),
+        copies_(input.device()),
+        points_(points),
+        blocks_(blocks) {}
 
   void round(CacheTimes& out) const {
     const Scratch scratch(folder_);
@@ -121,7 +127,7 @@ class CacheRounds {
   void write_raw(const std::filesystem::path& path) const {
     RawFile file(path, O_WRONLY | O_CREAT | O_TRUNC, Access::write);
     for (std::int64_t i = 0; i < 2 * points_ * blocks_; ++i)
-      file.write_all(static_cast<const char*>(input_.const_data_ptr()), input_.nbytes());
+      file.write_all(static_cast<const char*>(on_host_.const_data_ptr()), on_host_.nbytes());
     file.flush();
   }
   void read_raw(const std::filesystem::path& path) const {
@@ -131,8 +137,9 @@ class CacheRounds {
   void write_cache(const MarkedFolder& cache) const {
     std::vector<std::int64_t> blocks;
     for (std::int64_t block = 0; block < blocks_; ++block) blocks.push_back(block);
+    IoThread thread(kOpenPoints);
     for (std::int64_t trajectory = 0; trajectory < 2; ++trajectory) {
-      data::TrajectoryWriter writer(cache.path(), trajectory);
+      data::TrajectoryOnThread writer(thread, copies_, cache.path(), trajectory);
       std::vector<data::CachePoint> points;
       for (std::int64_t point = 0; point < points_; ++point) {
         for (const std::int64_t block : blocks) writer.add(point, block, input_);
@@ -140,6 +147,7 @@ class CacheRounds {
       }
       writer.commit(points);
     }
+    thread.finish();
     data::finish_cache(cache, {false, true}, blocks, {1, 1, 1});
   }
   void read_cache(const MarkedFolder& cache) const {
@@ -156,7 +164,8 @@ class CacheRounds {
   }
 
   std::filesystem::path folder_;
-  at::Tensor input_;
+  at::Tensor input_, on_host_;
+  CopyStream copies_;
   std::int64_t points_, blocks_;
 };
 

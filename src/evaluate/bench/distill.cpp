@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "analysis/cost.h"
 #include "core/strings.h"
 #include "core/units.h"

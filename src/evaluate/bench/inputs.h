@@ -1,6 +1,7 @@
 #pragma once
 
 #include "evaluate/bench_subject.h"
+#include "models/hybrid.h"
 
 /// What several modes give to a model.
 namespace rehyat::evaluate {
