@@ -41,14 +41,21 @@ std::vector<std::string> trained_prefixes(const models::VideoTransformer& model,
 }
 
 /// The trained parameters, which want gradients from now on; no other does.
-std::vector<train::NamedParameter> choose_trained(const models::VideoTransformer& model, Trainable trainable) {
+std::vector<train::NamedParameter> choose_trained(const models::VideoTransformer& model, Trainable trainable,
+                                                  at::ScalarType compute) {
   const std::vector<std::string> prefixes = trained_prefixes(model, trainable);
+  const std::vector<Replica*> replicas = models::replicas_of(*model);
+  const auto replica_of = [&](const at::Tensor& tensor) {
+    const auto found = std::find_if(replicas.begin(), replicas.end(),
+                                    [&](const Replica* replica) { return replica->weight().is_same(tensor); });
+    return found == replicas.end() ? nullptr : *found;
+  };
   std::vector<train::NamedParameter> out;
   for (const auto& item : model->named_parameters()) {
     const bool trained = std::any_of(prefixes.begin(), prefixes.end(),
                                      [&](const std::string& prefix) { return item.key().starts_with(prefix); });
     item.value().requires_grad_(trained);
-    if (trained) out.push_back({item.key(), item.value()});
+    if (trained) out.push_back({item.key(), item.value(), replica_of(item.value()), compute});
   }
   require(!out.empty(), [] {
     return "[train] trainable: found no parameter of that kind in the model, expected at least one; convert a block, "
@@ -63,7 +70,8 @@ FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& da
                    const models::VideoGeometry& geometry, const FlowTrainingConfig& config, std::uint64_t seed,
                    const std::string& stage, const comm::Communicator& world)
     : model_(std::move(model)),
-      parameters_(choose_trained(model_, config.trainable)),
+      parameters_(choose_trained(model_, config.trainable,
+                                 compute_type(config.precision, model_->parameters().front().device()))),
       dataset_(dataset),
       geometry_(geometry),
       config_(config),
@@ -114,8 +122,8 @@ FlowSample FlowTask::draw(std::int64_t step, std::int64_t index) const {
 
 at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
   const std::int64_t from = begin_ + micro_batch * config_.micro_batch, to = std::min(from + config_.micro_batch, end_);
-  // A rank without a sample still takes part: 0 times a parameter has a gradient of 0.
-  if (from >= to) return parameters_.front().tensor.sum() * 0;
+  // A rank without a sample still takes part; no parameter has a gradient of it.
+  if (from >= to) return at::zeros({}, parameters_.front().tensor.options()).requires_grad_(true);
   std::vector<FlowSample> batch;
   const auto start = std::chrono::steady_clock::now();
   for (std::int64_t i = from; i < to; ++i) batch.push_back(draw(step, i));

@@ -4,14 +4,30 @@
 
 namespace rehyat::models {
 
-DenseImpl::DenseImpl(std::int64_t in, std::int64_t out)
+DenseImpl::DenseImpl(std::int64_t in, std::int64_t out, bool of_products)
     : weight(register_parameter("weight", at::empty({out, in}))),
       bias(register_parameter("bias", at::zeros({out}))),
+      of_products_(of_products),
       weight_copy_(weight),
       bias_copy_(bias) {}
 
 at::Tensor DenseImpl::forward(const at::Tensor& x) const {
   return at::linear(x, weight_copy_.in(x.scalar_type()), bias_copy_.in(x.scalar_type()));
+}
+
+std::vector<Replica*> DenseImpl::replicas() {
+  return of_products_ ? std::vector<Replica*>{&weight_copy_} : std::vector<Replica*>();
+}
+
+std::vector<Replica*> replicas_of(const torch::nn::Module& model) {
+  std::vector<Replica*> out;
+  for (const auto& module : model.modules()) {
+    if (auto* const holder = dynamic_cast<HasReplicas*>(module.get())) {
+      const std::vector<Replica*> own = holder->replicas();
+      out.insert(out.end(), own.begin(), own.end());
+    }
+  }
+  return out;
 }
 
 RmsNormImpl::RmsNormImpl(std::int64_t width, double eps) : eps_(eps) {

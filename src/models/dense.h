@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ops/rope.h"
 #include "tensor/replica.h"
@@ -13,15 +14,19 @@ namespace rehyat::models {
 
 /// A linear layer whose float32 weights are used in the type of its input: matrix products run in the compute type over
 /// float32 masters, by a copy of them that is made once for each change (tensor/replica.h).
-class DenseImpl : public torch::nn::Module {
+class DenseImpl : public torch::nn::Module, public HasReplicas {
  public:
-  DenseImpl(std::int64_t in, std::int64_t out);
+  /// `of_products`: whether its inputs come in the type of the products, as those of blocks do, or in float32.
+  DenseImpl(std::int64_t in, std::int64_t out, bool of_products = true);
   /// [..., in] -> [..., out] in x's type.
   at::Tensor forward(const at::Tensor& x) const;
+
+  std::vector<Replica*> replicas() override;
 
   at::Tensor weight, bias;
 
  private:
+  bool of_products_;
   Replica weight_copy_, bias_copy_;
 };
 TORCH_MODULE(Dense);
@@ -39,6 +44,9 @@ class RmsNormImpl : public torch::nn::Module {
   double eps_;
 };
 TORCH_MODULE(RmsNorm);
+
+/// The replica of each weight of a model that its products alone read.
+std::vector<Replica*> replicas_of(const torch::nn::Module& model);
 
 /// A module that only holds others, so that parameters have the dotted names of the published files.
 class ModuleGroupImpl : public torch::nn::Module {};

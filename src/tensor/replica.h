@@ -4,6 +4,7 @@
 #include <c10/util/intrusive_ptr.h>
 
 #include <optional>
+#include <vector>
 
 namespace rehyat {
 
@@ -49,6 +50,14 @@ class Replica {
   mutable at::Tensor copy_;
   mutable std::optional<NumbersStamp> copied_;  ///< the weight when the copy was made
   bool lent_out_ = false;
+};
+
+/// A module some of whose weights are read by their replicas alone, in the type of the products.
+class HasReplicas {
+ public:
+  virtual ~HasReplicas() = default;
+  /// Of the weights that make up most of the module: pointers into it.
+  virtual std::vector<Replica*> replicas() = 0;
 };
 
 }  // namespace rehyat

@@ -8,6 +8,8 @@
 namespace rehyat::train {
 
 enum class Schedule { constant, cosine, linear };
+/// What of the optimizer lives in host memory: nothing; or its moments and the float32 numbers of the weights.
+enum class Offload { none, optimizer };
 
 /// What every training shares.
 struct TrainConfig {
@@ -19,6 +21,7 @@ struct TrainConfig {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
   double clip_norm = 1.0;  ///< 0 = off
   std::optional<double> ema_decay;
+  Offload offload = Offload::none;  ///< decides time and memory, and no number
   std::int64_t checkpoint_every = 100, keep_checkpoints = 2;
   std::int64_t validate_every = 0;        ///< 0 = only at the end
   std::optional<std::int64_t> log_every;  ///< unset: at growing pauses

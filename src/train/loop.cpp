@@ -40,11 +40,12 @@ class Loop {
         training_(training),
         world_(world),
         parameters_(task.parameters()),
-        optimizer_(parameters_, config),
         checkpoints_(training.folder / "checkpoints", training.fingerprint) {
     require(!parameters_.empty(),
             [&] { return cat(training.title, ": found no parameter to train, expected at least one"); });
-    if (config_.ema_decay) ema_ = std::make_unique<Ema>(parameters_, *config_.ema_decay);
+    if (config_.offload == Offload::optimizer) hosted_ = std::make_unique<HostedWeights>(parameters_);
+    optimizer_ = std::make_unique<AdamW>(parameters_, config_, hosted_.get());
+    if (config_.ema_decay) ema_ = std::make_unique<Ema>(parameters_, *config_.ema_decay, hosted_.get());
   }
 
   json run() {
@@ -86,9 +87,9 @@ class Loop {
     // 2. The sum over ranks.
     reduce_gradients(parameters_, loss, world_);
     // 3. All ranks hold the same numbers now, so that all stop together, before the update.
-    const at::Tensor norm = gradient_norm(parameters_);
-    last_loss_ = loss.item<double>();
-    const double size = norm.item<double>();
+    const at::Tensor both = at::stack({loss, gradient_norm(parameters_)}).cpu();  // waits for the device, once a step
+    last_loss_ = both[0].item<double>();
+    const double size = both[1].item<double>();
     require(std::isfinite(last_loss_) && std::isfinite(size), [&] {
       return cat(training_.title, ", step ", step_ + 1, ": found loss ", last_loss_, " and gradient norm ", size,
                  ", expected finite numbers; the weights were left as they were, and the same settings would come here "
@@ -97,7 +98,7 @@ class Loop {
     // 4. Clip and update.
     if (config_.clip_norm > 0 && size > config_.clip_norm) scale_gradients(parameters_, config_.clip_norm / size);
     const double lr = config_.lr_at(step_);
-    optimizer_.step(lr);
+    optimizer_->step(lr);
     if (ema_) ema_->update();
     ++step_;
     // 5. Report the step.
@@ -199,7 +200,8 @@ class Loop {
 
   NamedTensors weights() const {
     NamedTensors out;
-    for (const NamedParameter& p : parameters_) out.emplace_back(p.name, p.tensor.detach());
+    for (const NamedParameter& p : parameters_)
+      out.emplace_back(p.name, hosted_ ? hosted_->numbers(p) : p.tensor.detach());
     return out;
   }
 
@@ -209,7 +211,7 @@ class Loop {
       Checkpoint checkpoint;
       checkpoint.step = step_;
       checkpoint.state = {{"loss", last_loss_}};
-      checkpoint.parts = {{"weights", weights()}, {"optimizer", optimizer_.state()}};
+      checkpoint.parts = {{"weights", weights()}, {"optimizer", optimizer_->state()}};
       if (ema_) checkpoint.parts.emplace_back("ema", ema_->state());
       checkpoints_.save(checkpoint, config_.keep_checkpoints);
       log::debug(training_.title, ": saved the checkpoint of step ", step_);
@@ -236,7 +238,8 @@ class Loop {
       if (!found) return;
       const std::string where = cat(training_.folder.string(), ", checkpoint of step ", found->step);
       copy_named(found->part("weights"), weights(), where);
-      optimizer_.load(found->part("optimizer"), where);
+      if (hosted_) hosted_->refresh();
+      optimizer_->load(found->part("optimizer"), where);
       if (ema_) ema_->load(found->part("ema"), where);
       last_loss_ = value_or(found->state, "loss", 0.0);
       step_ = found->step;
@@ -256,7 +259,8 @@ class Loop {
   const Training& training_;
   const comm::Communicator& world_;
   std::vector<NamedParameter> parameters_;
-  AdamW optimizer_;
+  std::unique_ptr<HostedWeights> hosted_;  ///< outlives what holds it, and gives the weights back
+  std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Ema> ema_;
   CheckpointFolder checkpoints_;
   std::unique_ptr<Metrics> metrics_;

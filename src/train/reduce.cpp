@@ -1,5 +1,8 @@
 #include "train/reduce.h"
 
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+
 namespace rehyat::train {
 namespace {
 
@@ -18,13 +21,21 @@ void reduce_bucket(const std::vector<at::Tensor>& gradients, const comm::Communi
   }
 }
 
+std::vector<at::Tensor> gradients_of(const std::vector<NamedParameter>& parameters) {
+  std::vector<at::Tensor> out;
+  for (const NamedParameter& p : parameters) {
+    if (p.tensor.grad().defined()) out.push_back(p.tensor.grad());
+  }
+  return out;
+}
+
 }  // namespace
 
 void reduce_gradients(const std::vector<NamedParameter>& parameters, at::Tensor& loss,
                       const comm::Communicator& world) {
   const at::NoGradGuard no_grad;
   for (const NamedParameter& p : parameters) {
-    if (!p.tensor.grad().defined()) p.tensor.mutable_grad() = at::zeros_like(p.tensor);
+    if (!p.tensor.grad().defined()) p.tensor.mutable_grad() = at::zeros(p.tensor.sizes(), p.tensor.options());
   }
   if (world.size() == 1) return;
   std::vector<at::Tensor> bucket;
@@ -43,18 +54,15 @@ void reduce_gradients(const std::vector<NamedParameter>& parameters, at::Tensor&
 
 at::Tensor gradient_norm(const std::vector<NamedParameter>& parameters) {
   const at::NoGradGuard no_grad;
-  at::Tensor total = at::zeros({}, parameters.front().tensor.options().dtype(at::kDouble));
-  for (const NamedParameter& p : parameters) {
-    if (p.tensor.grad().defined()) total += p.tensor.grad().norm().to(at::kDouble).square();
-  }
-  return total.sqrt();
+  const std::vector<at::Tensor> gradients = gradients_of(parameters);
+  if (gradients.empty()) return at::zeros({}, parameters.front().tensor.options().dtype(at::kDouble));
+  return at::stack(at::_foreach_norm(gradients, 2)).to(at::kDouble).square().sum().sqrt();
 }
 
 void scale_gradients(const std::vector<NamedParameter>& parameters, double factor) {
   const at::NoGradGuard no_grad;
-  for (const NamedParameter& p : parameters) {
-    if (p.tensor.grad().defined()) p.tensor.mutable_grad() *= factor;
-  }
+  const std::vector<at::Tensor> gradients = gradients_of(parameters);
+  if (!gradients.empty()) at::_foreach_mul_(gradients, factor);
 }
 
 }  // namespace rehyat::train

@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "tensor/replica.h"
 
 namespace rehyat::train {
 
 struct NamedParameter {
   std::string name;
-  at::Tensor tensor;  ///< a leaf that requires a gradient; float32
+  at::Tensor tensor;                    ///< a leaf that requires a gradient; float32
+  Replica* replica = nullptr;           ///< by which alone the model reads the tensor, where that is so
+  at::ScalarType compute = at::kFloat;  ///< the type in which it does
 };
 
 /// What a stage gives to the training loop: parameters and the loss of a step. Data and randomness of a step are

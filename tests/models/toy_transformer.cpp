@@ -36,7 +36,7 @@ class ToyBlockImpl : public torch::nn::Module {
     mixer_ = register_module("mixer", models::SelfAttention(c.width, c.heads, kEps));
     up_ = register_module("up", models::Dense(c.width, 2 * c.width));
     down_ = register_module("down", models::Dense(2 * c.width, c.width));
-    modulation_ = register_module("modulation", models::Dense(c.width, 3 * c.width));
+    modulation_ = register_module("modulation", models::Dense(c.width, 3 * c.width, false));
   }
 
   at::Tensor forward(const at::Tensor& x, const at::Tensor& condition, const ops::RopeTables& rope, std::int64_t index,
@@ -61,9 +61,9 @@ class ToyTransformerImpl : public models::VideoTransformerImpl {
   explicit ToyTransformerImpl(const ToyConfig& config) : config_(config), architecture_(config.architecture()) {
     config.validate();
     in_ = register_module("in", models::Dense(patch_numbers(config), config.width));
-    time_ = register_module("time", models::Dense(2, config.width));
-    text_ = register_module("text", models::Dense(config.word_width, config.width));
-    out_ = register_module("out", models::Dense(config.width, patch_numbers(config)));
+    time_ = register_module("time", models::Dense(2, config.width, false));
+    text_ = register_module("text", models::Dense(config.word_width, config.width, false));
+    out_ = register_module("out", models::Dense(config.width, patch_numbers(config), false));
     for (std::int64_t i = 0; i < config.depth; ++i)
       blocks_.push_back(register_module(cat("layer_", i), ToyBlock(config)));
   }

@@ -1,7 +1,6 @@
 #include "tensor/replica.h"
 
 #include <ATen/ops/_foreach_mul.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -50,10 +49,6 @@ TEST(Replica, SeesEveryWayOfChangingAWeight) {
   std::vector<at::Tensor> list = {weight};
   at::_foreach_mul_(list, 1.5);
   changed("as one of a list");
-  std::vector<at::Tensor> gradients = {at::ones({3, 4})}, mean = {at::zeros({3, 4})}, square = {at::zeros({3, 4})},
-                          steps = {at::ones({})};
-  at::_fused_adamw_(list, gradients, mean, square, {}, steps, 0.1, 0.9, 0.99, 0.01, 1e-8, false, false);
-  changed("by the fused optimizer");
   weight.set_data(at::full({3, 4}, 7.0));
   changed("by other numbers in its place");
   for (int i = 0; i < 4; ++i) {

@@ -33,10 +33,10 @@ WanTransformerImpl::WanTransformerImpl(const WanConfig& config)
       patch->register_parameter("weight", at::empty({config.dim, config.in_channels, 1, config.patch, config.patch}));
   patch_bias_ = patch->register_parameter("bias", at::zeros({config.dim}));
   register_module("patch_embedding", patch);
-  time_1_ = time->register_module("linear_1", Dense(config.freq_dim, config.dim));
-  time_2_ = time->register_module("linear_2", Dense(config.dim, config.dim));
+  time_1_ = time->register_module("linear_1", Dense(config.freq_dim, config.dim, false));
+  time_2_ = time->register_module("linear_2", Dense(config.dim, config.dim, false));
   embedder->register_module("time_embedder", time);
-  time_proj_ = embedder->register_module("time_proj", Dense(config.dim, 6 * config.dim));
+  time_proj_ = embedder->register_module("time_proj", Dense(config.dim, 6 * config.dim, false));
   text_1_ = text->register_module("linear_1", Dense(config.text_dim, config.dim));
   text_2_ = text->register_module("linear_2", Dense(config.dim, config.dim));
   embedder->register_module("text_embedder", text);
@@ -46,7 +46,7 @@ WanTransformerImpl::WanTransformerImpl(const WanConfig& config)
     all->register_module(std::to_string(i), blocks_.back());
   }
   register_module("blocks", all);
-  proj_out_ = register_module("proj_out", Dense(config.dim, config.out_channels * config.patch * config.patch));
+  proj_out_ = register_module("proj_out", Dense(config.dim, config.out_channels * config.patch * config.patch, false));
   table_ = register_parameter("scale_shift_table", at::zeros({1, 2, config.dim}));
 }
 
