@@ -2,51 +2,11 @@
 
 #include "core/error.h"
 #include "core/strings.h"
-#include "diffusion/flow_matching.h"
+#include "sampling/guided_model.h"
 #include "tensor/random.h"
 
 namespace rehyat::sampling {
 namespace {
-
-using States = std::vector<ops::RecurrentState>;
-
-struct Branches {
-  at::Tensor text, empty;  // [1,L,D]
-  bool guided() const { return empty.defined(); }
-};
-
-/// What each guidance branch keeps from one denoising step to the next.
-struct BranchTexts {
-  models::TextMemory conditional, unconditional;
-};
-
-/// The recurrent states of each guidance branch, where the model runs chunk by chunk.
-struct BranchStates {
-  States *conditional = nullptr, *unconditional = nullptr;
-};
-
-/// What is sampled: a model under the texts and the guidance of a request.
-struct Walk {
-  const models::VideoTransformer& model;
-  const Request& request;
-  Branches branches;
-  BranchTexts texts{};
-
-  /// The guided velocity of x at one denoising step.
-  at::Tensor velocity(const at::Tensor& x, std::int64_t step, double timestep, const models::ForwardOptions& options,
-                      const BranchStates& states = {}) {
-    const at::Tensor time = at::full({1}, timestep, x.options().dtype(at::kFloat));
-    const auto run = [&](bool with_text, States* own_states) {
-      models::ForwardOptions own = options;
-      own.states = own_states;
-      own.text = with_text ? &texts.conditional : &texts.unconditional;
-      if (request.on_evaluation) request.on_evaluation({step, with_text});
-      return model->forward(x, time, with_text ? branches.text : branches.empty, own).to(at::kFloat);
-    };
-    const at::Tensor with = run(true, states.conditional);
-    return branches.guided() ? diffusion::guided(with, run(false, states.unconditional), request.guidance) : with;
-  }
-};
 
 /// Slices of a chunk of a model whose blocks are all recurrent.
 std::int64_t chunk_size(const models::VideoTransformer& model) {
@@ -70,48 +30,59 @@ void check_form(const models::VideoTransformer& model, models::AttentionForm for
   }
 }
 
-at::Tensor step_major(Walk& walk, at::Tensor x) {
-  const Request& request = walk.request;
-  const auto sampler = diffusion::make_sampler(request.sampler);
+models::ForwardOptions options_of(const Request& request) {
   models::ForwardOptions options;
   options.form = request.form;
   options.compute = request.compute;
-  for (std::int64_t i = 0; i < sampler->steps(); ++i) {
-    Rng noise(request.seed, request.purpose + ".ancestral", {request.sample, static_cast<std::uint64_t>(i)});
-    x = sampler->step(i, walk.velocity(x, i, sampler->timestep(i), options), x, noise);
-    if (request.on_step) request.on_step();
+  return options;
+}
+
+Rng ancestral_noise(const Request& request, std::int64_t step) {
+  return Rng(request.seed, request.purpose + ".ancestral", {request.sample, static_cast<std::uint64_t>(step)});
+}
+
+void step_done(const Request& request) {
+  if (request.on_step) request.on_step();
+}
+
+/// The first `steps` steps of the whole video x [1,C,T,H,W].
+at::Tensor step_major(GuidedModel& guided, diffusion::Sampler& sampler, at::Tensor x, std::int64_t steps) {
+  const Request& request = guided.request();
+  for (std::int64_t i = 0; i < steps; ++i) {
+    Rng noise = ancestral_noise(request, i);
+    x = sampler.step(i, guided.velocity(x, i, sampler.timestep(i), options_of(request)), x, noise);
+    step_done(request);
   }
   return x;
 }
 
-at::Tensor chunk_major(Walk& walk, const at::Tensor& noise) {
-  const models::VideoTransformer& model = walk.model;
-  const Request& request = walk.request;
-  const std::int64_t thickness = model->architecture().patch[0], slices = noise.size(2) / thickness,
+/// `noise` [C,T,H,W] on the CPU. Only one chunk of the latents is on the device at a time.
+at::Tensor chunk_major(GuidedModel& guided, const at::Tensor& noise) {
+  const models::VideoTransformer& model = guided.model();
+  const Request& request = guided.request();
+  const std::int64_t thickness = model->architecture().patch[0], slices = noise.size(1) / thickness,
                      steps = request.sampler.steps;
-  // One state for each (step, branch), each holding one for every block: the chunks before, at that step's noise level.
-  const auto fresh = [&] {
-    return std::vector<States>(static_cast<std::size_t>(steps), model->make_states(noise.size(3), noise.size(4)));
-  };
-  std::vector<States> conditional = fresh(), unconditional = walk.branches.guided() ? fresh() : std::vector<States>{};
-  std::vector<at::Tensor> chunks;
+  // Of each step: the chunks before, at that step's noise level.
+  std::vector<BranchStates> states;
+  for (std::int64_t i = 0; i < steps; ++i) states.push_back(guided.make_states(noise.size(2), noise.size(3)));
+  at::Tensor out = at::empty_like(noise);
   Rng unused(0, "sample.none");
+  models::ForwardOptions options = options_of(request);
   for (const ops::Chunk& chunk : ops::chunks_of(slices, chunk_size(model), 0)) {
+    const auto part = [&](const at::Tensor& latents) {
+      return latents.narrow(1, chunk.queries.begin * thickness, chunk.queries.size() * thickness);
+    };
     const auto sampler = diffusion::make_sampler(request.sampler);
-    at::Tensor x = noise.narrow(2, chunk.queries.begin * thickness, chunk.queries.size() * thickness).contiguous();
-    models::ForwardOptions options;
-    options.compute = request.compute;
+    at::Tensor x = part(noise).contiguous().to(guided.device()).unsqueeze(0);
     options.first_slice = chunk.queries.begin;
     for (std::int64_t i = 0; i < steps; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      const at::Tensor v = walk.velocity(x, i, sampler->timestep(i), options,
-                                         {&conditional[at], walk.branches.guided() ? &unconditional[at] : nullptr});
+      const at::Tensor v = guided.velocity(x, i, sampler->timestep(i), options, &states[static_cast<std::size_t>(i)]);
       x = sampler->step(i, v, x, unused);
-      if (request.on_step) request.on_step();
+      step_done(request);
     }
-    chunks.push_back(x);
+    part(out).copy_(x.squeeze(0));
   }
-  return at::cat(chunks, 2);
+  return out;
 }
 
 }  // namespace
@@ -157,19 +128,37 @@ at::Tensor generate(const models::VideoTransformer& model, const Request& reques
                     const at::Tensor& empty_text) {
   const at::NoGradGuard no_grad;
   check_form(model, request.form);
-  require(text.defined() && text.dim() == 2, [] { return "[sample] text: found no [L, D] embedding, expected one"; });
-  require(request.guidance == 1 || (empty_text.defined() && empty_text.dim() == 2), [&] {
-    return cat("[sample] empty_text: found no [L, D] embedding, expected one for guidance ", request.guidance,
-               "; guidance 1 needs none");
-  });
-  const auto device = text.device();
-  const at::Tensor noise = initial_noise(request).unsqueeze(0).to(device);
-  Walk walk{model, request, {text.unsqueeze(0), request.guidance != 1 ? empty_text.unsqueeze(0) : at::Tensor()}};
-  if (request.order == Order::step_major) return step_major(walk, noise).squeeze(0);
+  GuidedModel guided(model, request, text, empty_text);
+  const at::Tensor noise = initial_noise(request).cpu();
+  if (request.order == Order::step_major) {
+    const auto sampler = diffusion::make_sampler(request.sampler);
+    return step_major(guided, *sampler, noise.to(guided.device()).unsqueeze(0), sampler->steps()).squeeze(0).cpu();
+  }
   require(request.sampler.kind != diffusion::SamplerKind::euler_ancestral, [] {
     return "[sample] found the sampler euler_ancestral, expected unipc or euler for chunk-by-chunk sampling";
   });
-  return chunk_major(walk, noise).squeeze(0);
+  return chunk_major(guided, noise);
+}
+
+void evaluate_until(const Evaluation& last, const models::VideoTransformer& model, Request request,
+                    const at::Tensor& text, const at::Tensor& empty_text) {
+  const at::NoGradGuard no_grad;
+  request.order = Order::step_major;
+  request.branches = Branches::apart;
+  check_form(model, request.form);
+  GuidedModel guided(model, request, text, empty_text);
+  const auto sampler = diffusion::make_sampler(request.sampler);
+  require(last.step >= 0 && last.step < sampler->steps() && (last.conditional || guided.guided()), [&] {
+    return cat("[sample] last evaluation: found step ", last.step, last.conditional ? "" : " without the text",
+               ", expected one of ", sampler->steps(), " steps", guided.guided() ? "" : " with the text");
+  });
+  const at::Tensor noise = initial_noise(request).to(guided.device()).unsqueeze(0);
+  const at::Tensor x = step_major(guided, *sampler, noise, last.step);
+  for (const bool conditional : {true, false}) {
+    if (conditional || !last.conditional)
+      guided.branch(conditional, x, last.step, sampler->timestep(last.step), options_of(request));
+  }
+  step_done(request);
 }
 
 }  // namespace rehyat::sampling

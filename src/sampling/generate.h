@@ -24,7 +24,14 @@ enum class Order {
 /// One evaluation of the model.
 struct Evaluation {
   std::int64_t step = 0;    ///< denoising step
-  bool conditional = true;  ///< guidance branch: with the text, or with the empty one
+  bool conditional = true;  ///< guidance branch: with the text, which comes first, or with the empty one
+};
+
+/// How the two guidance branches of a denoising step run. The numbers are the same within rounding.
+enum class Branches {
+  automatic,  ///< together where that is faster: chunk by chunk on a GPU
+  apart,      ///< one after the other
+  together    ///< as a batch of two; apart where the texts have different lengths
 };
 
 struct Request {
@@ -37,8 +44,9 @@ struct Request {
   models::AttentionForm form = models::AttentionForm::parallel;
   Order order = Order::step_major;
   at::ScalarType compute = at::kFloat;
+  Branches branches = Branches::automatic;
   at::Tensor noise;                                      ///< the start [C,T,H,W], in place of that of the seed
-  std::function<void(const Evaluation&)> on_evaluation;  ///< before each
+  std::function<void(const Evaluation&)> on_evaluation;  ///< before each, of branches together before both
   std::function<void()> on_step;                         ///< after each denoising step (of each chunk)
 };
 
@@ -53,9 +61,16 @@ Order best_order(const models::VideoTransformer& model, const Request& request, 
 /// Denoising steps that `on_step` will report.
 std::int64_t step_count(const models::VideoTransformer& model, const Request& request);
 
-/// text, empty_text [L,D] -> latents [C,T,H,W] float32. guidance 1 runs the conditional branch alone. No gradients.
+/// text, empty_text [L,D], on the model's device -> latents [C,T,H,W] float32 on the CPU: chunk by chunk the device
+/// holds no more of a long video than one chunk. guidance 1 runs the conditional branch alone. No gradients.
 at::Tensor generate(const models::VideoTransformer& model, const Request& request, const at::Tensor& text,
                     const at::Tensor& empty_text);
+
+/// The evaluations of `generate` up to and including `last`, and nothing after it: for what watches a model on its way
+/// and has no use for the video. Step by step, with the branches apart, whatever the request says; `on_step` is called
+/// last.step + 1 times.
+void evaluate_until(const Evaluation& last, const models::VideoTransformer& model, Request request,
+                    const at::Tensor& text, const at::Tensor& empty_text);
 
 /// The initial noise [C,T,H,W] of a request.
 at::Tensor initial_noise(const Request& request);

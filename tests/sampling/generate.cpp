@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "core/expect_error.h"
+#include "models/attention/tap.h"
 #include "models/small_wan.h"
 
 namespace rehyat::sampling {
@@ -102,6 +105,53 @@ TEST(Generate, GuidanceCountsAndOneNeedsNoSecondBranch) {
   // Both branches alike: the guidance cancels.
   asked.guidance = 3;
   EXPECT_LT(relative_difference(generate(model, asked, text(1), text(1)), plain), 1e-4);
+}
+
+TEST(Generate, BranchesTogetherAreTheSameWithinRounding) {
+  for (const std::size_t which : {1, 2}) {  // the second has a ring of keys before RoPE too
+    models::WanTransformer model = recurrent_model(which);
+    for (const Order order : {Order::step_major, Order::chunk_major}) {
+      Request asked = request(SamplerKind::unipc, order);
+      asked.branches = Branches::apart;
+      std::vector<bool> branches;
+      asked.on_evaluation = [&](const Evaluation& now) { branches.push_back(now.conditional); };
+      const at::Tensor apart = sample(model, asked);
+      const std::vector<bool> expected = std::exchange(branches, {});
+      std::int64_t passes = 0;
+      const models::TapScope count(model, {0}, [&](std::int64_t, const at::Tensor& input, const at::Tensor&) {
+        ++passes;
+        EXPECT_EQ(input.size(0), 2);
+      });
+      asked.branches = Branches::together;
+      EXPECT_LT(relative_difference(sample(model, asked), apart), 1e-4);
+      EXPECT_EQ(branches, expected);
+      EXPECT_EQ(2 * passes, static_cast<std::int64_t>(expected.size()));
+    }
+  }
+}
+
+TEST(Generate, TextsOfDifferentLengthsRunApart) {
+  models::WanTransformer model = recurrent_model();
+  Request asked = request(SamplerKind::euler, Order::chunk_major);
+  const at::Tensor shorter = text(2).narrow(0, 0, 3), apart = generate(model, asked, text(1), shorter);
+  asked.branches = Branches::together;
+  EXPECT_TRUE(at::equal(generate(model, asked, text(1), shorter), apart));
+}
+
+TEST(Generate, EvaluateUntilRefusesAnEvaluationThatThereIsNot) {
+  models::WanTransformer model = recurrent_model();
+  Request asked = request();
+  expect_error<UserError>(
+      [&] {
+        evaluate_until({6, true}, model, asked, text(1), text(2));
+      },
+      {"[sample] last evaluation", "found step 6", "6 steps"});
+  asked.guidance = 1;
+  expect_error<UserError>(
+      [&] {
+        evaluate_until({0, false}, model, asked, text(1), {});
+      },
+      {"found step 0 without the text", "with the text"});
 }
 
 TEST(Generate, WhatDependsOnTheTextAloneIsMadeOnceAPrompt) {
