@@ -65,11 +65,14 @@ void collect_activations(TeacherWalk& walk, const CachePlan& plan, const MarkedF
   const auto collect = [&] {
     const auto start = std::chrono::steady_clock::now();
     IoThread writer(kPointsOnTheWay, [&] { world.poll(); });
-    Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), plan.trajectories * config.sampler.steps, "steps",
-                      (plan.trajectories - count) * config.sampler.steps);
+    const std::int64_t steps = cache_walks(config, walk.seed, plan.trajectories).steps;
+    std::int64_t left = 0;
+    for (const std::int64_t number : open)
+      left += walk_length(config, walk.seed, cache_trajectory(config, number)).steps;
+    Progress progress(cat("cache (", human_bytes(plan.bytes), ")"), steps, "steps", steps - left);
     while (const auto job = queue.next()) {
       const std::int64_t trajectory = open[static_cast<std::size_t>(*job)];
-      const Trajectory walked{"cache", trajectory, static_cast<std::size_t>(trajectory / config.seeds)};
+      const Trajectory walked = cache_trajectory(config, trajectory);
       data::TrajectoryOnThread file(writer, copies, folder.path(), trajectory);
       walk.run(
           walked,

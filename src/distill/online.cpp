@@ -21,6 +21,16 @@ std::int64_t held_out_trajectories(const CacheConfig& config, const DistillConfi
   return (distill.validation_samples + points - 1) / points;
 }
 
+std::int64_t round_count(const DistillConfig& distill) {
+  const std::int64_t wanted = distill.online.value_or(OnlineConfig()).rounds;
+  return std::max<std::int64_t>(std::min(wanted, distill.train.iterations), 1);
+}
+
+/// Without its prompt, on which the length of a walk does not depend.
+Trajectory online_trajectory(std::int64_t number, bool held_out) {
+  return {held_out ? "online.held_out" : "online", number, 0};
+}
+
 }  // namespace
 
 std::int64_t online_bytes(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
@@ -28,6 +38,15 @@ std::int64_t online_bytes(const models::Architecture& model, const CacheConfig& 
   const std::int64_t trajectories =
       distill.online.value_or(OnlineConfig()).trajectories + held_out_trajectories(config, distill);
   return point_bytes(model, config, trajectories, blocks, latent);
+}
+
+WalkLength online_walks(const CacheConfig& config, const DistillConfig& distill, std::uint64_t seed) {
+  WalkLength all;
+  const std::int64_t trained = round_count(distill) * distill.online.value_or(OnlineConfig()).trajectories;
+  for (std::int64_t i = 0; i < held_out_trajectories(config, distill); ++i)
+    all += walk_length(config, seed, online_trajectory(i, true));
+  for (std::int64_t i = 0; i < trained; ++i) all += walk_length(config, seed, online_trajectory(i, false));
+  return all;
 }
 
 void check_online(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
@@ -46,7 +65,7 @@ void check_online(const models::Architecture& model, const CacheConfig& config, 
 OnlinePoints::OnlinePoints(TeacherWalk walk, const DistillConfig& config, const comm::Communicator& world)
     : walk_(std::move(walk)),
       config_(config.online.value_or(OnlineConfig())),
-      rounds_(std::max<std::int64_t>(std::min(config_.rounds, config.train.iterations), 1)),
+      rounds_(round_count(config)),
       held_trajectories_(held_out_trajectories(walk_.config, config)),
       points_(points_per_trajectory(walk_.config)),
       world_(world) {
@@ -62,8 +81,10 @@ void OnlinePoints::share_out(const std::vector<std::int64_t>& open) {
   open_ = open;
   if (open.empty()) return;
   std::vector<Trajectory> trajectories;
-  for (std::int64_t i = 0; i < held_trajectories_; ++i)
-    trajectories.push_back({"online.held_out", i, held_prompts_[static_cast<std::size_t>(i) % held_prompts_.size()]});
+  for (std::int64_t i = 0; i < held_trajectories_; ++i) {
+    trajectories.push_back(online_trajectory(i, true));
+    trajectories.back().prompt = held_prompts_[static_cast<std::size_t>(i) % held_prompts_.size()];
+  }
   validation_ = collect(trajectories, "held-out points");
 }
 
@@ -80,7 +101,8 @@ void OnlinePoints::begin_round(std::int64_t round) {
   std::vector<Trajectory> trajectories;
   for (std::int64_t i = 0; i < config_.trajectories; ++i) {
     const std::int64_t number = round * config_.trajectories + i;
-    trajectories.push_back({"online", number, training_prompt(number)});
+    trajectories.push_back(online_trajectory(number, false));
+    trajectories.back().prompt = training_prompt(number);
   }
   train_ = collect(trajectories, cat("round ", round + 1, " of ", rounds_));
 }
@@ -88,8 +110,12 @@ void OnlinePoints::begin_round(std::int64_t round) {
 OnlinePoints::Points OnlinePoints::collect(const std::vector<Trajectory>& trajectories, const std::string& title) {
   Points out(trajectories.size() * static_cast<std::size_t>(points_));
   const auto walk = [&] {
-    const std::int64_t share = (static_cast<std::int64_t>(trajectories.size()) + world_.size() - 1) / world_.size();
-    Progress progress("distill, teacher, " + title, share * walk_.config.sampler.steps, "steps");
+    WalkLength own;
+    for (std::size_t t = 0; t < trajectories.size(); ++t) {
+      if (walker_of(static_cast<std::int64_t>(t)) == world_.rank())
+        own += walk_length(walk_.config, walk_.seed, trajectories[t]);
+    }
+    Progress progress("distill, teacher, " + title, own.steps, "steps");
     for (std::size_t t = 0; t < trajectories.size(); ++t) {
       if (walker_of(static_cast<std::int64_t>(t)) != world_.rank()) continue;
       walk_.run(

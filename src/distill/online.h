@@ -13,6 +13,9 @@ namespace rehyat::distill {
 std::int64_t online_bytes(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
                           std::int64_t blocks, const std::vector<std::int64_t>& latent);
 
+/// All walks of a distillation: of its rounds and of the held-out points.
+WalkLength online_walks(const CacheConfig& config, const DistillConfig& distill, std::uint64_t seed);
+
 /// Throws UserError when the points held at once would need more memory than distill.online.memory.
 void check_online(const models::Architecture& model, const CacheConfig& config, const DistillConfig& distill,
                   std::int64_t blocks, const std::vector<std::int64_t>& latent);

@@ -61,6 +61,34 @@ std::vector<data::CachePoint> kept_points(const CacheConfig& config, std::uint64
   return points;
 }
 
+WalkLength& WalkLength::operator+=(const WalkLength& other) {
+  steps += other.steps;
+  evaluations += other.evaluations;
+  return *this;
+}
+
+WalkLength walk_length(const CacheConfig& config, std::uint64_t seed, const Trajectory& trajectory) {
+  const data::CachePoint last = kept_points(config, seed, trajectory).back();
+  return {last.step + 1, last.step * branch_count(config) + (last.conditional ? 1 : 2)};
+}
+
+double mean_evaluations(const CacheConfig& config) {
+  // The largest of k numbers drawn from 1 ... n without repetition is k (n + 1) / (k + 1) on average.
+  const auto n = static_cast<double>(config.sampler.steps * branch_count(config)),
+             k = static_cast<double>(points_per_trajectory(config));
+  return k * (n + 1) / (k + 1);
+}
+
+Trajectory cache_trajectory(const CacheConfig& config, std::int64_t number) {
+  return {"cache", number, static_cast<std::size_t>(number / config.seeds)};
+}
+
+WalkLength cache_walks(const CacheConfig& config, std::uint64_t seed, std::int64_t count) {
+  WalkLength all;
+  for (std::int64_t i = 0; i < count; ++i) all += walk_length(config, seed, cache_trajectory(config, i));
+  return all;
+}
+
 void TeacherWalk::run(const Trajectory& trajectory, const KeepPoint& keep, const std::function<void()>& on_step) {
   const std::vector<data::CachePoint> points = kept_points(config, seed, trajectory);
   const at::ScalarType type = config.type == CacheType::bf16 ? at::kBFloat16 : at::kFloat;
@@ -86,7 +114,9 @@ void TeacherWalk::run(const Trajectory& trajectory, const KeepPoint& keep, const
                                keep(point - points.begin(), block, input[0].to(type),
                                     config.store_targets ? output[0].to(type) : at::Tensor());
                              });
-  sampling::generate(teacher, request, prompts.embedding(trajectory.prompt).to(device), prompts.empty.to(device));
+  const data::CachePoint& last = points.back();
+  sampling::evaluate_until({last.step, last.conditional}, teacher, request,
+                           prompts.embedding(trajectory.prompt).to(device), prompts.empty.to(device));
 }
 
 }  // namespace rehyat::distill

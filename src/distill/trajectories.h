@@ -44,6 +44,21 @@ struct Trajectory {
 /// The kept (step, branch) points of a trajectory, drawn without repetition, in the order in which they are reached.
 std::vector<data::CachePoint> kept_points(const CacheConfig& config, std::uint64_t seed, const Trajectory& trajectory);
 
+/// What a walk runs: it ends with its last kept point.
+struct WalkLength {
+  std::int64_t steps = 0;        ///< denoising steps, the last of which may have one guidance branch alone
+  std::int64_t evaluations = 0;  ///< of the teacher
+
+  WalkLength& operator+=(const WalkLength& other);
+};
+WalkLength walk_length(const CacheConfig& config, std::uint64_t seed, const Trajectory& trajectory);
+/// Evaluations of a walk on average over all that may be drawn.
+double mean_evaluations(const CacheConfig& config);
+
+/// The cache's trajectories, numbered prompt by prompt, and the length of the first `count` of them together.
+Trajectory cache_trajectory(const CacheConfig& config, std::int64_t number);
+WalkLength cache_walks(const CacheConfig& config, std::uint64_t seed, std::int64_t count);
+
 /// Receives a kept point's number, the block, the attention's input [N,dim] and, with store_targets, its output
 /// [N,dim]; both in the stored type.
 using KeepPoint =
@@ -57,8 +72,8 @@ struct TeacherWalk {
   Prompts prompts;
   std::uint64_t seed = 0;
 
-  /// Samples with guidance; `on_step` after each denoising step. The noise, and so the points, depend on (seed,
-  /// trajectory) alone.
+  /// Samples with guidance up to the last kept point; `on_step` after each denoising step, walk_length().steps times.
+  /// The noise, and so the points, depend on (seed, trajectory) alone.
   void run(const Trajectory& trajectory, const KeepPoint& keep, const std::function<void()>& on_step);
 };
 

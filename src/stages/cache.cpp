@@ -60,15 +60,17 @@ class CacheStage : public StageOf<CacheResult> {
         model, config, config.seeds, static_cast<std::int64_t>(run.models().converted().size()), run.models().latent());
     needs.quota_bytes = config.quota;
     if (*needs.disk_bytes_per_prompt > 0) needs.quota_prompts = config.quota / *needs.disk_bytes_per_prompt;
-    const auto branches = static_cast<double>(distill::branch_count(config));
-    const std::int64_t steps = config.seeds * config.sampler.steps;
-    needs.tflops_per_step = branches * forward_tflops(model, {}, video_of(run));
-    needs.work_per_prompt = work_of(static_cast<double>(steps) * *needs.tflops_per_step, run.config().run);
+    const double forward = forward_tflops(model, {}, video_of(run));
+    needs.tflops_per_step = static_cast<double>(distill::branch_count(config)) * forward;
+    needs.work_per_prompt =
+        work_of(static_cast<double>(config.seeds) * distill::mean_evaluations(config) * forward, run.config().run);
     if (const std::optional<std::size_t> prompts = prompts_at_most(run)) {
       needs.prompts = static_cast<std::int64_t>(*prompts);
-      needs.steps = steps * *needs.prompts;
+      const distill::WalkLength walks =
+          distill::cache_walks(config, run.config().run.seed, *needs.prompts * config.seeds);
+      needs.steps = walks.steps;
       needs.disk_bytes = *needs.prompts * *needs.disk_bytes_per_prompt;
-      needs.work = work_of(static_cast<double>(*prompts) * needs.work_per_prompt->tflops, run.config().run);
+      needs.work = work_of(static_cast<double>(walks.evaluations) * forward, run.config().run);
       // What is known for sure is refused by `check`.
       if (*needs.disk_bytes > config.quota && !known_prompts(run))
         needs.warn(cat("cache: ", *prompts, " prompts, as cache.max_prompts allows, need ",

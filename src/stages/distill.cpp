@@ -113,10 +113,8 @@ class DistillStage : public StageOf<DistillResult> {
     needs.disk_bytes = *needs.phi_parameters * 4 * (3 * config.distill.train.keep_checkpoints + 1);
     needs.memory_per_gpu = analysis::training_memory(model, video, block_choices(blocks, model.layers), setup);
     if (!from_cache(run)) {
-      const distill::OnlineConfig online = config.distill.online.value_or(distill::OnlineConfig());
-      const auto walks = static_cast<double>(online.rounds * online.trajectories * config.cache.sampler.steps *
-                                             distill::branch_count(config.cache));
-      tflops += walks * forward_tflops(model, {}, video);
+      const distill::WalkLength walks = distill::online_walks(config.cache, config.distill, config.run.seed);
+      tflops += static_cast<double>(walks.evaluations) * forward_tflops(model, {}, video);
       needs.memory_of_points = distill::online_bytes(model, config.cache, config.distill,
                                                      static_cast<std::int64_t>(blocks.size()), run.models().latent());
     }

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "distill/trajectories.h"
 #include "stages/costs.h"
 #include "stages/runner.h"
 #include "stages/toy_run.h"
@@ -75,10 +76,20 @@ TEST_F(StageNeeds, AStepIsCountedOnce) {
   const Needs finetune = needs("finetune", "finetune: { iterations: 5, global_batch: 4 }\n");
   EXPECT_EQ(finetune.steps, 5);
   EXPECT_DOUBLE_EQ(finetune.work->tflops, 5 * *finetune.tflops_per_step);
-  // Each trajectory of the progress has as many steps as its sampler.
+  // Each trajectory of the progress has as many steps as its sampler where its last point is kept.
   const Needs cache = needs("cache", hybrid + "cache: { max_prompts: 4, seeds: 2, sampler: { steps: 3 } }\n");
   EXPECT_EQ(cache.steps, 4 * 2 * 3);
   EXPECT_NEAR(cache.work->tflops, 24 * *cache.tflops_per_step, 1e-12);
+  // A walk ends after its last kept point, here in the middle of a step or at its end.
+  const Needs short_walks =
+      needs("cache", hybrid + "cache: { max_prompts: 40, seeds: 2, sampler: { steps: 9 }, keep_per_trajectory: 3 }\n");
+  distill::CacheConfig config;
+  config.seeds = 2, config.sampler.steps = 9, config.keep_per_trajectory = 3;
+  const distill::WalkLength walks = distill::cache_walks(config, run_->config().run.seed, 80);
+  EXPECT_EQ(short_walks.steps, walks.steps);
+  EXPECT_NEAR(short_walks.work->tflops, static_cast<double>(walks.evaluations) * *short_walks.tflops_per_step / 2,
+              1e-9);
+  EXPECT_NEAR(short_walks.work->tflops / (40 * short_walks.work_per_prompt->tflops), 1, 0.05);
   // 5 slices in chunks of 2: each of the 3 chunks goes through all steps.
   EXPECT_EQ(needs("sample", hybrid + "sample: { sampler: { steps: 4 } }\n").steps_per_video, 3 * 4);
   EXPECT_EQ(needs("sample", hybrid + "sample: { sampler: { steps: 4 }, form: parallel }\n").steps_per_video, 4);
