@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Gathers what a bare GPU machine without package registries lacks into one folder that git ignores: header-only libraries,
-# GoogleTest's source, a static utf8proc and, for the comparison, the diffusers wheel. scripts/gpu_check.sh reads it there.
+# Gathers what a bare GPU machine without package registries lacks into one folder that git ignores: header-only libraries
+# (of CUTLASS what the kernels include), GoogleTest's source, a static utf8proc and, for the comparison, the diffusers
+# wheel. scripts/gpu_check.sh reads it there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,6 +28,7 @@ for argument in "$@"; do
 done
 
 diffusers_version=0.42.0
+cutlass=${REHYAT_CUTLASS_INCLUDE:-.deps/cutlass/include}
 include=${REHYAT_INCLUDE:-/usr/include}
 googletest=${REHYAT_GOOGLETEST:-/usr/src/googletest/googletest}
 
@@ -57,6 +59,16 @@ take "$googletest/src" googletest/src libgtest-dev
 take "$include/utf8proc.h" utf8proc/utf8proc.h libutf8proc-dev
 library=$(find /usr/lib /usr/local/lib -name libutf8proc.a -print -quit 2>/dev/null)
 take "${library:-/usr/lib/libutf8proc.a}" utf8proc/libutf8proc.a libutf8proc-dev
+# CuTe and what lies under it; not the library's own products, nor the instructions of sparse ones: 20 MB that nothing
+# here includes.
+if [ -e "$cutlass/cutlass/version.h" ]; then
+  take "$cutlass/cute" cute nvidia-cutlass
+  take "$cutlass/cutlass" cutlass nvidia-cutlass
+  rm -rf "$folder"/cutlass/{conv,epilogue,experimental,gemm,transform}
+  find "$folder/cute" -name '*sparse*' -delete
+else
+  echo "gpu_carry: found no CUTLASS in $cutlass, so the kernels of Hopper GPUs will be left out there" >&2
+fi
 
 if [ "$peer" = yes ]; then
   if python3 -m pip download -q --no-deps -d "$folder" "diffusers==$diffusers_version"; then

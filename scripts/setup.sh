@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the build needs on Debian 12 or Ubuntu 24.04 and newer: distribution packages, and libtorch into .deps/.
+# Installs what the build needs on Debian 12 or Ubuntu 24.04 and newer: distribution packages, and libtorch and, for the
+# kernels of Hopper GPUs, CUTLASS's headers into .deps/.
 # Safe to run again: what is there already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +14,8 @@ Usage: scripts/setup.sh [--cpu | --cuda] [--list] [--help]
   --list   only say what is missing; install nothing (exit code 1 when something required is)
   default  --cuda where nvidia-smi finds a GPU and nvcc is there, --cpu elsewhere
 
-Packages are installed with apt-get, through sudo where you are not root. libtorch needs no rights.
+Packages are installed with apt-get, through sudo where you are not root. libtorch needs no rights, nor do CUTLASS's
+headers (6 MB to download), which are fetched where nvcc is.
 EOT
 }
 
@@ -156,16 +158,55 @@ EOT
   rm -rf "$part"
 }
 
+# Optional, like some packages: without it the build leaves out the kernels that are Hopper's alone, and says so.
+cutlass_version=4.2.0.0
+install_cutlass() {
+  local target=.deps/cutlass part=".deps/cutlass.part.$$" quiet=-q
+  if [ "$(cat "$target/stamp" 2>/dev/null)" = "$cutlass_version" ]; then
+    say "CUTLASS: $cutlass_version is there"
+    return
+  fi
+  if ! have_nvcc; then
+    say "CUTLASS: not needed without nvcc"
+    return
+  fi
+  if [ "$list_only" = yes ]; then
+    say "optional headers missing: CUTLASS $cutlass_version"
+    return
+  fi
+  say "CUTLASS: downloading the headers of $cutlass_version into $target"
+  if [ -t 1 ]; then quiet=""; fi
+  rm -rf .deps/cutlass.part.*
+  mkdir -p "$part/tree"
+  if python3 -m pip download $quiet --disable-pip-version-check --no-deps --only-binary=:all: -d "$part" \
+    "nvidia-cutlass==$cutlass_version" &&
+    unzip -q "$part"/nvidia_cutlass-*.whl 'cutlass_library/source/include/*' '*/LICENSE*' -d "$part/unpacked"; then
+    mv "$part/unpacked/cutlass_library/source/include" "$part/tree/include"
+    find "$part/unpacked" -name 'LICENSE*' -exec cp {} "$part/tree/" ';'
+    printf '%s\n' "$cutlass_version" > "$part/tree/stamp"
+    rm -rf "$target"
+    mv "$part/tree" "$target"
+  else
+    say "CUTLASS: could not be fetched; the build goes on without it" >&2
+  fi
+  rm -rf "$part"
+}
+
+install_downloads() {
+  install_libtorch
+  install_cutlass
+}
+
 # The download waits for nothing but pip and unzip: where they are there already, it runs beside the packages.
 if [ "$list_only" = no ] && python3 -m pip --version >/dev/null 2>&1 && command -v unzip >/dev/null 2>&1; then
-  install_libtorch & download=$!
+  install_downloads & download=$!
   trap 'kill "$download" 2>/dev/null || true' EXIT  # where the packages fail, nobody waits for the download
   install_packages
   wait "$download"
   trap - EXIT
 else
   install_packages
-  if command -v python3 >/dev/null 2>&1; then install_libtorch; fi
+  if command -v python3 >/dev/null 2>&1; then install_downloads; fi
 fi
 if [ "$incomplete" = yes ]; then
   say "something required is missing" >&2
