@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "ops/cuda/feature_map_kernel.h"
+#include "ops/cuda/fused_hopper_map.h"
 
 namespace rehyat::ops {
 namespace {
@@ -165,6 +166,10 @@ bool has_fused_map(const at::Tensor& x, const PolyMap& map) {
 }
 
 at::Tensor fused_map(const at::Tensor& x, const PolyMap& map) {
+  return has_hopper_map(x, map) ? hopper_map(x, map) : map_by_products(x, map);
+}
+
+at::Tensor map_by_products(const at::Tensor& x, const PolyMap& map) {
   std::vector<at::Tensor> parameters = map.weights;
   parameters.insert(parameters.end(), map.biases.begin(), map.biases.end());
   const auto wants = [](const at::Tensor& tensor) { return tensor.requires_grad(); };

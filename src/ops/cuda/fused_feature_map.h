@@ -6,8 +6,9 @@
 
 #include "ops/activation.h"
 
-/// poly_mlp feature maps on a GPU: the library's matrix products with one kernel behind each; a stub where the build
-/// has no CUDA. B batch, A heads, N tokens.
+/// poly_mlp feature maps on a GPU: the recipe's sizes as one kernel a direction where fused_hopper_map.h serves them,
+/// all others as the library's matrix products with one kernel behind each; a stub where the build has no CUDA. B
+/// batch, A heads, N tokens.
 namespace rehyat::ops {
 
 struct PolyMap {
@@ -23,9 +24,12 @@ struct PolyMap {
 /// by 8 and at most 2048.
 bool has_fused_map(const at::Tensor& x, const PolyMap& map);
 
-/// The features [B,A,N,F] in x's type: a layer's product is rounded to it, bias and what follows are float32 with one
-/// rounding at the end. Differentiable once in x, weights and biases; keeps x and the products, and computes the rest
-/// of the forward pass again.
+/// The features [B,A,N,F] in x's type; bias and what follows are float32 with one rounding at the end of a layer.
+/// Differentiable once in x, weights and biases.
 at::Tensor fused_map(const at::Tensor& x, const PolyMap& map);
+
+/// The same always by products, each of which is rounded to x's type before its bias. Keeps x and the products, and
+/// computes the rest of the forward pass again.
+at::Tensor map_by_products(const at::Tensor& x, const PolyMap& map);
 
 }  // namespace rehyat::ops
