@@ -81,7 +81,8 @@ void BenchOptions::declare_model(CLI::App& app) {
 
 void BenchOptions::declare_modes(CLI::App& app) {
   of_modes(app, "--layers", layers, "blocks (default: the family's own, 30 of Wan)")->check(CLI::PositiveNumber);
-  of_modes(app, "--attention", attention, "of the converted blocks (default: as the model is; of one block: rehyat)")
+  of_modes(app, "--attention", attention,
+           "of the converted blocks (default: as the model is; of attention, distill and recurrent: rehyat)")
       ->check(CLI::IsMember(kind_names()));
   of_modes(app, "--tc", tc, "of rehyat, slices a chunk (default 3)")->check(CLI::PositiveNumber);
   of_modes(app, "--to", to, "of rehyat, slices of overlap (default 1)")->check(CLI::NonNegativeNumber);
@@ -134,19 +135,20 @@ void BenchOptions::check() const {
       throw UsageError(Mistake{"bench", cat(name, " with ", chosen.name), cat("it with ", readers_of(master_of(name))),
                                "leave it out"});
   }
-  const bool own_sizes = !model.empty(), one_block = chosen.name == "attention" || chosen.name == "distill";
+  const bool own_sizes = !model.empty(),
+             rehyat_alone = chosen.name == "attention" || chosen.name == "distill" || chosen.name == "recurrent";
   refuse(layers && own_sizes && chosen.name != "cache", "--layers beside --model",
          "one of them; a model has its own layers");
   refuse(!family.empty() && own_sizes, "--family beside --model", "one of them; a model's files say its family");
   refuse(!published.empty() && (own_sizes || !family.empty() || !architecture.empty()),
          "--published beside --model, --family or --architecture", "one of them");
   refuse(!architecture.empty() && own_sizes, "--architecture beside --model", "one of them; a model has its own sizes");
-  const bool rehyat = attention == "rehyat" || (attention.empty() && one_block);
+  const bool rehyat = attention == "rehyat" || (attention.empty() && rehyat_alone);
   refuse((tc || to) && !rehyat, "--tc or --to alone", "--attention rehyat beside them");
   refuse(grid && (!rehyat || tc || to), "--grid beside another attention", "it alone; it has its own chunks");
   refuse(rate && attention != "uniform_hybrid", "--rate alone", "--attention uniform_hybrid beside it");
-  refuse((converted || (!normalizer.empty() && !one_block)) && attention.empty(), "--converted or --normalizer alone",
-         "--attention beside them");
+  refuse((converted || (!normalizer.empty() && !rehyat_alone)) && attention.empty(),
+         "--converted or --normalizer alone", "--attention beside them");
   refuse(!form.empty() && chosen.name == "forward" && attention.empty() && model.empty(), "--form alone",
          "--attention rehyat or --model beside it; softmax attention has one form");
   refuse(precision == "f16" && chosen.name != "forward" && chosen.name != "recurrent",

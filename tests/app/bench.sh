@@ -65,7 +65,7 @@ go attention $narrow --tc 2 --normalizer lse
 holds "attention beside softmax" "[row['pass'] for row in r['rows']] == ['forward', 'forward_backward'] * 2 and 'tc=2' in row['attention'] and 'lse' in row['attention'] and r['rows'][2]['attention'] == 'softmax'"
 holds "its work" "all(row['tflop'] > 0 and row['to_floor'] > 0 for row in r['rows']) and r['rows'][3]['tflop'] == 3.5 * r['rows'][2]['tflop']"
 # shellcheck disable=SC2086
-go attention $narrow --grid --repeats 1 --warmup 0
+go attention $narrow --grid
 holds "twenty pairs" "len({row['attention'] for row in r['rows']}) == 21 and len(r['rows']) == 42"
 # shellcheck disable=SC2086
 go attention $narrow --attention uniform_hybrid --rate 3
@@ -74,7 +74,7 @@ holds "another kind" "'uniform_hybrid(rate=3' in row['attention']"
 go phi $narrow
 holds "a feature map" "[(row['composed'], row['pass']) for row in r['rows']] == [(c, p) for c in (False, True) for p in ('forward', 'forward_backward')] and r['features'] == 24"
 # shellcheck disable=SC2086
-go distill $narrow --points 2
+go distill $narrow --points 2 --tc 1
 holds "a step of distillation" "row['name'] == 'step' and r['points'] == 2 and r['loss'] > 0 and r['first_seconds'] > 0 and row['tflop'] > 0"
 # shellcheck disable=SC2086
 go recurrent $narrow --layers 2 --tc 2 --lengths 9,17 --steps 2
@@ -104,7 +104,7 @@ refused "a pattern that the mode does not have" 2 "tc with phi" phi --tc 3
 refused "a grid of another kind" 2 "grid beside" attention --grid --attention linear
 refused "a rate of another kind" 2 "rate alone" attention --rate 3
 refused "a kind that is not known" 2 "attention" forward --attention flash
-refused "one chunk size in every block" 1 "sampled chunk by chunk" recurrent --attention uniform_hybrid --layers 1 --frames 5 --height 32 --width 32 --device cpu
+refused "one chunk size in every block" 1 "no recurrent form" recurrent --attention uniform_hybrid --layers 1 --frames 5 --height 32 --width 32 --device cpu
 refused "a folder that is not there" 1 "no_such_folder" cache --folder no_such_folder --layers 1 --frames 5 --height 32 --width 32
 refused "a size that no such model has" 2 "widht" forward --architecture widht=3
 refused "a family that is not known" 1 "family: found ltx" forward --family ltx
