@@ -42,7 +42,9 @@ class ToyBlockImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& condition, const ops::RopeTables& rope, std::int64_t index,
                      std::int64_t slices, const models::ForwardOptions& options) {
     const auto parts = modulation_->forward(at::silu(condition)).unsqueeze(1).chunk(3, 2);  // shift, scale, gate
-    const at::Tensor input = ops::modulated_layer_norm(x, parts[1], parts[0], kEps, options.compute);
+    const ops::RowNorm norm{
+        .scale = parts[1], .shift = parts[0], .modulated = true, .eps = kEps, .type = options.compute};
+    const at::Tensor input = ops::norm_stream(x, norm).normed;
     const at::Tensor attended = mixer_->forward(input, rope, slices, options.of_block(index));
     const at::Tensor mixed = attended + down_->forward(at::silu(up_->forward(input)));
     return ops::gated_sum(x, mixed, parts[2]);

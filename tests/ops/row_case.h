@@ -4,6 +4,7 @@
 
 #include "core/rng.h"
 #include "ops/rope.h"
+#include "ops/row_ops.h"
 #include "tensor/random.h"
 
 namespace rehyat::ops::testing {
@@ -24,11 +25,15 @@ struct RowCase {
     scale = modulation.narrow(1, 1, 1).detach();
     shift = modulation.narrow(1, 0, 1).detach();
     weight = draw({kWidth}) * 0.2 + 1;
+    bias = draw({kWidth}) * 0.2;
   }
+
+  RowNorm modulated(at::ScalarType type) const { return {scale, shift, true, kEps, type}; }
+  RowNorm weighted(at::ScalarType type) const { return {weight, bias, false, kEps, type}; }
 
   RopeTables rope(at::ScalarType type) const { return rope_tables(kWidth / kHeads, kGrid, type, x.device()); }
 
-  at::Tensor x, update, scale, shift, weight;
+  at::Tensor x, update, scale, shift, weight, bias;
 };
 
 }  // namespace rehyat::ops::testing

@@ -19,9 +19,28 @@ TEST(RowOps, ModulatedNormIsItsFormula) {
   const RowCase in(at::kDouble);
   const at::Tensor mean = in.x.mean(-1, true), variance = (in.x - mean).square().mean(-1, true);
   const at::Tensor expected = (in.x - mean) / (variance + RowCase::kEps).sqrt() * (1 + in.scale) + in.shift;
-  const at::Tensor found = modulated_layer_norm(in.x, in.scale, in.shift, RowCase::kEps, at::kDouble);
-  EXPECT_LT(largest(found - expected), 1e-12);
-  EXPECT_EQ(modulated_layer_norm(in.x, in.scale, in.shift, RowCase::kEps, at::kBFloat16).scalar_type(), at::kBFloat16);
+  const NormedStream found = norm_stream(in.x, in.modulated(at::kDouble));
+  EXPECT_LT(largest(found.normed - expected), 1e-12);
+  EXPECT_TRUE(at::equal(found.stream, in.x));
+  EXPECT_EQ(norm_stream(in.x, in.modulated(at::kBFloat16)).normed.scalar_type(), at::kBFloat16);
+}
+
+TEST(RowOps, WeightedNormIsItsFormula) {
+  const RowCase in(at::kDouble);
+  const at::Tensor mean = in.x.mean(-1, true), variance = (in.x - mean).square().mean(-1, true);
+  const at::Tensor expected = (in.x - mean) / (variance + RowCase::kEps).sqrt() * in.weight + in.bias;
+  EXPECT_LT(largest(norm_stream(in.x, in.weighted(at::kDouble)).normed - expected), 1e-12);
+}
+
+TEST(RowOps, NormBehindASumIsOneAfterTheOther) {
+  const RowCase in(at::kDouble);
+  for (const bool gated : {true, false}) {
+    const at::Tensor gate = gated ? in.scale : at::Tensor();
+    const NormedStream found = add_and_norm(in.x, in.update, gate, in.weighted(at::kDouble));
+    const at::Tensor y = in.x + (gated ? in.update * gate : in.update);
+    EXPECT_LT(largest(found.stream - y), 1e-15);
+    EXPECT_LT(largest(found.normed - norm_stream(y, in.weighted(at::kDouble)).normed), 1e-12);
+  }
 }
 
 TEST(RowOps, GatedSumIsItsFormulaInTheTypeOfTheStream) {
@@ -41,13 +60,16 @@ TEST(RowOps, NormOfHeadsIsItsFormulaWithAndWithoutRotation) {
   EXPECT_LT(largest(rms_norm_heads(in.x, in.weight, RowCase::kEps, RowCase::kHeads, nullptr) - heads), 1e-12);
   EXPECT_LT(largest(rms_norm_heads(in.x, in.weight, RowCase::kEps, RowCase::kHeads, &rope) - apply_rope(heads, rope)),
             1e-12);
+  const HeadsTwice twice = rms_norm_heads_twice(in.x, in.weight, RowCase::kEps, RowCase::kHeads, &rope);
+  EXPECT_LT(largest(twice.first - apply_rope(heads, rope)), 1e-12);
+  EXPECT_TRUE(at::equal(twice.first, twice.second));
 }
 
 TEST(RowOps, GradientsFlow) {
   RowCase in(at::kDouble);
   for (at::Tensor* x : {&in.x, &in.scale, &in.shift, &in.update, &in.weight}) x->requires_grad_(true);
   const RopeTables rope = in.rope(at::kDouble);
-  const at::Tensor y = modulated_layer_norm(in.x, in.scale, in.shift, RowCase::kEps, at::kDouble);
+  const at::Tensor y = norm_stream(in.x, in.modulated(at::kDouble)).normed;
   const at::Tensor z =
       rms_norm_heads(gated_sum(y, in.update, in.scale), in.weight, RowCase::kEps, RowCase::kHeads, &rope);
   z.sum().backward();

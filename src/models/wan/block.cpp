@@ -1,7 +1,5 @@
 #include "models/wan/block.h"
 
-#include "ops/row_ops.h"
-
 namespace rehyat::models {
 
 BlockImpl::BlockImpl(const WanConfig& config, std::int64_t index) : index_(index), eps_(config.eps) {
@@ -26,22 +24,23 @@ at::Tensor BlockImpl::forward(const at::Tensor& x, const at::Tensor& text, const
   const auto parts = (table_.to(x.scalar_type()) + modulation)
                          .chunk(6, 1);  // shift, scale, gate of attention; then of the feed-forward
   const Modulation of_attention{parts[0], parts[1], parts[2]}, of_ffn{parts[3], parts[4], parts[5]};
-  // Each part in a function of its own, so that what only it needs is freed before the next.
-  const at::Tensor h = cross_attend(self_attend(x, of_attention, rope, slices, options), text, options);
-  return feed_forward(h, of_ffn, options);
+  ops::NormedStream s = ops::norm_stream(x, norm_of(of_attention, options));
+  s = ops::add_and_norm(s.stream, attn1_->forward(s.normed, rope, slices, options.of_block(index_)), of_attention.gate,
+                        norm2(options, x.scalar_type()));
+  s = ops::add_and_norm(s.stream, attn2_->forward(s.normed, text_keys(text, options)), {}, norm_of(of_ffn, options));
+  return ops::gated_sum(s.stream, feed_forward(s.normed), of_ffn.gate);
 }
 
-at::Tensor BlockImpl::self_attend(const at::Tensor& x, const Modulation& m, const ops::RopeTables& rope,
-                                  std::int64_t slices, const ForwardOptions& options) {
-  const at::Tensor input = ops::modulated_layer_norm(x, m.scale, m.shift, eps_, options.compute);
-  return ops::gated_sum(x, attn1_->forward(input, rope, slices, options.of_block(index_)), m.gate);
+ops::RowNorm BlockImpl::norm_of(const Modulation& m, const ForwardOptions& options) const {
+  return {.scale = m.scale, .shift = m.shift, .modulated = true, .eps = eps_, .type = options.compute};
 }
 
-at::Tensor BlockImpl::cross_attend(const at::Tensor& x, const at::Tensor& text, const ForwardOptions& options) {
-  const auto type = x.scalar_type();
-  const at::Tensor query =
-      at::layer_norm(x, {x.size(-1)}, norm2_weight_.to(type), norm2_bias_.to(type), eps_).to(options.compute);
-  return x + attn2_->forward(query, text_keys(text, options)).to(type);
+ops::RowNorm BlockImpl::norm2(const ForwardOptions& options, at::ScalarType stream) const {
+  return {.scale = norm2_weight_.to(stream),
+          .shift = norm2_bias_.to(stream),
+          .modulated = false,
+          .eps = eps_,
+          .type = options.compute};
 }
 
 TextKeys BlockImpl::text_keys(const at::Tensor& text, const ForwardOptions& options) const {
@@ -49,14 +48,14 @@ TextKeys BlockImpl::text_keys(const at::Tensor& text, const ForwardOptions& opti
   return options.text == nullptr ? make() : options.text->keys(index_, make);
 }
 
-at::Tensor BlockImpl::feed_forward(const at::Tensor& x, const Modulation& m, const ForwardOptions& options) {
-  at::Tensor inner = ffn_in_->forward(ops::modulated_layer_norm(x, m.scale, m.shift, eps_, options.compute));
+at::Tensor BlockImpl::feed_forward(const at::Tensor& x) {
+  at::Tensor inner = ffn_in_->forward(x);
   // The widest tensor of the model: a second one only where gradients need both.
   if (at::GradMode::is_enabled())
     inner = at::gelu(inner, "tanh");
   else
     at::gelu_(inner, "tanh");
-  return ops::gated_sum(x, ffn_out_->forward(inner), m.gate);
+  return ffn_out_->forward(inner);
 }
 
 }  // namespace rehyat::models

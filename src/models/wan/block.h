@@ -3,6 +3,7 @@
 #include "models/attention/self_attention.h"
 #include "models/video_transformer.h"
 #include "models/wan/config.h"
+#include "ops/row_ops.h"
 
 namespace rehyat::models {
 
@@ -21,11 +22,11 @@ class BlockImpl : public torch::nn::Module {
   struct Modulation {
     at::Tensor shift, scale, gate;
   };
-  at::Tensor self_attend(const at::Tensor& x, const Modulation& m, const ops::RopeTables& rope, std::int64_t slices,
-                         const ForwardOptions& options);
-  at::Tensor cross_attend(const at::Tensor& x, const at::Tensor& text, const ForwardOptions& options);
+  ops::RowNorm norm_of(const Modulation& m, const ForwardOptions& options) const;
+  /// Cross-attention's, with weights, for a stream of this type.
+  ops::RowNorm norm2(const ForwardOptions& options, at::ScalarType stream) const;
   TextKeys text_keys(const at::Tensor& text, const ForwardOptions& options) const;
-  at::Tensor feed_forward(const at::Tensor& x, const Modulation& m, const ForwardOptions& options);
+  at::Tensor feed_forward(const at::Tensor& x);
 
   std::int64_t index_;
   double eps_;

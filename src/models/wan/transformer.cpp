@@ -125,8 +125,8 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
   }
 
   const auto ends = (table_.to(type) + time.unsqueeze(1)).chunk(2, 1);  // shift, scale
-  x = at::layer_norm(x, {config_.dim}, {}, {}, config_.eps) * (1 + ends[1]) + ends[0];
-  return unpatch(proj_out_->forward(x), grid);
+  const ops::RowNorm norm{.scale = ends[1], .shift = ends[0], .modulated = true, .eps = config_.eps, .type = type};
+  return unpatch(proj_out_->forward(ops::norm_stream(x, norm).normed), grid);
 }
 
 void WanTransformerImpl::initialize(std::uint64_t seed) {

@@ -1,20 +1,24 @@
 #pragma once
 
-#include <initializer_list>
+#include "ops/row_ops.h"
 
-#include "ops/rope.h"
-
-/// The kernels behind row_ops.h for GPU tensors without gradients; a stub where the build has no CUDA.
+/// The kernels behind row_ops.h for GPU tensors, with their gradients; a stub where the build has no CUDA.
 namespace rehyat::ops {
 
-/// Whether the kernels are built and serve these tensors: on a GPU, not float64, the last dimension divisible by 8 and
-/// every row at a multiple of 16 bytes, and no gradient is recorded.
-bool has_fused_rows(std::initializer_list<at::Tensor> tensors);
+/// Whether the kernels are built and serve this stream: float32 on a GPU, C divisible by 8 and at most 6144, the result
+/// and `update`, where it is defined, of one type that is not float64.
+bool has_fused_stream(const at::Tensor& x, const at::Tensor& update, at::ScalarType type);
 
-at::Tensor fused_modulated_norm(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift, double eps,
-                                at::ScalarType type);
+NormedStream fused_norm_stream(const at::Tensor& x, const RowNorm& norm);
+NormedStream fused_add_and_norm(const at::Tensor& x, const at::Tensor& update, const at::Tensor& gate,
+                                const RowNorm& norm);
 at::Tensor fused_gated_sum(const at::Tensor& x, const at::Tensor& update, const at::Tensor& gate);
-at::Tensor fused_norm_rope(const at::Tensor& x, const at::Tensor& weight, double eps, std::int64_t heads,
-                           const RopeTables* rope);
+
+/// Likewise, and a head's width divisible by 8, tables in float32.
+bool has_fused_heads(const at::Tensor& x, std::int64_t heads, const RopeTables* rope);
+
+/// `ways`: 1 or 2, how many of the results are made.
+HeadsTwice fused_norm_heads(const at::Tensor& x, const at::Tensor& weight, double eps, std::int64_t heads,
+                            const RopeTables* rope, int ways);
 
 }  // namespace rehyat::ops

@@ -3,24 +3,23 @@
 namespace rehyat::ops {
 namespace {
 
-[[noreturn]] void missing() {
+[[noreturn]] void no_row_kernels() {
   TORCH_CHECK(false, "fused rows: this program was built without CUDA (REHYAT_CUDA, and libtorch with CUDA)");
 }
 
 }  // namespace
 
-bool has_fused_rows(std::initializer_list<at::Tensor>) {
+bool has_fused_stream(const at::Tensor&, const at::Tensor&, at::ScalarType) {
   return false;
 }
-
-at::Tensor fused_modulated_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double, at::ScalarType) {
-  missing();
+NormedStream fused_norm_stream(const at::Tensor&, const RowNorm&) {
+  no_row_kernels();
+}
+NormedStream fused_add_and_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, const RowNorm&) {
+  no_row_kernels();
 }
 at::Tensor fused_gated_sum(const at::Tensor&, const at::Tensor&, const at::Tensor&) {
-  missing();
-}
-at::Tensor fused_norm_rope(const at::Tensor&, const at::Tensor&, double, std::int64_t, const RopeTables*) {
-  missing();
+  no_row_kernels();
 }
 
 }  // namespace rehyat::ops
