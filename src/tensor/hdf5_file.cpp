@@ -9,11 +9,13 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "core/error.h"
 #include "core/strings.h"
 #include "files/file_format.h"
+#include "tensor/hashed_read.h"
 #include "tensor/hdf5_lock.h"
 #include "tensor/hdf5_reason.h"
 #include "tensor/io.h"
@@ -208,32 +210,38 @@ std::vector<std::int64_t> shape_of(hid_t dataset, const std::string& name, const
   return {shape.begin(), shape.end()};
 }
 
-/// A dataset as it is in the file, not yet compared with its checksum.
+/// What a file says of a dataset. The values lie in one piece at `offset`, or somehow else (HADDR_UNDEF).
 struct Stored {
-  at::Tensor values;
+  at::ScalarType type = at::ScalarType::Undefined;
+  std::vector<std::int64_t> shape;
   std::string checksum;
+  haddr_t offset = HADDR_UNDEF;
 };
 
-Stored stored_dataset(hid_t file, const std::string& name, const std::filesystem::path& path,
-                      const HostMemory& memory) {
+Stored described(hid_t dataset, const std::string& name, const std::filesystem::path& path) {
+  Stored out;
+  const std::string type_name = read_text(dataset, kTypeAttribute, path);
+  for (const TypeName& entry : kTypes) {
+    if (type_name == entry.name) out.type = entry.type;
+  }
+  const Handle type(H5Dget_type(dataset), H5Tclose);
+  if (out.type == at::ScalarType::Undefined || H5Tequal(type, storage_type(out.type)) <= 0)
+    damaged(path, "the dataset '" + name + "' of another type", "type " + type_name);
+  out.shape = shape_of(dataset, name, path);
+  out.offset = H5Dget_offset(dataset);
+  return out;
+}
+
+/// The values with their true checksum, by HDF5 itself.
+std::pair<at::Tensor, std::string> read_by_library(hid_t file, const Stored& stored, const std::string& name,
+                                                   const std::filesystem::path& path, at::Tensor values) {
   const auto lock = lock_hdf5();
   const Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (dataset < 0) not_read(path, "no dataset '" + name + "'", "one");
-  const std::string type_name = read_text(dataset, kTypeAttribute, path);
-  at::ScalarType type = at::ScalarType::Undefined;
-  for (const TypeName& entry : kTypes) {
-    if (type_name == entry.name) type = entry.type;
-  }
-  const Handle found(H5Dget_type(dataset), H5Tclose);
-  if (type == at::ScalarType::Undefined || H5Tequal(found, storage_type(type)) <= 0)
-    damaged(path, "the dataset '" + name + "' of another type", "type " + type_name);
-  const std::vector<std::int64_t> shape = shape_of(dataset, name, path);
-  const at::Tensor values = memory ? memory(shape, type) : at::empty(shape, type);
   if (values.numel() > 0 &&
-      H5Dread(dataset, storage_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data_ptr()) < 0) {
+      H5Dread(dataset, storage_type(stored.type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data_ptr()) < 0) {
     not_read(path, "the dataset '" + name + "' that cannot be read", "a whole one");
   }
-  return {values, read_text(dataset, kChecksumAttribute, path)};
+  return {values, rehyat::hash_tensor(values)};
 }
 
 }  // namespace
@@ -342,28 +350,48 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, std::uint64_t bytes) :
     H5Fclose(handle_);
     throw;
   }
+  file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);  // without it the library reads
 }
 
 Hdf5Reader::~Hdf5Reader() {
+  if (file_ >= 0) ::close(file_);
   if (handle_ < 0) return;
   const auto lock = lock_hdf5();
   H5Fclose(handle_);
 }
 
 Hdf5Reader::Hdf5Reader(Hdf5Reader&& other) noexcept
-    : path_(std::move(other.path_)), handle_(std::exchange(other.handle_, -1)) {}
+    : path_(std::move(other.path_)), handle_(std::exchange(other.handle_, -1)), file_(std::exchange(other.file_, -1)) {}
 
 Hdf5Reader& Hdf5Reader::operator=(Hdf5Reader&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(handle_, other.handle_);
+  std::swap(file_, other.file_);
   return *this;
 }
 
 at::Tensor Hdf5Reader::read(const std::string& name, const HostMemory& memory) const {
-  const Stored stored = stored_dataset(handle_, name, path_, memory);
-  if (rehyat::hash_tensor(stored.values) != stored.checksum)
+  Stored stored;
+  {
+    const auto lock = lock_hdf5();
+    const Handle dataset(H5Dopen2(handle_, name.c_str(), H5P_DEFAULT), H5Dclose);
+    if (dataset < 0) not_read(path_, "no dataset '" + name + "'", "one");
+    stored = described(dataset, name, path_);
+    stored.checksum = read_text(dataset, kChecksumAttribute, path_);
+  }
+  at::Tensor values = memory ? memory(stored.shape, stored.type) : at::empty(stored.shape, stored.type);
+  // Beside the library, whose lock the others need: a dataset in one piece is read while it is hashed.
+  Hasher hasher = begin_tensor_hash(stored.type, stored.shape);
+  std::string checksum;
+  if (file_ >= 0 && stored.offset != HADDR_UNDEF &&
+      read_hashed(file_, stored.offset, values.data_ptr(), values.nbytes(), hasher)) {
+    checksum = hasher.digest();
+  } else {
+    std::tie(values, checksum) = read_by_library(handle_, stored, name, path_, values);
+  }
+  if (checksum != stored.checksum)
     damaged(path_, "the dataset '" + name + "' with another checksum than when it was written", "the same");
-  return stored.values;
+  return values;
 }
 
 std::string Hdf5Reader::attribute(const std::string& name) const {

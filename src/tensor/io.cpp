@@ -170,10 +170,13 @@ void write_tensors(const std::filesystem::path& path, const NamedTensors& tensor
 std::string hash_tensor(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.detach().to(at::kCPU).contiguous();
   const auto bytes = bytes_of(flat);
-  return Hasher()
-      .update(cat(at::toString(flat.scalar_type()), shape_string(flat.sizes().vec())))
-      .update(bytes.data(), bytes.size())
-      .digest();
+  return begin_tensor_hash(flat.scalar_type(), flat.sizes()).update(bytes.data(), bytes.size()).digest();
+}
+
+Hasher begin_tensor_hash(at::ScalarType type, at::IntArrayRef shape) {
+  Hasher hasher;
+  hasher.update(cat(at::toString(type), shape_string(shape.vec())));
+  return hasher;
 }
 
 }  // namespace rehyat

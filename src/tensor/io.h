@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/hash.h"
 #include "files/safetensors.h"
 
 /// libtorch tensors to and from safetensors files.
@@ -34,5 +35,7 @@ void write_tensors(const std::filesystem::path& path, const NamedTensors& tensor
                    const safetensors::Metadata& metadata = {}, std::optional<at::ScalarType> type = std::nullopt);
 /// Checksum of dtype, shape and values.
 std::string hash_tensor(const at::Tensor& tensor);
+/// What that checksum begins with: the values, dense, are left to hash.
+Hasher begin_tensor_hash(at::ScalarType type, at::IntArrayRef shape);
 
 }  // namespace rehyat

@@ -65,6 +65,32 @@ TEST_F(Hdf5File, EveryTypeAndShape) {
   expect_refused([&] { Hdf5Writer(folder_ / "b.h5").write("x", at::zeros({2}, at::kInt)); }, {"b.h5", "'x'", "Int"});
 }
 
+TEST_F(Hdf5File, LargeValuesAreReadInPiecesIntoMemoryThatIsGiven) {
+  const auto path = folder_ / "large.h5";
+  const at::Tensor values = at::arange(5'000'001, at::kFloat);
+  {
+    Hdf5Writer writer(path);
+    writer.write("values", values);
+    writer.commit();
+  }
+  at::Tensor given;
+  const auto memory = [&](at::IntArrayRef shape, at::ScalarType type) {
+    return given = at::empty(shape, at::TensorOptions().dtype(type));
+  };
+  const at::Tensor read = Hdf5Reader(path).read("values", memory);
+  EXPECT_TRUE(read.is_same(given));
+  EXPECT_TRUE(at::equal(read, values));
+  EXPECT_TRUE(at::equal(Hdf5Reader(path).read("values"), values));
+  // A byte in the last piece.
+  std::string bytes = read_file(path);
+  const float last = 5'000'000;
+  const std::size_t place = bytes.rfind(std::string(reinterpret_cast<const char*>(&last), sizeof last));
+  ASSERT_NE(place, std::string::npos);
+  bytes[place] = static_cast<char>(bytes[place] ^ 1);
+  write_file_atomic(path, bytes);
+  testing::expect_error<UserError>([&] { Hdf5Reader(path).read("values"); }, {"large.h5", "another checksum"});
+}
+
 TEST_F(Hdf5File, TheSameContentGivesTheSameBytes) {
   EXPECT_EQ(read_file(written("a.h5")), read_file(written("b.h5")));
 }
