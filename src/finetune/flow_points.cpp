@@ -44,26 +44,38 @@ std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, co
   return points;
 }
 
-at::Tensor velocities(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
-                      const models::ForwardOptions& options) {
-  const auto device = model->parameters().front().device();
-  std::vector<at::Tensor> x, text;
+FlowBatch joined(const std::vector<FlowSample>& batch) {
+  std::vector<at::Tensor> x, text, target;
   std::vector<float> timesteps;
   for (const FlowSample& s : batch) {
     x.push_back(diffusion::noised(s.x0, s.noise, s.sigma));
     text.push_back(s.text);
+    target.push_back(diffusion::velocity(s.x0, s.noise));
     timesteps.push_back(static_cast<float>(diffusion::kTimesteps * s.sigma));
   }
-  return model->forward(at::stack(x).to(device), at::tensor(timesteps).to(device), at::stack(text).to(device), options)
-      .to(at::kFloat);
+  return {at::stack(x), at::tensor(timesteps), at::stack(text), at::stack(target)};
+}
+
+at::Tensor velocities(const models::VideoTransformer& model, const FlowBatch& batch,
+                      const models::ForwardOptions& options) {
+  const auto device = model->parameters().front().device();
+  return model->forward(batch.x.to(device), batch.timesteps.to(device), batch.text.to(device), options).to(at::kFloat);
+}
+
+at::Tensor velocities(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
+                      const models::ForwardOptions& options) {
+  return velocities(model, joined(batch), options);
+}
+
+at::Tensor sample_losses(const models::VideoTransformer& model, const FlowBatch& batch,
+                         const models::ForwardOptions& options) {
+  const at::Tensor v = velocities(model, batch, options);
+  return (v - batch.target.to(v.device())).square().flatten(1).mean(1);
 }
 
 at::Tensor sample_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
                          const models::ForwardOptions& options) {
-  std::vector<at::Tensor> target;
-  for (const FlowSample& s : batch) target.push_back(diffusion::velocity(s.x0, s.noise));
-  const at::Tensor v = velocities(model, batch, options);
-  return (v - at::stack(target).to(v.device())).square().flatten(1).mean(1);
+  return sample_losses(model, joined(batch), options);
 }
 
 at::Tensor validation_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& points,

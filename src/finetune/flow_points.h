@@ -30,11 +30,22 @@ std::vector<std::int64_t> held_out_windows(const data::LatentDataset& dataset, s
 std::vector<FlowSample> validation_points(const data::LatentDataset& dataset, const FlowTrainingConfig& config,
                                           std::uint64_t seed);
 
+/// Points of one shape as a model takes them: noised latents [B,C,T,H,W], timesteps [B], text [B,L,D], and the velocity
+/// that is wanted of it [B,C,T,H,W]; float32.
+struct FlowBatch {
+  at::Tensor x, timesteps, text, target;
+};
+FlowBatch joined(const std::vector<FlowSample>& batch);
+
 /// The model's velocities of a batch of points of one shape, [B,C,T,H,W], float32, on the model's device.
+at::Tensor velocities(const models::VideoTransformer& model, const FlowBatch& batch,
+                      const models::ForwardOptions& options);
 at::Tensor velocities(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
                       const models::ForwardOptions& options);
 
 /// Mean squared error of the velocity of each point of a batch, [B], float32. Differentiable.
+at::Tensor sample_losses(const models::VideoTransformer& model, const FlowBatch& batch,
+                         const models::ForwardOptions& options);
 at::Tensor sample_losses(const models::VideoTransformer& model, const std::vector<FlowSample>& batch,
                          const models::ForwardOptions& options);
 

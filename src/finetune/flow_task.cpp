@@ -1,7 +1,6 @@
 #include "finetune/flow_task.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <numeric>
 
@@ -77,7 +76,10 @@ FlowTask::FlowTask(models::VideoTransformer model, const data::LatentDataset& da
       config_(config),
       seed_(seed),
       stream_(stage + ".sample"),
-      world_(world) {
+      world_(world),
+      feed_(
+          model_->parameters().front().device(), [this](Turn turn) { return samples(turn); },
+          [this](Turn turn) { return after(turn); }, [this] { world_.poll(); }) {
   forward_.compute = compute_type(config.precision, model_->parameters().front().device());
   forward_.recompute = config.decided_recompute();
   // Contiguous shares; they may differ by one, and a rank may have none.
@@ -120,15 +122,32 @@ FlowSample FlowTask::draw(std::int64_t step, std::int64_t index) const {
   return out;
 }
 
+std::pair<std::int64_t, std::int64_t> FlowTask::share(Turn turn) const {
+  const std::int64_t from = begin_ + turn.micro_batch * config_.micro_batch;
+  return {from, std::min(from + config_.micro_batch, end_)};
+}
+
+std::vector<FlowSample> FlowTask::samples(Turn turn) const {
+  std::vector<FlowSample> out;
+  const auto [from, to] = share(turn);
+  for (std::int64_t i = from; i < to; ++i) out.push_back(draw(turn.step, i));
+  return out;
+}
+
+std::optional<Turn> FlowTask::after(Turn turn) const {
+  const Turn same_step{turn.step, turn.micro_batch + 1};
+  const auto [from, to] = share(same_step);
+  if (from < to) return same_step;
+  if (turn.step + 1 >= config_.train.iterations) return std::nullopt;
+  return Turn{turn.step + 1, 0};
+}
+
 at::Tensor FlowTask::loss(std::int64_t step, std::int64_t micro_batch) {
-  const std::int64_t from = begin_ + micro_batch * config_.micro_batch, to = std::min(from + config_.micro_batch, end_);
+  const Turn turn{step, micro_batch};
+  const auto [from, to] = share(turn);
   // A rank without a sample still takes part; no parameter has a gradient of it.
   if (from >= to) return at::zeros({}, parameters_.front().tensor.options()).requires_grad_(true);
-  std::vector<FlowSample> batch;
-  const auto start = std::chrono::steady_clock::now();
-  for (std::int64_t i = from; i < to; ++i) batch.push_back(draw(step, i));
-  seconds_of_waiting_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return sample_losses(model_, batch, forward_).sum() / static_cast<double>(config_.global_batch);
+  return sample_losses(model_, feed_.get(turn), forward_).sum() / static_cast<double>(config_.global_batch);
 }
 
 nlohmann::ordered_json FlowTask::validate() {

@@ -6,6 +6,7 @@
 #include "comm/communicator.h"
 #include "data/dataset/latent_dataset.h"
 #include "finetune/config.h"
+#include "finetune/flow_feed.h"
 #include "finetune/flow_points.h"
 #include "models/video_geometry.h"
 #include "models/video_transformer.h"
@@ -30,13 +31,17 @@ class FlowTask : public train::Task {
   std::int64_t micro_batches() const override;
   at::Tensor loss(std::int64_t step, std::int64_t micro_batch) override;
   nlohmann::ordered_json validate() override;
-  double seconds_of_waiting() const override { return seconds_of_waiting_; }
+  double seconds_of_waiting() const override { return feed_.seconds_of_waiting(); }
   std::int64_t samples_per_step() const override { return config_.global_batch; }
 
  private:
   /// The training samples that a step draws from: those of one bucket.
   const std::vector<std::int64_t>& samples_of(std::int64_t step) const;
   FlowSample draw(std::int64_t step, std::int64_t index) const;
+  /// This rank's samples of a turn: [from, to) of the step's.
+  std::pair<std::int64_t, std::int64_t> share(Turn turn) const;
+  std::vector<FlowSample> samples(Turn turn) const;
+  std::optional<Turn> after(Turn turn) const;
 
   models::VideoTransformer model_;
   std::vector<train::NamedParameter> parameters_;
@@ -49,7 +54,7 @@ class FlowTask : public train::Task {
   const comm::Communicator& world_;
   std::int64_t begin_ = 0, end_ = 0;  ///< this rank's samples of a step
   std::vector<FlowSample> validation_;
-  double seconds_of_waiting_ = 0;
+  FlowFeed feed_;  ///< last: it draws from the others
 };
 
 }  // namespace rehyat::finetune

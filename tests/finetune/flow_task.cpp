@@ -1,6 +1,7 @@
 #include "finetune/flow_task.h"
 
 #include <gtest/gtest.h>
+#include <torch/cuda.h>
 
 #include <map>
 #include <set>
@@ -121,6 +122,64 @@ TEST_F(Dataset, OnlyTheChosenParametersAreTrained) {
   FlowTrainingConfig none = Dataset::config(2, 1);
   none.trainable = Trainable::blocks;
   expect_error<UserError>([&] { task(none, alone); }, {"trainable", "found no parameter", "convert a block"});
+}
+
+/// The batch that the feed made, beside one that is made at once.
+void expect_same(const FlowBatch& fed, const FlowBatch& made) {
+  EXPECT_TRUE(at::equal(fed.x.cpu(), made.x));
+  EXPECT_TRUE(at::equal(fed.timesteps.cpu(), made.timesteps));
+  EXPECT_TRUE(at::equal(fed.text.cpu(), made.text));
+  EXPECT_TRUE(at::equal(fed.target.cpu(), made.target));
+}
+
+std::vector<FlowSample> drawn(Turn turn) {
+  std::vector<FlowSample> out(2);
+  for (std::uint64_t i = 0; i < out.size(); ++i) {
+    Rng rng(3, "test.turn", {static_cast<std::uint64_t>(turn.step), static_cast<std::uint64_t>(turn.micro_batch), i});
+    out[i] = {randn(rng, {4, 3, 4, 4}), randn(rng, {4, 3, 4, 4}), randn(rng, {5, 20}), rng.uniform()};
+  }
+  return out;
+}
+
+TEST(FlowFeed, BatchesAreTheSameInAnyOrderOnAnyDevice) {
+  std::vector<at::Device> devices = {at::kCPU};
+  if (torch::cuda::is_available()) devices.emplace_back(at::kCUDA, 0);
+  for (const at::Device device : devices) {
+    std::vector<Turn> made;
+    FlowFeed feed(
+        device,
+        [&](Turn turn) {
+          made.push_back(turn);
+          return drawn(turn);
+        },
+        [](Turn turn) -> std::optional<Turn> {
+          if (turn.micro_batch == 0) return Turn{turn.step, 1};
+          return turn.step < 3 ? std::optional(Turn{turn.step + 1, 0}) : std::nullopt;
+        });
+    const std::vector<Turn> turns = {{0, 0}, {0, 1}, {1, 0}, {3, 0}, {1, 1}, {2, 0}, {2, 1}, {3, 0}, {3, 1}};
+    for (const Turn turn : turns) {
+      const FlowBatch batch = feed.get(turn);
+      EXPECT_EQ(batch.x.device(), device);
+      expect_same(batch, joined(drawn(turn)));
+    }
+    const std::vector<Turn> begin = {{0, 0}, {0, 1}, {1, 0}, {1, 1}};
+    EXPECT_TRUE(std::equal(begin.begin(), begin.end(), made.begin()));
+  }
+}
+
+TEST(FlowFeed, AnErrorComesWithItsOwnTurn) {
+  FlowFeed feed(
+      at::kCPU,
+      [](Turn turn) {
+        require(turn.step != 1, [] { return "/data/shard.h5: found damage"; });
+        return drawn(turn);
+      },
+      [](Turn turn) {
+        return std::optional(Turn{turn.step + 1, 0});
+      });
+  expect_same(feed.get({0, 0}), joined(drawn({0, 0})));
+  expect_error<UserError>([&] { feed.get({1, 0}); }, {"/data/shard.h5"});
+  expect_same(feed.get({2, 0}), joined(drawn({2, 0})));
 }
 
 TEST_F(Dataset, RanksWithoutASampleAreSaidOnceByRankZero) {

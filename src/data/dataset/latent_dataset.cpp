@@ -54,8 +54,17 @@ LatentSample LatentDataset::get(Split split, std::int64_t i) const {
   require(i >= 0 && i < static_cast<std::int64_t>(list.size()),
           [&] { return cat(folder_.string(), ": found a request for sample ", i, ", expected 0 to ", list.size()); });
   const Entry& entry = list[static_cast<std::size_t>(i)];
-  return {shards_.at(entry.shard).read(cat("latents/", entry.index)), text(entry.caption), captions_[entry.caption],
-          entry.clip};
+  const at::Tensor latents = [&] {
+    const std::lock_guard lock(*reading_);
+    return shards_.at(entry.shard).read(cat("latents/", entry.index));
+  }();
+  return {latents, text(entry.caption), captions_[entry.caption], entry.clip};
+}
+
+at::Tensor LatentDataset::text(std::size_t caption) const {
+  if (caption == 0) return empty_text_;
+  const std::lock_guard lock(*reading_);
+  return text_.at(caption);
 }
 
 std::vector<std::size_t> LatentDataset::captions(Split split) const {

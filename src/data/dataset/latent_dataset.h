@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,7 +24,7 @@ struct LatentSample {
 };
 
 /// Reads samples of a prepared dataset as they are asked for. A few files stay open and a few embeddings in memory,
-/// however large the dataset is.
+/// however large the dataset is. Several threads may ask; one after the other reads.
 class LatentDataset {
  public:
   /// Throws UserError when the folder is not complete, was made from something else, or a file has another size.
@@ -50,7 +52,7 @@ class LatentDataset {
   std::vector<std::size_t> captions(Split split) const;
   const std::string& caption(std::size_t number) const { return captions_.at(number); }
   /// A caption's embedding, [L,D].
-  at::Tensor text(std::size_t caption) const { return caption == 0 ? empty_text_ : text_.at(caption); }
+  at::Tensor text(std::size_t caption) const;
 
  private:
   struct Entry {
@@ -63,6 +65,7 @@ class LatentDataset {
   const std::vector<Entry>& entries(Split split) const { return split == Split::train ? train_ : validation_; }
 
   std::filesystem::path folder_;
+  std::unique_ptr<std::mutex> reading_ = std::make_unique<std::mutex>();  ///< of shards_ and text_
   Hdf5Pool shards_;
   TextTable text_;
   at::Tensor empty_text_;
