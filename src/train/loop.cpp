@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -58,9 +59,8 @@ class Loop {
     started_at_ = step_;
     const std::int64_t end = std::min(training_.pause_after.value_or(config_.iterations), config_.iterations);
     while (step_ < end) {
-      const json line = one_step();
+      line_ = one_step();
       say_step();
-      write(line, "train");
       if (training_.on_step) training_.on_step(step_);
       const bool last = step_ == config_.iterations;
       if (config_.validate_every > 0 && step_ % config_.validate_every == 0 && !last) validate();
@@ -84,6 +84,7 @@ class Loop {
     const double waited_before = task_.seconds_of_waiting();
     // 1. Gradients of this rank's share, where every rank can make its own.
     at::Tensor loss = gradients();
+    write_line();  // of the step before, while a GPU still works on this one
     // 2. The sum over ranks.
     reduce_gradients(parameters_, loss, world_);
     // 3. All ranks hold the same numbers now, so that all stop together, before the update.
@@ -107,8 +108,8 @@ class Loop {
     const double speed = static_cast<double>(task_.samples_per_step()) / ms * 1000;
     std::ostringstream note;
     note << "loss " << std::setprecision(5) << last_loss_ << ", norm " << std::setprecision(3) << size << ", lr " << lr
-         << ", " << static_cast<int>(ms) << " ms, " << static_cast<int>(data_ms) << " ms of them for data, " << speed
-         << " samples/s";
+         << ", " << static_cast<int>(ms) << " ms, " << static_cast<int>(data_ms) << " ms of them for data ("
+         << std::lround(100 * data_ms / ms) << " %), " << speed << " samples/s";
     json line = {{"step", step_}, {"loss", last_loss_}, {"grad_norm", size},     {"lr", lr},
                  {"ms", ms},      {"data_ms", data_ms}, {"samples_per_s", speed}};
     if (training_.tflops > 0) {
@@ -179,8 +180,14 @@ class Loop {
     });
   }
 
+  /// What the metrics say of the last step, where it is not written yet.
+  void write_line() {
+    if (!line_.empty()) write(std::exchange(line_, json::object()), "train");
+  }
+
   /// Of the weights that would be the result now.
   void validate() {
+    write_line();
     if (ema_) ema_->swap();
     try {
       last_validation_ = task_.validate();
@@ -206,6 +213,7 @@ class Loop {
   }
 
   void save() {
+    write_line();
     world_.all_or_none([&] {
       if (world_.rank() != 0) return;
       Checkpoint checkpoint;
@@ -272,6 +280,7 @@ class Loop {
   std::int64_t saved_ = 0;       ///< of them, in the newest checkpoint
   double last_loss_ = 0;
   std::string note_;
+  json line_ = json::object();  ///< of the last step
   json last_validation_ = json::object();
 };
 
