@@ -204,11 +204,11 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     const AttentionMemory result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
     const at::Tensor& dy = upstream[0];
     Inputs grads;
-    const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4) || ctx->needs_input_grad(5);
-    if (queries || keys) {
+    const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4), values = ctx->needs_input_grad(5);
+    if (queries || keys || values) {
       LinearUpstream weighted = linear_upstream(dy, result.y, result.log_z, result.scale, result.states.size(-1));
       LinearGradients linear =
-          linear_backward(job.plan, result.states, weighted, in.phi_q, in.phi_k, in.v_linear, queries, keys);
+          linear_backward(job.plan, result.states, weighted, in.phi_q, in.phi_k, in.v_linear, queries, keys, values);
       grads.phi_q = std::move(linear.phi_q);
       grads.phi_k = std::move(linear.phi_k);
       grads.v_linear = std::move(linear.v);

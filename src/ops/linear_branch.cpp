@@ -119,18 +119,19 @@ LinearUpstream linear_upstream(const at::Tensor& dy, const at::Tensor& y, const 
 
 LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, const LinearUpstream& upstream,
                                 const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
-                                bool need_queries, bool need_keys) {
+                                bool need_queries, bool need_keys, bool need_values) {
+  const bool need_states = need_keys || need_values;
   const std::int64_t width = v.size(3);
   LinearGradients grads;
   const std::vector<PartSpan> spans = part_spans(plan);
   if (need_queries) grads.phi_q = at::empty_like(phi_q, at::MemoryFormat::Contiguous);
   at::Tensor d_parts;
-  if (need_keys) d_parts = at::empty_like(states);
+  if (need_states) d_parts = at::empty_like(states);
   for (const PartSpan& span : spans) {
     const auto parts = [&span](const at::Tensor& x) { return x.narrow(2, span.first, span.count); };
     if (!span.linear) {
       if (need_queries) span.rows(grads.phi_q).zero_();
-      if (need_keys) parts(d_parts).zero_();
+      if (need_states) parts(d_parts).zero_();
       continue;
     }
     const at::Tensor g = span.rows(upstream.rows);
@@ -139,18 +140,18 @@ LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, cons
       if (upstream.half.defined()) d = d * span.rows(upstream.half);
       span.rows(grads.phi_q).copy_(d);
     }
-    if (need_keys) {
+    if (need_states) {
       at::Tensor queries = span.rows(phi_q).to(g.scalar_type());
       if (upstream.half.defined()) queries = queries * span.rows(upstream.half);
       parts(d_parts).copy_(matmul_wide(queries.transpose(-1, -2), g));
     }
   }
-  if (!need_keys) return grads;
+  if (!need_states) return grads;
   const at::Tensor d_states = along_slices(visible_slices(plan, d_parts.options()).t(), d_parts);
   const std::int64_t slice = v.size(2) / plan.linear_slices;
   const auto cut = [&](const at::Tensor& x) { return x.unflatten(2, {plan.linear_slices, slice}); };
-  grads.phi_k = product_in_type(cut(with_ones(v)), d_states.transpose(-1, -2)).reshape(phi_k.sizes());
-  grads.v = product_in_type(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes());
+  if (need_keys) grads.phi_k = product_in_type(cut(with_ones(v)), d_states.transpose(-1, -2)).reshape(phi_k.sizes());
+  if (need_values) grads.v = product_in_type(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes());
   return grads;
 }
 

@@ -48,10 +48,10 @@ struct LinearGradients {
   at::Tensor phi_q, phi_k, v;
 };
 
-/// `states` as part_states made them. Gradients of phi_q where `need_queries`, of phi_k and v where `need_keys`, each
-/// in its tensor's type.
+/// `states` as part_states made them. Gradients of phi_q where `need_queries`, of phi_k where `need_keys`, of v where
+/// `need_values`, each in its tensor's type.
 LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, const LinearUpstream& upstream,
                                 const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
-                                bool need_queries, bool need_keys);
+                                bool need_queries, bool need_keys, bool need_values);
 
 }  // namespace rehyat::ops
