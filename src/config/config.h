@@ -116,6 +116,7 @@ class Fields {
   Field& add(std::string name, Section& value, std::string doc);
   /// "500GB" or a number of bytes.
   Field& bytes(std::string name, std::int64_t& value, std::string doc);
+  Field& bytes(std::string name, std::optional<std::int64_t>& value, std::string doc);  ///< or null
 
   /// A whole number that is kept elsewhere than in a variable.
   Field& number(std::string name, std::function<std::int64_t()> get, std::function<void(std::int64_t)> set,

@@ -253,15 +253,31 @@ Field& Fields::add(std::string name, Section& value, std::string doc) {
   return field;
 }
 
+namespace {
+
+std::int64_t bytes_of(const Node& node, const std::string& name_of_key, const char* expected) {
+  if (node.kind != Node::Kind::scalar) mistyped(node, name_of_key, expected);
+  try {
+    return parse_bytes(node.text, place(node, name_of_key));
+  } catch (const UserError& error) {
+    throw UsageError(error.what());
+  }
+}
+
+}  // namespace
+
 Field& Fields::bytes(std::string name, std::int64_t& value, std::string doc) {
-  Field& field = tie(make(std::move(name), "a size such as 500GB", std::move(doc)), value);
-  field.binding().parse = [&value](const Node& node, const std::string& name_of_key) {
-    if (node.kind != Node::Kind::scalar) mistyped(node, name_of_key, "a size such as 500GB");
-    try {
-      value = parse_bytes(node.text, place(node, name_of_key));
-    } catch (const UserError& error) {
-      throw UsageError(error.what());
-    }
+  static constexpr const char* expected = "a size such as 500GB";
+  Field& field = tie(make(std::move(name), expected, std::move(doc)), value);
+  field.binding().parse = [&value](const Node& node, const std::string& key) { value = bytes_of(node, key, expected); };
+  return field;
+}
+
+Field& Fields::bytes(std::string name, std::optional<std::int64_t>& value, std::string doc) {
+  static constexpr const char* expected = "a size such as 500GB, or null";
+  Field& field = tie(make(std::move(name), expected, std::move(doc)), value);
+  field.binding().parse = [&value](const Node& node, const std::string& key) {
+    value = node.kind == Node::Kind::null ? std::nullopt : std::optional(bytes_of(node, key, expected));
   };
   return field;
 }

@@ -1,7 +1,8 @@
 #include "distill/block_task.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
-#include <chrono>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -9,12 +10,14 @@
 
 namespace rehyat::distill {
 
-BlockTask::BlockTask(Student student, const PointSource& source, const DistillConfig& config, std::uint64_t seed)
-    : student_(std::move(student)),
+BlockTask::BlockTask(const Student& student, const PointSource& source, const DistillConfig& config, std::uint64_t seed,
+                     std::function<void()> poll)
+    : student_(student),
       source_(source),
       config_(config),
       seed_(seed),
-      compute_(compute_type(config.precision, student_.rope.cos.device())) {
+      points_(student, source, compute_type(config.precision, student.rope.cos.device()),
+              {config.keep_on_device.value_or(0), config.keep_on_host.value_or(0)}, std::move(poll)) {
   require(source.size(data::Split::train) > 0, [] {
     return "[distill] found a cache without training points, expected at least one; keep more of each trajectory";
   });
@@ -32,44 +35,18 @@ std::vector<train::NamedParameter> BlockTask::parameters() {
   return out;
 }
 
-BlockTask::Constants BlockTask::constants(data::Split split, std::int64_t index, const models::Heads& heads) const {
-  Constants out;
-  out.target = source_.has_targets() ? source_.target(split, index, student_.block).to(heads.q.device()).unsqueeze(0)
-                                     : models::softmax_attention(heads);  // as the teacher does it
-  out.softmax = ops::softmax_branch(heads.q, heads.k, heads.v, student_.slices, student_.attention->attention().spec);
-  return out;
-}
-
-BlockTask::Point BlockTask::point(data::Split split, std::int64_t index) {
-  const at::NoGradGuard no_grad;
-  Point out;
-  const auto start = std::chrono::steady_clock::now();
-  const at::Tensor input = source_.input(split, index, student_.block).to(student_.rope.cos.device()).unsqueeze(0);
-  seconds_of_waiting_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  out.heads = student_.attention->heads(input.to(compute_), student_.rope);
-  const auto found = split == data::Split::train ? constants_.find(index) : constants_.end();
-  if (found != constants_.end()) {
-    out.constants = found->second;
-    return out;
-  }
-  out.constants = constants(split, index, out.heads);
-  const std::int64_t bytes = out.constants.softmax.bytes() + static_cast<std::int64_t>(out.constants.target.nbytes());
-  if (split == data::Split::train && constants_bytes_ + bytes <= config_.keep_softmax) {
-    constants_.emplace(index, out.constants);
-    constants_bytes_ += bytes;
-  }
-  return out;
-}
-
-at::Tensor BlockTask::answer(const Point& p) {
-  return student_.attention->attend(p.heads, student_.slices, models::AttentionForm::parallel, p.constants.softmax);
+std::int64_t BlockTask::training_point(std::int64_t step) const {
+  Rng rng(seed_, "distill.order", {static_cast<std::uint64_t>(student_.block), static_cast<std::uint64_t>(step)});
+  return static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(source_.size(data::Split::train))));
 }
 
 at::Tensor BlockTask::loss(std::int64_t step, std::int64_t) {
-  Rng rng(seed_, "distill.order", {static_cast<std::uint64_t>(student_.block), static_cast<std::uint64_t>(step)});
-  const auto count = static_cast<std::uint64_t>(source_.size(data::Split::train));
-  const Point p = point(data::Split::train, static_cast<std::int64_t>(rng.below(count)));
-  return loss_of(config_.loss, answer(p), p.constants.target);
+  const auto later = [&](std::int64_t k) -> std::optional<BlockPoints::Key> {
+    if (step + k >= config_.train.iterations) return std::nullopt;
+    return BlockPoints::Key{data::Split::train, training_point(step + k)};
+  };
+  const Point point = points_.get({data::Split::train, training_point(step)}, later);
+  return loss_of(config_.loss, answer(student_, point), point.target);
 }
 
 double BlockTask::mean_error(bool window_only) {
@@ -81,10 +58,14 @@ double BlockTask::mean_error(bool window_only) {
   });
   double total = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    // Spread over the split: neighbouring points are of the same trajectory.
-    const Point p = point(data::Split::validation, i * available / count);
+    const auto later = [&](std::int64_t k) -> std::optional<BlockPoints::Key> {
+      if (i + k >= count) return std::nullopt;
+      // Spread over the split: neighbouring points are of the same trajectory.
+      return BlockPoints::Key{data::Split::validation, (i + k) * available / count};
+    };
+    const Point point = points_.get(*later(0), later);
     // Without the linear branch every row is its softmax branch.
-    total += relative_l1(window_only ? models::merge_heads(p.constants.softmax.o) : answer(p), p.constants.target);
+    total += relative_l1(window_only ? models::merge_heads(point.softmax.o) : answer(student_, point), point.target);
   }
   return total / static_cast<double>(count);
 }

@@ -55,8 +55,13 @@ void DistillConfig::fields(config::Fields& f) {
            "points from the cache, or from the teacher running beside (with the settings of the cache section)");
   f.section("online", online, "rounds and memory of the source online");
   add_precision(f, precision);
-  f.bytes("keep_softmax", keep_softmax,
-          "memory of a rank for targets and softmax branches, which are the same at each visit of a point; 0 = none")
+  f.bytes("keep_on_device", keep_on_device,
+          "memory of a rank's device for training points of a block that stay ready from one visit to the next; null: "
+          "what is free on a GPU, 1 GB on a CPU")
+      .at_least(0);
+  f.bytes("keep_on_host", keep_on_host,
+          "pinned memory of the host, a rank, for training points that do not fit on the GPU; null: 40 % of the "
+          "machine's, shared by its ranks")
       .at_least(0);
   f.choice("loss", loss, {{"l1", Loss::l1}, {"mse", Loss::mse}, {"huber", Loss::huber}},
            "distance between the student's and the teacher's attention output");

@@ -51,7 +51,8 @@ struct DistillConfig {
   Source source = Source::cache;
   std::optional<OnlineConfig> online;          ///< for source online alone
   Precision precision = Precision::automatic;  ///< of the matrix products; phi's weights and the loss are float32
-  std::int64_t keep_softmax = 1'000'000'000;   ///< bytes a rank keeps of what does not change at a point; 0 = none
+  /// Bytes of training points that a rank keeps ready on its device and in the host's memory; unset: what is free.
+  std::optional<std::int64_t> keep_on_device, keep_on_host;
   Loss loss = Loss::l1;
   std::int64_t threads = 1;  ///< per rank, on CPUs: fixed, so that the result does not depend on the number of ranks
   std::int64_t validation_samples = 16;

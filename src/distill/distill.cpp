@@ -98,13 +98,29 @@ json errors_before(BlockTask& task, const std::filesystem::path& folder) {
   return before;
 }
 
-/// Trains one block up to step `until`; at the end of its training writes its file and its result, last.
-void run_block(const Work& work, std::int64_t block, std::int64_t until, const std::function<void()>& on_step) {
+/// The settings with numbers for what was left to the memory that is free now.
+DistillConfig with_budget(const Work& work, const Student& student) {
+  DistillConfig config = work.config;
+  const at::Tensor& tables = student.rope.cos;
+  const models::Architecture& sizes = work.teacher->architecture();
+  const auto& latent = work.source.latent();
+  const auto grid = sizes.grid({latent[0], latent[1], latent[2]});
+  const std::int64_t input_bytes =
+      grid[0] * grid[1] * grid[2] * sizes.dim *
+      static_cast<std::int64_t>(c10::elementSize(compute_type(config.precision, tables.device())));
+  if (!config.keep_on_device) config.keep_on_device = free_for_points(tables.device(), input_bytes);
+  return config;
+}
+
+/// Trains one block up to step `until`; at the end of its training writes its file and its result, last. `poll` is
+/// called while a step waits for its point.
+void run_block(const Work& work, std::int64_t block, std::int64_t until, const std::function<void()>& on_step,
+               const std::function<void()>& poll) {
   const std::filesystem::path folder = work.folder_of(block);
   make_folder(folder);
   auto time = std::make_unique<ElapsedTime>(folder / "elapsed.json");
   const Student student = student_of(work, block);
-  BlockTask task(student, work.source, work.config, work.seed);
+  BlockTask task(student, work.source, with_budget(work, student), work.seed, poll);
   const json before = errors_before(task, folder);
   train::Training training{cat("distill block ", block), folder, work.fingerprint_of(block), true,
                            [&](std::int64_t) { on_step(); }};
@@ -139,10 +155,14 @@ class Worker {
   /// False once a stop was asked for.
   bool run(std::int64_t block, std::int64_t until) {
     try {
-      run_block(work_, block, until, [&] {
-        progress_.advance(1, cat("block ", block));
-        world_.poll();  // the others' jobs are counted on rank 0
-      });
+      const auto poll = [&] { world_.poll(); };  // the others' jobs are counted on rank 0
+      run_block(
+          work_, block, until,
+          [&] {
+            progress_.advance(1, cat("block ", block));
+            poll();
+          },
+          poll);
       if (until < work_.config.train.iterations) return true;
       const BlockResult r = read_result(work_.folder, block, work_.fingerprint);
       log::info("distill block ", block, ": error ", r.untrained, " -> ", r.distilled, " (window alone ", r.window_only,

@@ -28,7 +28,8 @@ class PointSource {
   virtual void begin_round(std::int64_t round) = 0;
 
   virtual std::int64_t size(data::Split split) const = 0;
-  /// Input [N,dim] of a block at the i-th point, in the stored type, on the CPU.
+  /// Input [N,dim] of a block at the i-th point, in the stored type, on the CPU. Between two collective calls one
+  /// thread at a time may ask.
   virtual at::Tensor input(data::Split split, std::int64_t i, std::int64_t block) const = 0;
   virtual bool has_targets() const = 0;
   /// The teacher's attention output [N,dim] before the output projection.
@@ -38,7 +39,9 @@ class PointSource {
 /// The points of a finished cache on disk: one round.
 class CachedPoints : public PointSource {
  public:
-  explicit CachedPoints(data::ActivationCache cache) : cache_(std::move(cache)) {}
+  /// Points are read into memory of `memory`, where it is given.
+  explicit CachedPoints(data::ActivationCache cache, HostMemory memory = {})
+      : cache_(std::move(cache)), memory_(std::move(memory)) {}
   const std::vector<std::int64_t>& blocks() const override { return cache_.blocks(); }
   const std::vector<std::int64_t>& latent() const override { return cache_.latent(); }
   bool readable_everywhere() const override { return true; }
@@ -47,15 +50,16 @@ class CachedPoints : public PointSource {
   void begin_round(std::int64_t) override {}
   std::int64_t size(data::Split split) const override { return cache_.size(split); }
   at::Tensor input(data::Split split, std::int64_t i, std::int64_t block) const override {
-    return cache_.input(split, i, block);
+    return cache_.input(split, i, block, memory_);
   }
   bool has_targets() const override { return cache_.has_targets(); }
   at::Tensor target(data::Split split, std::int64_t i, std::int64_t block) const override {
-    return cache_.target(split, i, block);
+    return cache_.target(split, i, block, memory_);
   }
 
  private:
   data::ActivationCache cache_;
+  HostMemory memory_;
 };
 
 }  // namespace rehyat::distill

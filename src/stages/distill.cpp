@@ -7,8 +7,10 @@
 #include "distill/online.h"
 #include "stages/builtin.h"
 #include "stages/costs.h"
+#include "stages/machine.h"
 #include "stages/setting_sides.h"
 #include "stages/teacher.h"
+#include "tensor/host_copy.h"
 
 namespace rehyat::stages {
 
@@ -31,7 +33,11 @@ std::unique_ptr<distill::PointSource> point_source(Run& run, const models::Video
   run.world().all_or_none([&] {
     if (from_cache(run)) {
       const StageFolder cache = run.folder("cache");
-      source = std::make_unique<distill::CachedPoints>(data::ActivationCache(cache.folder(), cache.identity()));
+      source = std::make_unique<distill::CachedPoints>(
+          data::ActivationCache(cache.folder(), cache.identity()),
+          [copies = CopyStream(run.device().get())](at::IntArrayRef shape, at::ScalarType type) {
+            return copies.host_memory(shape, type);
+          });
       return;
     }
     source = std::make_unique<distill::OnlinePoints>(teacher_walk(run, teacher, std::move(prompts)),
@@ -137,9 +143,11 @@ class DistillStage : public StageOf<DistillResult> {
     distill::Prompts prompts = from_cache(run) ? distill::Prompts() : teacher_prompts(run, folder, name());
     const models::VideoTransformer teacher = run.models().load(TrainedModel::teacher);
     const std::unique_ptr<distill::PointSource> source = point_source(run, teacher, std::move(prompts));
-    const auto results = distill::distill({teacher, run.models().blocks(), run.config().distill, run.config().run.seed,
-                                           folder.fingerprint(), folder.folder()},
-                                          *source, run.world());
+    distill::DistillConfig config = run.config().distill;
+    if (!config.keep_on_host) config.keep_on_host = host_memory() / run.world().local_size() * 2 / 5;
+    const auto results = distill::distill(
+        {teacher, run.models().blocks(), config, run.config().run.seed, folder.fingerprint(), folder.folder()}, *source,
+        run.world());
     run.device().set_threads();
     DistillResult out;
     const auto count = static_cast<double>(results.size());

@@ -47,7 +47,7 @@ const std::vector<Row>& table() {
       {{"pretrain", "finetune"}, {"flow", "global_batch", "caption_dropout", "trainable"}, Side::result},
       {{"pretrain", "finetune"}, {"micro_batch", "recompute", "offload"}, Side::speed},
       {{"distill"}, {"source", "loss", "online"}, Side::result},
-      {{"distill"}, {"keep_softmax", "threads"}, Side::speed},
+      {{"distill"}, {"keep_on_device", "keep_on_host", "threads"}, Side::speed},
       {{"distill"}, {"online.memory"}, Side::limit},
 
       {{"cache"}, {"prompts"}, Side::place},

@@ -64,17 +64,17 @@ TEST(Blocks, OneThatFailsIsReportedAndTheOthersAreKept) {
   }
 }
 
-TEST(Blocks, KeptSoftmaxBranchesChangeNoBit) {
+TEST(Blocks, KeptPointsChangeNoBit) {
   FakePoints points;
   for (const std::size_t kind : {1U, 3U, 5U, 6U, 7U, 8U}) {
     SCOPED_TRACE(ops::to_string(every_attention()[kind].spec));
     const TempFolder without, some, all;
     DistillConfig config = distill_config();
-    config.keep_softmax = 0;
+    config.keep_on_device = 0;
     run(points, every_attention()[kind], config, without.path());
-    config.keep_softmax = 20'000;  // about two points
+    config.keep_on_device = 50'000;  // about two points
     run(points, every_attention()[kind], config, some.path());
-    config.keep_softmax = 1 << 30;
+    config.keep_on_device = 1 << 30;
     run(points, every_attention()[kind], config, all.path());
     ASSERT_EQ(losses(without.path()).size(), 12U);
     for (const TempFolder* folder : {&some, &all}) {

@@ -64,7 +64,9 @@ TEST(DistillConfig, SettingsWithoutEffectAreRefused) {
     return config::load<DistillConfig>(config::Document::from_text(text, "run.yaml"));
   };
   EXPECT_EQ(load("source: online\nonline: {rounds: 3, memory: 2GB}\n").online->rounds, 3);
-  EXPECT_EQ(load("keep_softmax: 0\n").keep_softmax, 0);
+  EXPECT_EQ(load("keep_on_device: 0\n").keep_on_device, 0);
+  EXPECT_EQ(load("keep_on_host: 2GB\n").keep_on_host, 2'000'000'000);
+  EXPECT_EQ(load("keep_on_host: null\n").keep_on_host, std::nullopt);
   expect_error<UserError>([&] { load("online: {rounds: 3}\n"); }, {"online", "source cache"});
   expect_error<UserError>([&] { load("final_lr_share: 0.1\n"); }, {"final_lr_share", "constant"});
 }

@@ -99,19 +99,21 @@ std::int64_t ActivationCache::size(Split split) const {
   return static_cast<std::int64_t>((split == Split::train ? train_ : validation_).size());
 }
 
-at::Tensor ActivationCache::read(Split split, std::int64_t i, std::int64_t block, const char* what) const {
+at::Tensor ActivationCache::read(Split split, std::int64_t i, std::int64_t block, const char* what,
+                                 const HostMemory& memory) const {
   const auto& entries = split == Split::train ? train_ : validation_;
   require(i >= 0 && i < static_cast<std::int64_t>(entries.size()),
           [&] { return cat(folder_.string(), ": found a request for point ", i, ", expected 0 to ", entries.size()); });
   const Entry& entry = entries[static_cast<std::size_t>(i)];
-  return files_.at(entry.file).read(dataset_name(entry.point, block, what));
+  const std::lock_guard lock(*reading_);
+  return files_.at(entry.file).read(dataset_name(entry.point, block, what), memory);
 }
 
-at::Tensor ActivationCache::input(Split split, std::int64_t i, std::int64_t block) const {
-  return read(split, i, block, "input");
+at::Tensor ActivationCache::input(Split split, std::int64_t i, std::int64_t block, const HostMemory& memory) const {
+  return read(split, i, block, "input", memory);
 }
-at::Tensor ActivationCache::target(Split split, std::int64_t i, std::int64_t block) const {
-  return read(split, i, block, "target");
+at::Tensor ActivationCache::target(Split split, std::int64_t i, std::int64_t block, const HostMemory& memory) const {
+  return read(split, i, block, "target", memory);
 }
 
 }  // namespace rehyat::data

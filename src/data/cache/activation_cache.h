@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -56,10 +58,11 @@ class ActivationCache {
   ActivationCache(std::filesystem::path folder, const Identity& identity);
 
   std::int64_t size(Split split) const;
-  /// Input [N,dim] of a block at the i-th point of a split, in the stored type.
-  at::Tensor input(Split split, std::int64_t i, std::int64_t block) const;
+  /// Input [N,dim] of a block at the i-th point of a split, in the stored type, in memory of `memory` where it is
+  /// given. Several threads may ask; one after the other reads.
+  at::Tensor input(Split split, std::int64_t i, std::int64_t block, const HostMemory& memory = {}) const;
   bool has_targets() const { return has_targets_; }
-  at::Tensor target(Split split, std::int64_t i, std::int64_t block) const;
+  at::Tensor target(Split split, std::int64_t i, std::int64_t block, const HostMemory& memory = {}) const;
   const std::vector<std::int64_t>& blocks() const { return blocks_; }
   const std::vector<std::int64_t>& latent() const { return latent_; }
 
@@ -68,9 +71,10 @@ class ActivationCache {
     std::size_t file;
     std::int64_t point;
   };
-  at::Tensor read(Split split, std::int64_t i, std::int64_t block, const char* what) const;
+  at::Tensor read(Split split, std::int64_t i, std::int64_t block, const char* what, const HostMemory& memory) const;
 
   std::filesystem::path folder_;
+  std::unique_ptr<std::mutex> reading_ = std::make_unique<std::mutex>();  ///< of files_
   Hdf5Pool files_;
   std::vector<Entry> train_, validation_;
   std::vector<std::int64_t> blocks_, latent_;

@@ -59,7 +59,7 @@ BenchResult run_distill(const BenchRequest& request, const models::ModelRegistry
   const MadePoints points(subject, sizes, request.points);
   distill::DistillConfig config;
   config.precision = subject.compute == at::kFloat ? Precision::f32 : Precision::bf16;
-  config.keep_softmax = std::numeric_limits<std::int64_t>::max();
+  config.keep_on_device = std::numeric_limits<std::int64_t>::max();
   distill::BlockTask task({0, one.attention, one.rope, one.slices}, points, config, 1);
   const std::vector<train::NamedParameter> parameters = task.parameters();
   train::AdamW optimizer(parameters, config.train);
