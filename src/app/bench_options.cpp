@@ -99,6 +99,7 @@ void BenchOptions::declare_modes(CLI::App& app) {
   of_modes(app, "--accumulate", accumulate, "passes before an update (default 1)")->check(CLI::PositiveNumber);
   of_modes(app, "--batch", batch, "videos at a time (default 1)")->check(CLI::PositiveNumber);
   of_modes(app, "--grid", grid, "rehyat with chunks of 1, 2, 3, 5, 7 slices by overlaps of 0 to 3");
+  of_modes(app, "--row", row, "only rows whose names hold this text");
   of_modes(app, "--lengths", lengths, "frames of each video, as 81,161 (default: --frames)")
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
@@ -163,7 +164,7 @@ evaluate::BenchRequest BenchOptions::request(const models::ModelRegistry& famili
   if (recompute == "none") out.recompute = models::Recompute::none;
   if (recompute == "selective") out.recompute = models::Recompute::selective;
   out.accumulate = accumulate, out.grid = grid, out.lengths = lengths, out.steps = steps, out.guidance = guidance;
-  out.points = points, out.folder = folder, out.peak_tflop_per_s = peak_tflops;
+  out.row = row, out.points = points, out.folder = folder, out.peak_tflop_per_s = peak_tflops;
   return out;
 }
 

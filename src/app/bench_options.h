@@ -13,7 +13,7 @@ namespace rehyat::app {
 
 /// What `bench` measures.
 struct BenchOptions {
-  std::string what, model, family, published, attention, normalizer, form, recompute, folder = ".";
+  std::string what, model, family, published, attention, normalizer, form, recompute, row, folder = ".";
   std::string precision = "auto", device = "auto";
   std::vector<std::string> architecture;  ///< KEY=VALUE
   std::vector<std::int64_t> lengths;

@@ -74,6 +74,9 @@ holds "another kind" "'uniform_hybrid(rate=3' in row['attention']"
 go phi $narrow
 holds "a feature map" "[(row['composed'], row['pass']) for row in r['rows']] == [(c, p) for c in (False, True) for p in ('forward', 'forward_backward')] and r['features'] == 24"
 # shellcheck disable=SC2086
+go phi $narrow --row "the map, forward +"
+holds "one row" "[row['name'] for row in r['rows']] == ['the map, forward + backward']"
+# shellcheck disable=SC2086
 go distill $narrow --points 2 --tc 1
 holds "a step of distillation" "row['name'] == 'step' and r['points'] == 2 and r['loss'] > 0 and r['first_seconds'] > 0 and row['tflop'] > 0"
 # shellcheck disable=SC2086
@@ -105,6 +108,7 @@ refused "a grid of another kind" 2 "grid beside" attention --grid --attention li
 refused "a rate of another kind" 2 "rate alone" attention --rate 3
 refused "a kind that is not known" 2 "attention" forward --attention flash
 refused "one chunk size in every block" 1 "no recurrent form" recurrent --attention uniform_hybrid --layers 1 --frames 5 --height 32 --width 32 --device cpu
+refused "a row that there is not" 1 "holds .sideways" phi --row sideways --frames 5 --height 32 --width 32 --device cpu
 refused "a folder that is not there" 1 "no_such_folder" cache --folder no_such_folder --layers 1 --frames 5 --height 32 --width 32
 refused "a size that no such model has" 2 "widht" forward --architecture widht=3
 refused "a family that is not known" 1 "family: found ltx" forward --family ltx

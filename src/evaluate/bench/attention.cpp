@@ -59,8 +59,10 @@ class AttentionCase {
     one_.attention->convert(attention, 1, 0, models::window_tokens(sizes_, request_.subject.latent(), attention.spec));
     for (const bool trained : {false, true}) {
       const std::string name = ops::to_string(attention.spec), pass = trained ? "forward + backward" : "forward";
-      Measure row = measure(cat(name, ", ", pass), request_.subject.device,
-                            {"bench attention", request_.warmup, request_.repeats}, [&] { run(trained); });
+      const std::string title = cat(name, ", ", pass);
+      if (!request_.wants(title)) continue;
+      Measure row = measure(title, request_.subject.device, {"bench attention", request_.warmup, request_.repeats},
+                            [&] { run(trained); });
       const std::vector<Work> parts = parts_of(request_.subject, sizes_, attention, trained);
       for (const Work& part : parts) row.work = row.work + part;
       row.least_seconds = floor_seconds(parts, ceilings_);
@@ -108,6 +110,7 @@ BenchResult run_attention(const BenchRequest& request, const models::ModelRegist
   AttentionCase attention(request, families, ceilings);
   BenchResult out;
   for (const models::BlockAttention& each : attentions_of(request)) attention.add_rows(each, out.rows);
+  require_rows(request, out);
   return out;
 }
 
@@ -118,7 +121,7 @@ BenchMode attention_bench() {
           .summary =
               "the attention of one block with its feature maps, beside softmax attention, forward and with all "
               "gradients",
-          .options = {"--batch", "--attention", "--grid"},
+          .options = {"--batch", "--attention", "--grid", "--row"},
           .warmup = 2,
           .repeats = 5,
           .run = run_attention};

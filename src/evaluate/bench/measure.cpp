@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/progress.h"
+#include "evaluate/bench/profile_range.h"
 #include "evaluate/bench_subject.h"
 #include "tensor/peak_memory.h"
 
@@ -93,6 +94,7 @@ Measure measure(const std::string& name, at::Device device, const Rounds& rounds
     progress.advance(1);
   }
   const double runs = std::clamp(std::floor(kShortest / std::max(last, 1e-9)), 1.0, kMostRuns);
+  const ProfileRange profiled;
   for (std::int64_t i = 0; i < rounds.repeats; ++i) {
     const double seconds = seconds_of(device, [&] {
       for (int run = 0; run < static_cast<int>(runs); ++run) work();

@@ -52,7 +52,8 @@ struct Rounds {
 };
 
 /// Runs the work and measures it: a repeat of short work is as many runs as take 20 ms together, divided by their
-/// number, so that neither the clock nor waiting for the device counts. Only name, seconds and peak_bytes are set.
+/// number, so that neither the clock nor waiting for the device counts. A profiler sees the repeats alone
+/// (ProfileRange). Only name, seconds and peak_bytes are set.
 Measure measure(const std::string& name, at::Device device, const Rounds& rounds, const std::function<void()>& work);
 
 /// Seconds of one call, with the device's work in it.

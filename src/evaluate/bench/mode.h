@@ -19,6 +19,7 @@ struct BenchRequest {
   models::AttentionForm form = models::AttentionForm::parallel;
   models::Recompute recompute = models::Recompute::full;
   std::int64_t accumulate = 1;        ///< step: passes before an update
+  std::string row;                    ///< attention, phi: only rows whose names hold this
   bool grid = false;                  ///< attention: chunk sizes 1, 2, 3, 5, 7 by overlaps 0 to 3
   std::vector<std::int64_t> lengths;  ///< recurrent: frames of each video
   std::int64_t steps = 2;             ///< recurrent: denoising steps
@@ -26,6 +27,9 @@ struct BenchRequest {
   std::int64_t points = 1;            ///< distill, cache: points of the teacher
   std::filesystem::path folder;       ///< cache: where it writes
   double peak_tflop_per_s = 0;        ///< of the device, as published; 0: the ceiling of the products
+
+  /// Whether a row of this name is asked for.
+  bool wants(const std::string& name) const { return name.find(row) != std::string::npos; }
 };
 
 /// What a mode found.
@@ -56,6 +60,9 @@ BenchMode cache_bench();
 
 /// Every mode; one line each.
 std::vector<BenchMode> bench_modes();
+
+/// Throws UserError where no row of the result holds BenchRequest::row.
+void require_rows(const BenchRequest& request, const BenchResult& result);
 
 /// What was asked for and what was found, as docs/benchmarks.md describes it.
 nlohmann::ordered_json to_json(const BenchMode& mode, const BenchRequest& request, const Ceilings& ceilings,

@@ -29,17 +29,18 @@ BenchResult run_phi(const BenchRequest& request, const models::ModelRegistry& fa
   BenchResult out;
   for (const bool composed : {false, true}) {
     for (const bool trained : {false, true}) {
-      Measure row =
-          measure(cat(composed ? "libtorch's operators, " : "the map, ", trained ? "forward + backward" : "forward"),
-                  subject.device, {"bench phi", request.warmup, request.repeats}, [&] {
-                    const at::AutoGradMode mode(trained);
-                    x.requires_grad_(trained);
-                    const at::Tensor y = composed ? map->forward_composed(x) : map->forward(x);
-                    if (!trained) return;
-                    y.backward(dy);
-                    x.mutable_grad().reset();
-                    map->zero_grad();
-                  });
+      const std::string title =
+          cat(composed ? "libtorch's operators, " : "the map, ", trained ? "forward + backward" : "forward");
+      if (!request.wants(title)) continue;
+      Measure row = measure(title, subject.device, {"bench phi", request.warmup, request.repeats}, [&] {
+        const at::AutoGradMode mode(trained);
+        x.requires_grad_(trained);
+        const at::Tensor y = composed ? map->forward_composed(x) : map->forward(x);
+        if (!trained) return;
+        y.backward(dy);
+        x.mutable_grad().reset();
+        map->zero_grad();
+      });
       const double times = trained ? 3 : 1;
       row.work = {tflop * times, 0, bytes * times};
       row.least_seconds = floor_seconds({row.work}, ceilings);
@@ -47,6 +48,7 @@ BenchResult run_phi(const BenchRequest& request, const models::ModelRegistry& fa
       out.rows.push_back(std::move(row));
     }
   }
+  require_rows(request, out);
   out.own = {{"features", map->feature_width()}, {"tokens", tokens}, {"heads", sizes.heads}};
   return out;
 }
@@ -56,7 +58,7 @@ BenchResult run_phi(const BenchRequest& request, const models::ModelRegistry& fa
 BenchMode phi_bench() {
   return {.name = "phi",
           .summary = "one feature map of one block, and the same composed of libtorch's operators",
-          .options = {"--batch"},
+          .options = {"--batch", "--row"},
           .warmup = 2,
           .repeats = 5,
           .run = run_phi};
