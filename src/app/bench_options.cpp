@@ -5,6 +5,7 @@
 #include "app/path_option.h"
 #include "core/error.h"
 #include "core/strings.h"
+#include "core/units.h"
 
 namespace rehyat::app {
 namespace {
@@ -94,8 +95,10 @@ void BenchOptions::declare_modes(CLI::App& app) {
       ->check(CLI::IsMember({"parallel", "recurrent"}));
   of_modes(app, "--recompute", recompute,
            "full (default) runs each block again in the backward pass, selective all of it but the self-attention, "
-           "none keeps all")
+           "none keeps all; --memory instead lets blocks differ")
       ->check(CLI::IsMember({"none", "selective", "full"}));
+  of_modes(app, "--memory", memory, "of the GPU, as 45GB: runs as little again as fits by the estimate");
+  of_modes(app, "--offload", offload, "float32 weights and AdamW's moments in host memory, as the setting of finetune");
   of_modes(app, "--accumulate", accumulate, "passes before an update (default 1)")->check(CLI::PositiveNumber);
   of_modes(app, "--batch", batch, "videos at a time (default 1)")->check(CLI::PositiveNumber);
   of_modes(app, "--grid", grid, "rehyat with chunks of 1, 2, 3, 5, 7 slices by overlaps of 0 to 3");
@@ -152,6 +155,7 @@ void BenchOptions::check() const {
          "--converted or --normalizer alone", "--attention beside them");
   refuse(!form.empty() && chosen.name == "forward" && attention.empty() && model.empty(), "--form alone",
          "--attention rehyat or --model beside it; softmax attention has one form");
+  refuse(!memory.empty() && !recompute.empty(), "--memory beside --recompute", "one of them");
   refuse(precision == "f16" && chosen.name != "forward" && chosen.name != "recurrent",
          "--precision f16 with a mode that trains or stores", "f32 or bf16; there is no loss scaling");
 }
@@ -163,6 +167,8 @@ evaluate::BenchRequest BenchOptions::request(const models::ModelRegistry& famili
   if (form == "recurrent" || (form.empty() && chosen.name == "recurrent")) out.form = models::AttentionForm::recurrent;
   if (recompute == "none") out.recompute = models::Recompute::none;
   if (recompute == "selective") out.recompute = models::Recompute::selective;
+  if (!memory.empty()) out.memory = parse_bytes(memory, "--memory");
+  out.offload = offload;
   out.accumulate = accumulate, out.grid = grid, out.lengths = lengths, out.steps = steps, out.guidance = guidance;
   out.row = row, out.points = points, out.folder = folder, out.peak_tflop_per_s = peak_tflops;
   return out;

@@ -13,13 +13,13 @@ namespace rehyat::app {
 
 /// What `bench` measures.
 struct BenchOptions {
-  std::string what, model, family, published, attention, normalizer, form, recompute, row, folder = ".";
+  std::string what, model, family, published, attention, normalizer, form, recompute, memory, row, folder = ".";
   std::string precision = "auto", device = "auto";
   std::vector<std::string> architecture;  ///< KEY=VALUE
   std::vector<std::int64_t> lengths;
   std::int64_t frames = 81, height = 480, width = 832, batch = 1, accumulate = 1, steps = 2, points = 1;
   std::optional<std::int64_t> tc, to, rate, layers, converted, repeats, warmup;
-  bool grid = false;
+  bool grid = false, offload = false;
   double guidance = 6, peak_tflops = 0;
 
   void declare(CLI::App& app);

@@ -9,6 +9,7 @@
 #include "core/strings.h"
 #include "evaluate/bench/inputs.h"
 #include "finetune/flow_points.h"
+#include "models/dense.h"
 #include "tensor/peak_memory.h"
 #include "train/optimizer.h"
 #include "train/reduce.h"
@@ -30,24 +31,28 @@ std::vector<finetune::FlowSample> samples(const BenchSubject& subject, const mod
                                             spread_numbers(text, 1.7, options), kSigma});
 }
 
-std::int64_t bytes_of(const std::vector<train::NamedParameter>& parameters, bool gradients) {
+std::int64_t held_by(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
+}
+
+/// Parameters of the blocks' products, whose float32 numbers offloading keeps in host memory.
+std::int64_t hosted_parameters(const models::VideoTransformer& model) {
   std::int64_t out = 0;
-  for (const train::NamedParameter& p : parameters) {
-    const at::Tensor& tensor = gradients ? p.tensor.grad() : p.tensor;
-    out += tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
-  }
+  for (const Replica* replica : models::replicas_of(*model)) out += replica->weight().numel();
   return out;
 }
 
 /// A model with its optimizer, ready to take steps.
 class Trainee {
  public:
-  Trainee(const TrainBench& bench, const models::VideoTransformer& model)
+  Trainee(const TrainBench& bench, const models::RecomputePlan& recompute, const models::VideoTransformer& model)
       : bench_(bench),
+        recompute_(recompute),
         model_(model),
         batch_(samples(bench.subject, model->architecture())),
-        parameters_(trained(model)),
-        optimizer_(parameters_, {}) {}
+        parameters_(trained(model, bench.subject.compute)),
+        hosted_(bench.offload ? std::make_unique<train::HostedWeights>(parameters_) : nullptr),
+        optimizer_(parameters_, {}, hosted_.get()) {}
 
   /// Adds what one step took where `counts`.
   void step(StepMeasures& out, bool counts) {
@@ -67,7 +72,7 @@ class Trainee {
       part(out.forward, forward, [&] {
         models::ForwardOptions options;
         options.compute = bench_.subject.compute;
-        options.recompute = bench_.recompute;
+        options.recompute = recompute_;
         loss = finetune::sample_losses(model_, batch_, options).mean();
       });
       part(out.backward, backward, [&] { (loss / static_cast<double>(bench_.accumulate)).backward(); });
@@ -92,27 +97,39 @@ class Trainee {
 
   /// Bytes that are there between two steps.
   void count(StepMeasures& out) const {
-    out.weight_bytes = bytes_of(parameters_, false);
-    out.gradient_bytes = bytes_of(parameters_, true);
-    for (const auto& item : optimizer_.state()) out.optimizer_bytes += static_cast<std::int64_t>(item.second.nbytes());
+    for (const train::NamedParameter& p : parameters_) {
+      out.weight_bytes += held_by(hosted_ && p.replica != nullptr ? p.replica->numbers(p.compute) : p.tensor);
+      out.gradient_bytes += held_by(p.tensor.grad());
+    }
+    for (const auto& item : optimizer_.state()) {
+      if (item.second.device().type() == bench_.subject.device.type() || !hosted_)
+        out.optimizer_bytes += held_by(item.second);
+    }
     for (const train::NamedParameter& p : parameters_) out.parameters += p.tensor.numel();
   }
 
  private:
-  static std::vector<train::NamedParameter> trained(const models::VideoTransformer& model) {
+  static std::vector<train::NamedParameter> trained(const models::VideoTransformer& model, at::ScalarType compute) {
     std::vector<train::NamedParameter> out;
     for (const auto& item : model->named_parameters()) {
       item.value().requires_grad_(true);
-      out.push_back({item.key(), item.value()});
+      out.push_back({item.key(), item.value(), nullptr, compute});
+    }
+    for (Replica* const replica : models::replicas_of(*model)) {
+      for (train::NamedParameter& p : out) {
+        if (replica->weight().is_same(p.tensor)) p.replica = replica;
+      }
     }
     return out;
   }
 
   const TrainBench& bench_;
+  models::RecomputePlan recompute_;
   models::VideoTransformer model_;
   std::vector<finetune::FlowSample> batch_;
   std::vector<train::NamedParameter> parameters_;
   train::TrainConfig config_;
+  std::unique_ptr<train::HostedWeights> hosted_;
   train::AdamW optimizer_;
 };
 
@@ -138,10 +155,15 @@ StepMeasures measure_step(const TrainBench& bench, const models::ModelRegistry& 
   analysis::TrainingSetup setup;
   setup.batch = bench.subject.batch;
   setup.compute_bytes = static_cast<std::int64_t>(at::elementSize(bench.subject.compute));
-  setup.recompute = bench.recompute;
   setup.accumulates = bench.accumulate > 1;
+  if (bench.offload) setup.hosted = hosted_parameters(model);
+  out.recompute = bench.recompute;
+  if (bench.memory)
+    out.recompute = analysis::fitting_recompute(model->architecture(), bench.subject.video(), block_choices(model),
+                                                setup, *bench.memory);
+  setup.recompute = out.recompute;
   out.estimate = analysis::training_memory(model->architecture(), bench.subject.video(), block_choices(model), setup);
-  Trainee trainee(bench, model);
+  Trainee trainee(bench, out.recompute, model);
   Progress progress("bench step", bench.warmup + bench.repeats, "steps");
   for (std::int64_t i = 0; i < bench.warmup + bench.repeats; ++i) {
     trainee.step(out, i >= bench.warmup);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,9 @@ namespace rehyat::evaluate {
 /// float32 masters and AdamW, on numbers made here instead of prepared clips.
 struct TrainBench {
   BenchSubject subject;
-  models::Recompute recompute = models::Recompute::full;
+  models::RecomputePlan recompute = models::Recompute::full;
+  std::optional<std::int64_t> memory;  ///< bytes within which the least is run again, instead of `recompute`
+  bool offload = false;                ///< as the setting of finetune
   std::int64_t warmup = 1, repeats = 3;
   std::int64_t accumulate = 1;  ///< forward and backward passes before an update
 };
@@ -29,7 +32,8 @@ struct StepMeasures {
   std::int64_t layers = 0, tokens = 0, parameters = 0;
   std::vector<double> seconds;  ///< of each repeat, ascending
   StepPart forward, backward, update;
-  std::int64_t weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;  ///< that are held between steps
+  models::RecomputePlan recompute;                                         ///< of the steps
+  std::int64_t weight_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;  ///< that the device holds between steps
   analysis::MemoryEstimate estimate;                                       ///< what a dry run says
   double forward_tflop = 0;                                                ///< of one forward pass
   double attention_tflop = 0;  ///< of it the softmax and linear branches of all blocks

@@ -23,8 +23,12 @@ void FlowTrainingConfig::fields(config::Fields& f) {
        {"selective", RecomputePolicy::selective},
        {"full", RecomputePolicy::full}},
       "activation checkpointing: full keeps the inputs of each block alone and runs it again in the backward pass, "
-      "selective also keeps what its self-attention computed, none keeps all; auto: the first of none, selective and "
-      "full that fits the memory; the result is the same");
+      "selective also keeps what its self-attention computed, none keeps all; auto: as little as the memory "
+      "allows, where blocks may differ; the result is the same");
+  f.bytes("memory", memory,
+          "of one GPU, within which recompute=auto decides, as 45GB for example; null: nine tenths of what it has")
+      .at_least(1)
+      .only("with recompute auto", [this] { return recompute == RecomputePolicy::automatic; });
   f.choice("offload", train.offload, {{"none", train::Offload::none}, {"optimizer", train::Offload::optimizer}},
            "optimizer: float32 weights, AdamW's moments and the averaged weights stay in host memory and pass through "
            "the GPU in each step, 12 bytes a parameter less there; the result is the same");
@@ -32,9 +36,10 @@ void FlowTrainingConfig::fields(config::Fields& f) {
       .at_least(1);
 }
 
-models::Recompute FlowTrainingConfig::decided_recompute() const {
+models::RecomputePlan FlowTrainingConfig::decided_recompute() const {
   if (recompute == RecomputePolicy::full) return models::Recompute::full;
-  return recompute == RecomputePolicy::selective ? models::Recompute::selective : models::Recompute::none;
+  if (recompute == RecomputePolicy::selective) return models::Recompute::selective;
+  return recompute == RecomputePolicy::none ? models::RecomputePlan() : automatic_plan;
 }
 
 void FlowTrainingConfig::validate() const {

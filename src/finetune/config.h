@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "config/config.h"
 #include "diffusion/flow_matching.h"
 #include "models/recompute_policy.h"
@@ -24,12 +27,14 @@ struct FlowTrainingConfig {
   Trainable trainable = Trainable::all;
   Precision precision = Precision::automatic;
   RecomputePolicy recompute = RecomputePolicy::automatic;  ///< decides time and memory, and no number
+  std::optional<std::int64_t> memory;                      ///< bytes within which `automatic` decides
+  models::RecomputePlan automatic_plan;                    ///< no setting: what `automatic` was decided to be
   std::int64_t validation_samples = 64;                    ///< fixed (clip, sigma, noise) points
 
   void fields(config::Fields& f);
   void validate() const;
-  /// The policy where it is decided; `automatic` keeps everything until somebody who knows the memory decides.
-  models::Recompute decided_recompute() const;
+  /// What blocks run again; `automatic` keeps everything until somebody who knows the memory decides.
+  models::RecomputePlan decided_recompute() const;
 };
 
 }  // namespace rehyat::finetune

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "core/strings.h"
+
 namespace rehyat::models {
 namespace {
 
@@ -68,6 +70,17 @@ class RecomputeFunction : public torch::autograd::Function<RecomputeFunction> {
 };
 
 }  // namespace
+
+std::string to_string(Recompute policy) {
+  if (policy == Recompute::none) return "none";
+  return policy == Recompute::full ? "full" : "selective";
+}
+
+std::string to_string(const RecomputePlan& plan) {
+  if (plan.last_blocks == 0 || plan.first == plan.last) return to_string(plan.first);
+  return cat(to_string(plan.first), ", ", to_string(plan.last), " in the last ", plan.last_blocks,
+             plan.last_blocks == 1 ? " block" : " blocks");
+}
 
 at::Tensor run_block(const torch::nn::Module& module, Recompute recompute, const std::vector<at::Tensor>& inputs,
                      BlockFunction block) {

@@ -28,7 +28,7 @@ struct ForwardOptions {
   std::int64_t first_slice = 0;         ///< where a chunk of a longer video begins
   std::vector<ops::RecurrentState>* states = nullptr;  ///< one a block: run the input as the next chunk
   bool update_states = true;
-  Recompute recompute = Recompute::none;   ///< of a pass with gradients, which has no states
+  RecomputePlan recompute;                 ///< of a pass with gradients, which has no states
   ops::AttentionMemory* memory = nullptr;  ///< of the block that runs (run_block)
   /// What depends on the text alone, of an earlier pass or for a later one. A pass with gradients neither reads nor
   /// fills it, and a family whose blocks make nothing of the text alone leaves it empty.

@@ -1,7 +1,6 @@
 #include "stages/flow_training.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "analysis/memory.h"
@@ -11,6 +10,7 @@
 #include "core/units.h"
 #include "evaluate/held_out.h"
 #include "finetune/flow_task.h"
+#include "models/frozen_weights.h"
 #include "stages/costs.h"
 #include "stages/machine.h"
 #include "train/loop.h"
@@ -48,6 +48,23 @@ std::optional<std::int64_t> trained_parameters(const models::Architecture& model
   return out;
 }
 
+/// Of those that are trained the weights of the blocks' products, which `offload` keeps in host memory, without the
+/// feature maps and with the little that a block has besides.
+std::int64_t product_parameters(const models::Architecture& model, const models::BlockMap& blocks,
+                                finetune::Trainable trainable) {
+  const auto converted = static_cast<std::int64_t>(blocks.size());
+  switch (trainable) {
+    case finetune::Trainable::all:
+      return model.layers * model.block.parameters;
+    case finetune::Trainable::blocks:
+      return converted * model.block.parameters;
+    case finetune::Trainable::attention:
+      return converted * models::attention_parameters(model.dim);
+    default:
+      return 0;
+  }
+}
+
 analysis::TrainingSetup setup_of(Run& run, const models::BlockMap& blocks, const finetune::FlowTrainingConfig& config) {
   const models::Architecture& model = run.models().architecture();
   analysis::TrainingSetup setup;
@@ -55,41 +72,31 @@ analysis::TrainingSetup setup_of(Run& run, const models::BlockMap& blocks, const
   setup.trained = trained_parameters(model, blocks, config.trainable);
   setup.batch = config.micro_batch;
   setup.compute_bytes = config.precision == Precision::bf16 ? 2 : 4;
+  if (config.train.offload == train::Offload::optimizer)
+    setup.hosted = product_parameters(model, blocks, config.trainable);
+  if (setup.trained && wants_gpu(run.config().run.device))
+    setup.frozen = model.layers * model.block.parameters - product_parameters(model, blocks, config.trainable);
   setup.ema = config.train.ema_decay.has_value();
   setup.recompute = config.decided_recompute();
   return setup;
 }
 
-constexpr std::array<std::pair<finetune::RecomputePolicy, const char*>, 3> kPolicies = {{
-    {finetune::RecomputePolicy::none, "none"},
-    {finetune::RecomputePolicy::selective, "selective"},
-    {finetune::RecomputePolicy::full, "full"},
-}};
-
-std::string name_of(finetune::RecomputePolicy policy) {
-  const auto found =
-      std::find_if(kPolicies.begin(), kPolicies.end(), [&](const auto& item) { return item.first == policy; });
-  return found == kPolicies.end() ? "auto" : found->second;
-}
-
-/// The config with what blocks run again decided: as it says, or the least that leaves a tenth of `memory`.
+/// The config with what blocks run again decided: as it says, or the least within its limit or nine tenths of
+/// `memory`.
 finetune::FlowTrainingConfig decide_recompute(Run& run, const models::BlockMap& blocks,
                                               finetune::FlowTrainingConfig config, std::int64_t memory) {
   if (config.recompute != finetune::RecomputePolicy::automatic) return config;
   const models::Architecture& model = run.models().architecture();
-  const auto choices = block_choices(blocks, model.layers);
-  for (const auto& item : kPolicies) {
-    config.recompute = item.first;
-    const analysis::MemoryEstimate need =
-        analysis::training_memory(model, largest(bucket_videos(run)), choices, setup_of(run, blocks, config));
-    if (static_cast<double>(need.total()) <= 0.9 * static_cast<double>(memory)) break;
-  }
+  const std::int64_t limit = config.memory.value_or(memory / 10 * 9);
+  config.automatic_plan = analysis::fitting_recompute(
+      model, largest(bucket_videos(run)), block_choices(blocks, model.layers), setup_of(run, blocks, config), limit);
   return config;
 }
 
 /// FLOPs of a step over those of a step that keeps all blocks. A selective one runs most of the forward pass again too.
-double recomputed(const finetune::FlowTrainingConfig& config) {
-  return config.decided_recompute() == models::Recompute::none ? 1 : (kStepOverForward + 1) / kStepOverForward;
+double recomputed(const finetune::FlowTrainingConfig& config, std::int64_t layers) {
+  const std::int64_t kept = config.decided_recompute().count(models::Recompute::none, layers);
+  return (kStepOverForward + 1 - static_cast<double>(kept) / static_cast<double>(layers)) / kStepOverForward;
 }
 
 }  // namespace
@@ -105,13 +112,17 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
   const finetune::FlowTrainingConfig decided = decide_recompute(
       run, models::block_map_of(model), config, device_memory(run.config().run, device.is_cuda() ? device.index() : 0));
   finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), decided, seed, name, world);
+  std::optional<models::FrozenWeights> frozen;
+  if (device.is_cuda()) frozen.emplace(*model, compute_type(config.precision, device));
   const double tflops = training_step_tflops(model->architecture(), models::block_map_of(model), bucket_videos(run),
                                              samples_of_buckets(run), config.global_batch);
-  log::info(title, ": ", config.train.iterations, " steps of ", recomputed(decided) * tflops, " TFLOP each",
-            ", recompute ", name_of(decided.recompute));
+  log::info(title, ": ", config.train.iterations, " steps of ",
+            recomputed(decided, model->architecture().layers) * tflops, " TFLOP each", ", recompute ",
+            models::to_string(decided.decided_recompute()));
   train::Training training{title, folder.folder(), folder.fingerprint()};
   if (device.is_cuda()) training.tflops = tflops / world.size();  // on a CPU the rate says little
   const nlohmann::ordered_json last = train::train(task, config.train, training, world);
+  frozen.reset();
   world.all_or_none([&] {
     if (world.rank() == 0) run.models().families().save(folder.folder() / "model", model);
   });
@@ -136,10 +147,14 @@ Needs training_needs(Run& run, const models::BlockMap& blocks, const finetune::F
   needs.model_parameters = analysis::model_cost(model, video, choices).parameters;
   needs.disk_bytes = 4 * (setup.trained.value_or(*needs.model_parameters) * copies + *needs.model_parameters);
   needs.memory_per_gpu = analysis::training_memory(model, video, choices, setup);
-  needs.recompute = name_of(decided.recompute);
+  // Weights, two moments and their average, of each rank of the machine.
+  if (setup.hosted > 0)
+    needs.host_memory_bytes = (setup.ema ? 4 : 3) * analysis::kFloatBytes * setup.hosted * run.world().local_size();
+  needs.recompute = models::to_string(decided.decided_recompute());
   needs.steps = config.train.iterations;
-  needs.tflops_per_step = recomputed(decided) * training_step_tflops(model, blocks, bucket_videos(run),
-                                                                     samples_of_buckets(run), config.global_batch);
+  needs.tflops_per_step =
+      recomputed(decided, model.layers) *
+      training_step_tflops(model, blocks, bucket_videos(run), samples_of_buckets(run), config.global_batch);
   needs.work = work_of(*needs.tflops_per_step * static_cast<double>(config.train.iterations), run.config().run);
   needs.smaller_memory = cat(section, ".micro_batch, data.size or data.frames");
   needs.smaller_disk = cat(section, ".keep_checkpoints");

@@ -86,9 +86,13 @@ void add_memory(TextList& list, const Needs& needs, const Machine& machine) {
     list.add("memory", cat("about ", human_bytes(m.total), of));
     list.add("", cat("weights ", human_bytes(m.weights), ", gradients ", human_bytes(m.gradients), ", optimizer ",
                      human_bytes(m.optimizer), ", activations ", human_bytes(m.activations)));
-    if (needs.recompute == "full") list.add("", "blocks are run again in the backward pass");
-    if (needs.recompute == "selective")
+    if (needs.recompute == "full") {
+      list.add("", "blocks are run again in the backward pass");
+    } else if (needs.recompute == "selective") {
       list.add("", "blocks without their attention are run again in the backward pass");
+    } else if (needs.recompute && needs.recompute != "none") {
+      list.add("", cat("blocks are run again in the backward pass: ", *needs.recompute));
+    }
   } else if (needs.memory() > 0) {
     list.add("memory", cat("at least ", human_bytes(needs.memory()), of));
     if (needs.state_and_ring_bytes)
@@ -144,7 +148,9 @@ void Needs::fields(config::Fields& f) {
   add_if_there(f, "quota_bytes", quota_bytes, "bytes that the stage may write at most");
   add_if_there(f, "quota_prompts", quota_prompts, "prompts whose points fit in the quota");
   if (memory_per_gpu) f.section("memory_per_gpu", *memory_per_gpu, "bytes");
-  add_if_there(f, "recompute", recompute, "what blocks run again in the backward pass: none, selective or full");
+  add_if_there(
+      f, "recompute", recompute,
+      "what blocks run again in the backward pass: none, selective or full, and in how many of the last another");
   add_if_there(f, "model_bytes", model_bytes, "of weights that are only run");
   add_if_there(f, "state_and_ring_bytes", state_and_ring_bytes, "of chunk-by-chunk sampling");
   add_if_there(f, "memory_of_points", memory_of_points, "bytes, over all ranks");

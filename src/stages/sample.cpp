@@ -11,6 +11,7 @@
 #include "data/video/video.h"
 #include "files/atomic_file.h"
 #include "files/json.h"
+#include "models/frozen_weights.h"
 #include "stages/builtin.h"
 #include "stages/costs.h"
 #include "stages/sample_request.h"
@@ -165,6 +166,8 @@ void make_videos(Run& run, const StageFolder& folder, const std::vector<std::str
   });
   run.encoders().release();
   models::VideoTransformer model = run.models().load(run.config().sample.model);
+  if (run.device().get().is_cuda())
+    models::narrow_weights(*model, compute_type(run.config().sample.precision, run.device().get()));
   say_order(run, model);
   world.all_or_none([&] {
     std::size_t turn = 0;

@@ -45,7 +45,7 @@ const std::vector<Row>& table() {
       {{"pretrain", "finetune", "distill"}, {"checkpoint_every", "keep_checkpoints"}, Side::record},
       {{"pretrain", "finetune", "distill"}, {"validate_every", "log_every"}, Side::record},
       {{"pretrain", "finetune"}, {"flow", "global_batch", "caption_dropout", "trainable"}, Side::result},
-      {{"pretrain", "finetune"}, {"micro_batch", "recompute", "offload"}, Side::speed},
+      {{"pretrain", "finetune"}, {"micro_batch", "recompute", "memory", "offload"}, Side::speed},
       {{"distill"}, {"source", "loss", "online"}, Side::result},
       {{"distill"}, {"keep_on_device", "keep_on_host", "threads"}, Side::speed},
       {{"distill"}, {"online.memory"}, Side::limit},

@@ -62,6 +62,59 @@ TEST(TrainingMemory, OfTheRealSizeIsAsMeasuredOnOneGpu) {
   EXPECT_NEAR(estimated(30, 15, Recompute::selective) - estimated(30, 15, Recompute::full), 3.16e9, 0.05e9);
 }
 
+TEST(TrainingMemory, HostedWeightsLeaveTheirCopyOnTheDevice) {
+  TrainingSetup setup;
+  setup.recompute = models::Recompute::full;
+  const MemoryEstimate here = training_memory(kWan, kVideo, converted(), setup);
+  setup.hosted = 1'300'000'000;
+  const MemoryEstimate hosted = training_memory(kWan, kVideo, converted(), setup);
+  EXPECT_EQ(hosted.weights, here.weights - 4 * setup.hosted);
+  EXPECT_EQ(hosted.optimizer, here.optimizer - 8 * setup.hosted);
+  EXPECT_EQ(hosted.gradients, here.gradients);
+  EXPECT_LT(hosted.total(), 23'000'000'000);  // a step of the 1.3B on a card of 24 GB
+  setup.compute_bytes = 4;
+  const MemoryEstimate wide = training_memory(kWan, kVideo, converted(), setup);
+  setup.hosted = 0;
+  EXPECT_EQ(wide.weights, training_memory(kWan, kVideo, converted(), setup).weights);
+}
+
+TEST(TrainingMemory, FrozenWeightsAreThereInTheComputeTypeAlone) {
+  TrainingSetup setup;
+  setup.trained = 100'000'000;
+  const std::int64_t before = training_memory(kWan, kVideo, converted(), setup).weights;
+  setup.frozen = 1'200'000'000;
+  EXPECT_EQ(training_memory(kWan, kVideo, converted(), setup).weights, before - 4 * setup.frozen);
+}
+
+TEST(TrainingMemory, ThePlanThatFitsRunsAsLittleAgainAsItCan) {
+  TrainingSetup setup;
+  const auto plan = [&](double bytes) {
+    return fitting_recompute(kWan, kVideo, converted(), setup, static_cast<std::int64_t>(bytes));
+  };
+  const auto total = [&](const models::RecomputePlan& of) {
+    setup.recompute = of;
+    return static_cast<double>(training_memory(kWan, kVideo, converted(), setup).total());
+  };
+  using models::Recompute;
+  EXPECT_EQ(plan(1e15), models::RecomputePlan(Recompute::none));
+  EXPECT_EQ(plan(1), models::RecomputePlan(Recompute::full));
+  std::int64_t fewer = 31;
+  for (const double bytes : {120e9, 75e9, 60e9}) {
+    const models::RecomputePlan found = plan(bytes);
+    EXPECT_LE(total(found), bytes);
+    EXPECT_EQ(found.first, Recompute::selective);
+    EXPECT_EQ(found.last, Recompute::none);
+    EXPECT_LT(found.last_blocks, fewer);
+    fewer = found.last_blocks;
+    EXPECT_GT(total({found.first, found.last, found.last_blocks + 1}), bytes);
+  }
+  const double between = (total(Recompute::selective) + total(Recompute::full)) / 2;
+  const models::RecomputePlan found = plan(between);
+  EXPECT_EQ(found.first, Recompute::full);
+  EXPECT_EQ(found.last, Recompute::selective);
+  EXPECT_LE(total(found), between);
+}
+
 TEST(TrainingMemory, MicroBatchesHaveTheGradientsOfThoseBefore) {
   TrainingSetup setup;
   setup.recompute = models::Recompute::full;

@@ -54,6 +54,15 @@ import json
 none, full = (json.load(open(f + '.json')) for f in ('none', 'full'))
 assert none['loss'] == full['loss'] and none['estimate']['activations'] >= full['estimate']['activations'], (none, full)" || fail "run again or kept"
 # shellcheck disable=SC2086
+go step $narrow --layers 3 --attention rehyat --tc 2 --converted 2 --recompute full --offload
+holds "host memory" "r['offload'] and r['loss'] == $(python3 -c "import json; print(json.load(open('full.json'))['loss'])") and r['optimizer_bytes'] < 2 * r['gradient_bytes']"
+# shellcheck disable=SC2086
+go step $narrow --layers 3 --memory 1TB
+holds "within much memory" "r['recompute'] == 'none'"
+# shellcheck disable=SC2086
+go step $narrow --layers 3 --memory 1MB
+holds "within little" "r['recompute'] == 'full'"
+# shellcheck disable=SC2086
 go train $narrow --layers 1 --accumulate 3
 holds "the older name, and three passes before an update" "r['bench'] == 'step' and r['accumulate'] == 3 and rows['forward']['tflop'] * 3 == row['tflop']"
 # shellcheck disable=SC2086

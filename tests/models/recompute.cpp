@@ -111,12 +111,28 @@ TEST(Recompute, ChangesNoBitOfAnyGradient) {
     for (const auto type : {at::kFloat, at::kBFloat16}) {
       SCOPED_TRACE(ops::to_string(attention.spec) + ", " + at::toString(type));
       const auto expected = gradients_with_inputs(model, in, {.compute = type});
-      for (const Recompute recompute : {Recompute::selective, Recompute::full}) {
+      for (const RecomputePlan& recompute : {RecomputePlan(Recompute::selective), RecomputePlan(Recompute::full),
+                                             RecomputePlan(Recompute::full, Recompute::none, 1),
+                                             RecomputePlan(Recompute::selective, Recompute::none, 2)}) {
         const auto again = gradients_with_inputs(model, in, {.compute = type, .recompute = recompute});
         for (const auto& [name, gradient] : expected) EXPECT_TRUE(at::equal(again.at(name), gradient)) << name;
       }
     }
   }
+}
+
+TEST(Recompute, APlanSaysThePolicyOfEachBlock) {
+  const RecomputePlan plan(Recompute::selective, Recompute::none, 2), all = Recompute::full;
+  EXPECT_EQ(plan.of(0, 5), Recompute::selective);
+  EXPECT_EQ(plan.of(2, 5), Recompute::selective);
+  EXPECT_EQ(plan.of(3, 5), Recompute::none);
+  EXPECT_EQ(plan.count(Recompute::none, 5), 2);
+  EXPECT_EQ(plan.count(Recompute::selective, 5), 3);
+  EXPECT_EQ(plan.count(Recompute::full, 5), 0);
+  EXPECT_EQ(all.of(4, 5), Recompute::full);
+  EXPECT_EQ(all.count(Recompute::full, 5), 5);
+  EXPECT_EQ(to_string(plan), "selective, none in the last 2 blocks");
+  EXPECT_EQ(to_string(all), "full");
 }
 
 TEST(Recompute, SelectiveDoesNotComputeTheAttentionAgain) {

@@ -107,7 +107,7 @@ class ToyTransformerImpl : public models::VideoTransformerImpl {
                            const std::vector<at::Tensor>& in, ops::AttentionMemory* memory) {
         return block->forward(in[0], in[1], tables, index, slices, options.with(memory));
       };
-      x = models::run_block(*block, options.recompute, {x, condition}, run);
+      x = models::run_block(*block, options.recompute.of(index, block_count()), {x, condition}, run);
       ++index;
     }
     x = out_->forward(at::layer_norm(x, {config_.width}, {}, {}, kEps));

@@ -69,6 +69,11 @@ TEST_F(StageNeeds, BlocksAreRunAgainWhereMemoryNeedsIt) {
   EXPECT_EQ(of("selective", large).recompute, "selective");
   EXPECT_EQ(of("auto", large).memory_per_gpu->total, all.memory_per_gpu->total);
   EXPECT_EQ(of("auto", small).memory_per_gpu->total, again.memory_per_gpu->total);
+  EXPECT_EQ(of("auto, memory: 1kB", large).recompute, "full");
+  const Needs hosted = of("full, offload: optimizer", large);
+  EXPECT_LT(hosted.memory_per_gpu->optimizer, again.memory_per_gpu->optimizer / 2);
+  EXPECT_GT(*hosted.host_memory_bytes, again.memory_per_gpu->optimizer);
+  EXPECT_FALSE(again.host_memory_bytes);
 }
 
 TEST_F(StageNeeds, AStepIsCountedOnce) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,16 +18,18 @@ struct BenchRequest {
   BenchSubject subject;
   std::int64_t warmup = 0, repeats = 1;
   models::AttentionForm form = models::AttentionForm::parallel;
-  models::Recompute recompute = models::Recompute::full;
-  std::int64_t accumulate = 1;        ///< step: passes before an update
-  std::string row;                    ///< attention, phi: only rows whose names hold this
-  bool grid = false;                  ///< attention: chunk sizes 1, 2, 3, 5, 7 by overlaps 0 to 3
-  std::vector<std::int64_t> lengths;  ///< recurrent: frames of each video
-  std::int64_t steps = 2;             ///< recurrent: denoising steps
-  double guidance = 6;                ///< recurrent
-  std::int64_t points = 1;            ///< distill, cache: points of the teacher
-  std::filesystem::path folder;       ///< cache: where it writes
-  double peak_tflop_per_s = 0;        ///< of the device, as published; 0: the ceiling of the products
+  models::RecomputePlan recompute = models::Recompute::full;
+  std::optional<std::int64_t> memory;  ///< step: bytes within which the least is run again, instead of `recompute`
+  bool offload = false;                ///< step: float32 weights and moments in host memory
+  std::int64_t accumulate = 1;         ///< step: passes before an update
+  std::string row;                     ///< attention, phi: only rows whose names hold this
+  bool grid = false;                   ///< attention: chunk sizes 1, 2, 3, 5, 7 by overlaps 0 to 3
+  std::vector<std::int64_t> lengths;   ///< recurrent: frames of each video
+  std::int64_t steps = 2;              ///< recurrent: denoising steps
+  double guidance = 6;                 ///< recurrent
+  std::int64_t points = 1;             ///< distill, cache: points of the teacher
+  std::filesystem::path folder;        ///< cache: where it writes
+  double peak_tflop_per_s = 0;         ///< of the device, as published; 0: the ceiling of the products
 
   /// Whether a row of this name is asked for.
   bool wants(const std::string& name) const { return name.find(row) != std::string::npos; }

@@ -14,11 +14,6 @@ using json = nlohmann::ordered_json;
 constexpr double kTrainedParameter = 36;  // bytes: read twice, gradient written and read, three numbers updated
 constexpr double kUpdatedParameter = 28;  // bytes: four numbers read, three written, of 4 bytes each
 
-std::string name_of(models::Recompute recompute) {
-  if (recompute == models::Recompute::none) return "none";
-  return recompute == models::Recompute::full ? "full" : "selective";
-}
-
 json estimate_json(const analysis::MemoryEstimate& estimate) {
   return {{"weights", estimate.weights},
           {"gradients", estimate.gradients},
@@ -33,8 +28,11 @@ struct StepWork {
 
   StepWork(const BenchRequest& request, const StepMeasures& m) {
     const auto passes = static_cast<double>(request.accumulate);
-    const double kept = request.recompute == models::Recompute::selective ? m.attention_tflop : 0;
-    const double again = request.recompute == models::Recompute::none ? 0 : m.forward_tflop - kept;
+    const auto share = [&](models::Recompute policy) {
+      return static_cast<double>(m.recompute.count(policy, m.layers)) / static_cast<double>(m.layers);
+    };
+    const double again = share(models::Recompute::full) * m.forward_tflop +
+                         share(models::Recompute::selective) * (m.forward_tflop - m.attention_tflop);
     const auto parameters = static_cast<double>(m.parameters);
     forward = Work{m.forward_tflop, 0, m.stream_bytes} * passes;
     backward = Work{2 * m.forward_tflop, again, 2 * m.stream_bytes} * passes;
@@ -48,6 +46,8 @@ struct StepWork {
 BenchResult run_step(const BenchRequest& request, const models::ModelRegistry& families, const Ceilings& ceilings) {
   const TrainBench bench{.subject = request.subject,
                          .recompute = request.recompute,
+                         .memory = request.memory,
+                         .offload = request.offload,
                          .warmup = request.warmup,
                          .repeats = request.repeats,
                          .accumulate = request.accumulate};
@@ -64,7 +64,8 @@ BenchResult run_step(const BenchRequest& request, const models::ModelRegistry& f
   add("forward", m.forward.seconds, m.forward.peak_bytes, work.forward);
   add("backward", m.backward.seconds, m.backward.peak_bytes, work.backward);
   add("update", m.update.seconds, m.update.peak_bytes, work.update);
-  out.own = {{"recompute", name_of(request.recompute)},
+  out.own = {{"recompute", models::to_string(m.recompute)},
+             {"offload", request.offload},
              {"accumulate", request.accumulate},
              {"layers", m.layers},
              {"tokens", m.tokens},
@@ -75,8 +76,8 @@ BenchResult run_step(const BenchRequest& request, const models::ModelRegistry& f
              {"estimate", estimate_json(m.estimate)},
              {"loss", m.loss}};
   out.notes = {
-      {"step", cat("recompute ", name_of(request.recompute), ", ", request.accumulate, " x ", request.subject.batch,
-                   " videos before an update")},
+      {"step", cat("recompute ", models::to_string(m.recompute), request.offload ? ", offload optimizer, " : ", ",
+                   request.accumulate, " x ", request.subject.batch, " videos before an update")},
       {"memory", cat(human_bytes(m.peak_bytes()), " at most: weights ", human_bytes(m.weight_bytes), ", gradients ",
                      human_bytes(m.gradient_bytes), ", optimizer ", human_bytes(m.optimizer_bytes))},
       {"estimate", cat(human_bytes(m.estimate.total()), ", of it activations ", human_bytes(m.estimate.activations))}};
@@ -88,7 +89,8 @@ BenchResult run_step(const BenchRequest& request, const models::ModelRegistry& f
 BenchMode step_bench() {
   return {.name = "step",
           .summary = "a step of finetuning all weights, AdamW included (also called train)",
-          .options = {"--batch", "--layers", "--attention", "--converted", "--recompute", "--accumulate"},
+          .options = {"--batch", "--layers", "--attention", "--converted", "--recompute", "--memory", "--offload",
+                      "--accumulate"},
           .warmup = 1,
           .repeats = 3,
           .run = run_step};

@@ -116,8 +116,9 @@ at::Tensor WanTransformerImpl::forward(const at::Tensor& latents, const at::Tens
   if (at::GradMode::is_enabled()) options.text = nullptr;
   const at::Tensor words = embed_text(text, options);
   const ops::RopeTables tables = rope(size, options.first_slice);
+  std::int64_t index = 0;
   for (const Block& block : blocks_) {
-    x = run_block(*block, options.recompute, {x, words, modulation},
+    x = run_block(*block, options.recompute.of(index++, block_count()), {x, words, modulation},
                   [block = block.ptr(), tables, slices = grid[0], options](const std::vector<at::Tensor>& in,
                                                                            ops::AttentionMemory* memory) {
                     return block->forward(in[0], in[1], in[2], tables, slices, options.with(memory));
