@@ -179,6 +179,10 @@ std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, st
   return (model.state_bytes + model.ring_bytes / kRingBytes * number_bytes) * steps * branches;
 }
 
+std::int64_t sampling_text_bytes(const models::Architecture& model, std::int64_t branches, std::int64_t number_bytes) {
+  return model.text_tokens * model.text_numbers * number_bytes * branches;
+}
+
 nlohmann::ordered_json to_json(const BlockCost& cost) {
   return {{"kind", cost.kind},
           {"tc", or_null(cost.tc)},

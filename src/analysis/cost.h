@@ -98,5 +98,7 @@ ModelCost model_cost(const models::Architecture& model, const VideoSize& video, 
 /// `number_bytes`: of a number in the ring, which is of the compute type; the states are float32 whatever it is.
 std::int64_t sampling_state_bytes(const ModelCost& model, std::int64_t steps, std::int64_t branches,
                                   std::int64_t number_bytes);
+/// Bytes that sampling holds of its texts, padded to their full length, from the first denoising step to the last.
+std::int64_t sampling_text_bytes(const models::Architecture& model, std::int64_t branches, std::int64_t number_bytes);
 
 }  // namespace rehyat::analysis

@@ -34,9 +34,10 @@ struct Architecture {
   std::array<std::int64_t, 3> patch = {1, 1, 1};  ///< latent slices, rows and columns of one token
   PartCost block;                                 ///< one block with its projections, without attention's core
   PartCost outside;                               ///< embeddings and head
-  HeldNumbers saved_by_block;    ///< what a block with softmax attention keeps for its backward pass, its input too
-  HeldNumbers saved_outside;     ///< what embeddings and head keep
-  HeldNumbers backward_working;  ///< gradients on their way where a block's backward pass begins
+  std::int64_t text_numbers = 0;  ///< that TextMemory holds of each text token, in the type of the matrix products
+  HeldNumbers saved_by_block;     ///< what a block with softmax attention keeps for its backward pass, its input too
+  HeldNumbers saved_outside;      ///< what embeddings and head keep
+  HeldNumbers backward_working;   ///< gradients on their way where a block's backward pass begins
 
   std::int64_t head_width() const { return dim / heads; }
   /// Tokens along time, height and width of a latent T x H x W.

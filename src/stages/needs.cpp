@@ -97,7 +97,8 @@ void add_memory(TextList& list, const Needs& needs, const Machine& machine) {
     list.add("memory", cat("at least ", human_bytes(needs.memory()), of));
     if (needs.state_and_ring_bytes)
       list.add("", cat("weights ", human_bytes(needs.model_bytes.value_or(0)), ", states and rings ",
-                       human_bytes(*needs.state_and_ring_bytes)));
+                       human_bytes(*needs.state_and_ring_bytes), ", of the texts ",
+                       human_bytes(needs.text_bytes.value_or(0))));
   }
   if (needs.memory_of_points) list.add("points", cat(human_bytes(*needs.memory_of_points), " over all ranks"));
   if (needs.host_memory_bytes)
@@ -153,6 +154,7 @@ void Needs::fields(config::Fields& f) {
       "what blocks run again in the backward pass: none, selective or full, and in how many of the last another");
   add_if_there(f, "model_bytes", model_bytes, "of weights that are only run");
   add_if_there(f, "state_and_ring_bytes", state_and_ring_bytes, "of chunk-by-chunk sampling");
+  add_if_there(f, "text_bytes", text_bytes, "of sampling, what depends on its texts alone");
   add_if_there(f, "memory_of_points", memory_of_points, "bytes, over all ranks");
   add_if_there(f, "host_memory_bytes", host_memory_bytes, "bytes");
   add_work(f, "", work);
@@ -162,7 +164,7 @@ void Needs::fields(config::Fields& f) {
 
 std::int64_t Needs::memory() const {
   if (memory_per_gpu) return memory_per_gpu->total;
-  return model_bytes.value_or(0) + state_and_ring_bytes.value_or(0);
+  return model_bytes.value_or(0) + state_and_ring_bytes.value_or(0) + text_bytes.value_or(0);
 }
 
 void Needs::tell(TextList& list, const Machine& machine) const {

@@ -49,6 +49,7 @@ struct Needs {
   std::optional<std::string> recompute;              ///< of training: "none", "selective" or "full"
   std::optional<std::int64_t> model_bytes;           ///< of weights that are only run
   std::optional<std::int64_t> state_and_ring_bytes;  ///< of chunk-by-chunk sampling
+  std::optional<std::int64_t> text_bytes;            ///< of sampling: what depends on its texts alone
   std::optional<std::int64_t> memory_of_points;      ///< of online distillation, over all ranks
   std::optional<std::int64_t> host_memory_bytes;
   std::optional<std::string> form;      ///< of sampling

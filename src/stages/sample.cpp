@@ -247,11 +247,12 @@ class SampleStage : public StageOf<SampleResult> {
                             sampling::why_not_chunk_major(
                                 models::attention_specs(blocks, run.models().architecture().layers), config.sampler)
                                 .empty();
-    // The ring is of the compute type.
-    if (*needs.constant_memory)
-      needs.state_and_ring_bytes = analysis::sampling_state_bytes(cost, config.sampler.steps, branches,
-                                                                  config.precision == Precision::bf16 ? 2 : 4);
     const models::Architecture& model = run.models().architecture();
+    // The ring and what is held of the texts are of the compute type.
+    const std::int64_t number_bytes = config.precision == Precision::bf16 ? 2 : 4;
+    if (*needs.constant_memory)
+      needs.state_and_ring_bytes = analysis::sampling_state_bytes(cost, config.sampler.steps, branches, number_bytes);
+    needs.text_bytes = analysis::sampling_text_bytes(model, branches, number_bytes);
     needs.steps_per_video = config.sampler.steps;
     if (*needs.constant_memory) {
       const ops::AttentionSpec& spec = blocks.begin()->second.spec;

@@ -159,6 +159,7 @@ TEST(ModelCost, StatesOfChunkByChunkSampling) {
   EXPECT_TRUE(model_cost(kWan, kVideo, mixed).constant_memory);
   // A ring in float32 is twice as large, the states are what they were.
   EXPECT_EQ(sampling_state_bytes(cost, 1, 1, 4), cost.state_bytes + 2 * cost.ring_bytes);
+  EXPECT_EQ(sampling_text_bytes(kWan, 2, 2), 2 * 2 * 512 * 1536 * (1 + 2 * 30));
 }
 
 TEST(ModelCost, RefusesWhatDoesNotFit) {

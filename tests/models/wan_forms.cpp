@@ -176,6 +176,7 @@ TEST(WanForward, WhatDependsOnTheTextAloneIsMadeOnce) {
   EXPECT_TRUE(at::equal(run(model, in, remembered), plain));
   constexpr std::int64_t numbers = 2 * 5 * 24;  // samples, words, width
   EXPECT_EQ(memory.bytes(), numbers * (1 + 2 * 2) * 4);
+  EXPECT_EQ(memory.bytes(), 2 * 5 * model->architecture().text_numbers * 4);
   const at::NoGradGuard no_grad;
   for (auto& item : model->named_parameters()) {  // the second pass asks none of them
     const std::string& name = item.key();

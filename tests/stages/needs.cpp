@@ -40,6 +40,11 @@ TEST_F(StageNeeds, TheRingIsOfTheTypeThatSamplingRunsIn) {
   // 3 blocks, 3 steps, 2 branches: S and z in float32, and 1 slice of 4 tokens of K and V.
   EXPECT_EQ(bytes("f32"), 18 * (2 * 24 * 13 * 4 + 2 * 4 * 24 * 4));
   EXPECT_EQ(bytes("bf16"), 18 * (2 * 24 * 13 * 4 + 2 * 4 * 24 * 2));
+  // Of each branch and text token: the embedded text, and K and V of 3 blocks; in the form parallel too.
+  const Needs parallel = needs("sample", hybrid + "sample: { form: parallel, guidance: 2.0, precision: bf16 }\n");
+  const models::Architecture& model = run_->models().architecture();
+  EXPECT_EQ(parallel.text_bytes, 2 * model.text_tokens * model.dim * (1 + 2 * 3) * 2);
+  EXPECT_EQ(parallel.memory(), *parallel.model_bytes + *parallel.text_bytes);
 }
 
 TEST_F(StageNeeds, TheDryRunCountsATrainingStepAsTheLogDoes) {

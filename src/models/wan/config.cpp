@@ -46,6 +46,7 @@ Architecture WanConfig::architecture() const {
   a.patch = {1, patch, patch};
   a.block = block_of(*this);
   a.outside = outside_of(*this);
+  a.text_numbers = (1 + 2 * layers) * dim;  // the embedded text; keys and values of each block
   // Self-attention: its input, q, k, v, what it attends to and its projection; the residual, its norm, q and k before
   // and within their norms, the projection once more. Cross-attention: query, q, what it attends to; the residual, q
   // before and within its norm. Feed-forward: its input and both sides of the activation; the residual, its norm, the
