@@ -7,6 +7,14 @@
 namespace rehyat::ops {
 namespace {
 
+void require_linear_rows(std::int64_t zeros, std::int64_t rows) {
+  require(zeros == 0, [&] {
+    return cat("[hybrid_attention] phi_q.z: found ", zeros, " of ", rows,
+               " rows equal to 0, expected none in linear attention, which has no other branch; use a positive "
+               "feature map");
+  });
+}
+
 void blend_joint(const BlendTargets& out, const at::Tensor& o, const at::Tensor& lse, const at::Tensor& a,
                  const at::Tensor& n) {
   const at::Tensor rows = n.unsqueeze(-1), empty = rows.eq(0);
@@ -35,13 +43,13 @@ void blend_row_max(const BlendTargets& out, const at::Tensor& o, const at::Tenso
   const at::Tensor log_z = z.abs().log();
   out.log_l.copy_(c + log_z);
   out.log_z.copy_(log_z);
-  out.scale.copy_(z.sign());
+  if (out.scale.defined()) out.scale.copy_(z.sign());
 }
 
 }  // namespace
 
-BadRows::BadRows(const at::Tensor& like, Normalizer normalizer)
-    : normalizer_(normalizer), count_(at::zeros({}, like.options().dtype(at::kInt))) {}
+BadRows::BadRows(const at::Tensor& like, std::optional<Normalizer> normalizer)
+    : normalizer_(normalizer), rows_(like.numel()), count_(at::zeros({}, like.options().dtype(at::kInt))) {}
 
 void BadRows::add(const at::Tensor& rows) {
   count_ += rows.sum();
@@ -49,6 +57,7 @@ void BadRows::add(const at::Tensor& rows) {
 
 void BadRows::check() const {
   const auto count = count_.item<std::int32_t>();
+  if (!normalizer_) require_linear_rows(count, rows_);
   require(count == 0 || normalizer_ != Normalizer::joint, [&] {
     return cat("[hybrid_attention] phi_q.z: found ", count,
                " rows below 0, expected none with the normalizer joint; use a non-negative feature map");
@@ -83,12 +92,7 @@ void blend_into(const BlendTargets& out, const at::Tensor& o, const at::Tensor& 
 
 at::Tensor linear_only(const at::Tensor& sums, std::int64_t width) {
   const at::Tensor n = sums.select(-1, width);
-  const auto zeros = n.eq(0).sum().item<std::int64_t>();
-  require(zeros == 0, [&] {
-    return cat("[hybrid_attention] phi_q.z: found ", zeros, " of ", n.numel(),
-               " rows equal to 0, expected none in linear attention, which has no other branch; use a positive "
-               "feature map");
-  });
+  require_linear_rows(n.eq(0).sum().item<std::int64_t>(), n.numel());
   return sums.narrow(-1, 0, width) / n.unsqueeze(-1);
 }
 

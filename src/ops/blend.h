@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #include "ops/attention_spec.h"
 
 namespace rehyat::ops {
@@ -13,21 +15,23 @@ struct BlendTargets {
       log_l;  ///< what the softmax branch's backward takes for lse: log Z (joint), c + log|Z| (row_max), lse (lse)
   at::Tensor
       log_z;  ///< row_max: log |Z|, whose w = 1/Z weights the linear branch; for joint it is log_l, for lse unused
-  at::Tensor scale;  ///< row_max: sign of Z; lse: 1/(1 + n); unused for joint
+  at::Tensor scale;  ///< row_max: sign of Z, undefined where it is known to be 1; lse: 1/(1 + n); unused for joint
 };
 
 /// Counts the rows whose denominator is not allowed, over all calls of one attention: on a GPU asking costs a
 /// synchronisation, so it is asked once.
 class BadRows {
  public:
-  BadRows(const at::Tensor& like, Normalizer normalizer);
+  /// `like` [B,A,N]. Without a normalizer there is no softmax branch, and rows with n = 0 are bad.
+  BadRows(const at::Tensor& like, std::optional<Normalizer> normalizer);
   void add(const at::Tensor& rows);  ///< a count, or a mask of such rows
   const at::Tensor& counter() const { return count_; }
-  /// Throws UserError on n < 0 with joint and on a denominator of 0 with the others.
+  /// Throws UserError on n < 0 with joint and on a denominator of 0 otherwise.
   void check() const;
 
  private:
-  Normalizer normalizer_;
+  std::optional<Normalizer> normalizer_;
+  std::int64_t rows_;
   at::Tensor count_;  ///< int32, on the rows' device
 };
 

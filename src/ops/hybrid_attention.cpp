@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
@@ -11,7 +12,9 @@
 #include "ops/attention/plan.h"
 #include "ops/attention_checks.h"
 #include "ops/blend.h"
+#include "ops/cuda/fused_branch.h"
 #include "ops/cuda/fused_linear.h"
+#include "ops/cuda/readable.h"
 #include "ops/linear_branch.h"
 #include "ops/linear_state.h"
 #include "ops/row_max.h"
@@ -66,23 +69,70 @@ struct Inputs {
   at::Tensor q, k, v, phi_q, phi_k, v_linear;
 };
 
-AttentionMemory run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given) {
-  const Plan& plan = job.plan;
-  const at::Tensor& q = in.q;
-  const auto type = wide(q);
-  const std::int64_t width = q.size(3);
+/// Results that are not computed yet, and the states.
+AttentionMemory begun_forward(const Job& job, const Inputs& in) {
   AttentionMemory out;
-  SoftmaxBranch softmax;
-  if (job.softmax) softmax = given.o.defined() ? given : run_softmax(job, q, in.k, in.v);
-  out.y = at::empty_like(q);
-  out.log_l = at::empty(q.sizes().slice(0, 3), q.options().dtype(type));
-  // joint: Z has no factor taken out, so that the branches share one logarithm.
+  out.y = at::empty_like(in.q);
+  out.log_l = at::empty(in.q.sizes().slice(0, 3), in.q.options().dtype(wide(in.q)));
+  const bool by_max = job.softmax && job.normalizer == Normalizer::row_max;
+  // joint: Z has no factor taken out, so that the branches share one logarithm. row_max: Z of features that are never
+  // negative is positive.
   const bool shared = job.softmax && job.normalizer == Normalizer::joint;
   if (shared) out.log_z = out.log_l;
-  if (!shared) out.scale = at::ones_like(out.log_l);
-  if (!job.softmax || job.normalizer == Normalizer::row_max) out.log_z = at::zeros_like(out.log_l);
+  if (!shared && !(by_max && job.sign == FeatureSign::never_negative)) out.scale = at::ones_like(out.log_l);
+  if (!job.softmax || by_max) out.log_z = at::zeros_like(out.log_l);
+  if (job.linear) out.states = (job.running ? running_states : part_states)(job.plan, in.phi_k, in.v_linear);
+  return out;
+}
+
+/// Each rectangle's softmax, and behind it one kernel with the linear branch and the blend.
+AttentionMemory run_fused_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given) {
+  const Plan& plan = job.plan;
+  const at::Tensor& q = in.q;
+  AttentionMemory out = begun_forward(job, in);
+  const bool keeps_o = job.softmax && job.normalizer == Normalizer::lse, computes = job.softmax && !given.o.defined();
+  if (keeps_o) out.o = computes ? at::empty_like(q) : given.o;
+  const std::vector<RectangleBatch> batches = rectangle_batches(plan);
+  at::Tensor row_max = given.row_max;
+  if (computes && job.normalizer == Normalizer::row_max) row_max = row_maxima(q, in.k, batches);
+  const std::optional<Normalizer> normalizer = job.softmax ? std::optional(job.normalizer) : std::nullopt;
+  const at::Tensor phi = readable(in.phi_q);
+  BadRows bad(out.log_l, normalizer);
+  std::int64_t part = 0;
+  for (const RectangleBatch& view : batches) {
+    const auto values = [&](const at::Tensor& x, std::int64_t b) { return x.defined() ? view.query_values(x[b]) : x; };
+    for (std::int64_t b = 0; b < q.size(0); ++b) {
+      RectangleOutput softmax;
+      if (computes) softmax = softmax_rectangle(view.queries(q[b]), view.keys(in.k[b]), view.keys(in.v[b]));
+      if (job.softmax && !computes) softmax = {view.queries(given.o[b]), view.query_values(given.lse[b])};
+      if (keeps_o && computes) view.queries(out.o[b]).copy_(softmax.o);
+      const BlendTargets targets{view.queries(out.y[b]), values(out.log_l, b), values(out.log_z, b),
+                                 values(out.scale, b)};
+      if (!sees_linear_keys(plan, part, view.count)) {
+        targets.y.copy_(softmax.o);
+        targets.log_l.copy_(softmax.lse);
+        continue;
+      }
+      const at::Tensor o = softmax.o.defined() ? readable(softmax.o) : softmax.o;
+      fused_query_side(
+          {view.queries(phi[b]), o, softmax.lse, values(row_max, b), out.states[b].narrow(1, part, view.count)},
+          normalizer, targets, bad.counter());
+    }
+    part += view.count;
+  }
+  if (job.sign == FeatureSign::any || !job.softmax) bad.check();
+  return out;
+}
+
+AttentionMemory run_forward(const Job& job, const Inputs& in, const SoftmaxBranch& given) {
+  if (job.linear && has_fused_branch(in.phi_q, in.v_linear)) return run_fused_forward(job, in, given);
+  const Plan& plan = job.plan;
+  const at::Tensor& q = in.q;
+  const std::int64_t width = q.size(3);
+  AttentionMemory out = begun_forward(job, in);
+  SoftmaxBranch softmax;
+  if (job.softmax) softmax = given.o.defined() ? given : run_softmax(job, q, in.k, in.v);
   if (job.softmax && job.normalizer == Normalizer::lse) out.o = softmax.o;
-  if (job.linear) out.states = (job.running ? running_states : part_states)(plan, in.phi_k, in.v_linear);
   BadRows bad(out.log_l, job.normalizer);
   for (const PartSpan& span : part_spans(plan)) {
     const auto rows = [&span](const at::Tensor& x) { return x.narrow(2, span.q_begin, span.count * span.q_count); };
@@ -204,11 +254,10 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     const AttentionMemory result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
     const at::Tensor& dy = upstream[0];
     Inputs grads;
-    const bool queries = ctx->needs_input_grad(3), keys = ctx->needs_input_grad(4), values = ctx->needs_input_grad(5);
-    if (queries || keys || values) {
-      LinearUpstream weighted = linear_upstream(dy, result.y, result.log_z, result.scale, result.states.size(-1));
-      LinearGradients linear =
-          linear_backward(job.plan, result.states, weighted, in.phi_q, in.phi_k, in.v_linear, queries, keys, values);
+    const LinearWants wants{ctx->needs_input_grad(3), ctx->needs_input_grad(4), ctx->needs_input_grad(5)};
+    if (wants.phi_q || wants.phi_k || wants.v) {
+      LinearGradients linear = linear_backward(job.plan, result.states, {dy, result.y, result.log_z, result.scale},
+                                               in.phi_q, in.phi_k, in.v_linear, wants);
       grads.phi_q = std::move(linear.phi_q);
       grads.phi_k = std::move(linear.phi_k);
       grads.v_linear = std::move(linear.v);

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "ops/cuda/fused_branch.h"
 #include "ops/cuda/fused_linear.h"
+#include "ops/cuda/readable.h"
 #include "ops/linear_state.h"
 
 namespace rehyat::ops {
@@ -40,7 +42,7 @@ at::Tensor along_slices(const at::Tensor& m, const at::Tensor& x) {
 /// exp(-log_z / 2), clamped to where float32 holds its square times a long sum: beyond it the true gradient cannot be
 /// represented.
 at::Tensor half_weight(const at::Tensor& log_z) {
-  const double bound = log_z.scalar_type() == at::kDouble ? 300.0 : 36.0;
+  const double bound = log_z.scalar_type() == at::kDouble ? 300.0 : 40.0;
   return (log_z * -0.5).clamp_max(bound).exp();
 }
 
@@ -98,8 +100,18 @@ at::Tensor running_states(const Plan& plan, const at::Tensor& phi_k, const at::T
   return states;
 }
 
-LinearUpstream linear_upstream(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& log_z,
-                               const at::Tensor& scale, std::int64_t columns) {
+namespace {
+
+/// The upstream gradient of the linear branch: for a row with weight w = 1/Z and Delta = y . dy it is w [dy | -Delta |
+/// 0].
+struct LinearUpstream {
+  at::Tensor rows;  ///< [B,A,N,C]; without `half` all of w is in it
+  /// [B,A,N,1], the square root of w, of which `rows` has only one factor so that neither overflows. May be undefined.
+  at::Tensor half;
+};
+
+LinearUpstream linear_upstream(const RowUpstream& given, std::int64_t columns) {
+  const auto& [dy, y, log_z, scale] = given;
   if (has_fused_linear(dy)) return {fused_upstream(dy, y, log_z, scale, columns), {}};
   const auto type = sum_type(dy);
   const at::Tensor g = dy.to(type);
@@ -117,9 +129,9 @@ LinearUpstream linear_upstream(const at::Tensor& dy, const at::Tensor& y, const 
   return upstream;
 }
 
-LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, const LinearUpstream& upstream,
-                                const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
-                                bool need_queries, bool need_keys, bool need_values) {
+LinearGradients composed_backward(const Plan& plan, const at::Tensor& states, const LinearUpstream& upstream,
+                                  const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
+                                  bool need_queries, bool need_keys, bool need_values) {
   const bool need_states = need_keys || need_values;
   const std::int64_t width = v.size(3);
   LinearGradients grads;
@@ -153,6 +165,64 @@ LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, cons
   if (need_keys) grads.phi_k = product_in_type(cut(with_ones(v)), d_states.transpose(-1, -2)).reshape(phi_k.sizes());
   if (need_values) grads.v = product_in_type(cut(phi_k), d_states.narrow(-1, 0, width)).reshape(v.sizes());
   return grads;
+}
+
+/// The same by kernels that read each row once.
+LinearGradients fused_backward(const Plan& plan, const at::Tensor& states, const RowUpstream& rows,
+                               const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
+                               const LinearWants& wants) {
+  const at::Tensor dy = readable(rows.dy), y = readable(rows.y), features = readable(phi_q);
+  const bool keys = wants.phi_k || wants.v;
+  LinearGradients grads;
+  if (wants.phi_q) grads.phi_q = at::empty(phi_q.sizes(), phi_q.options());
+  at::Tensor d_parts = keys ? at::empty_like(states) : at::Tensor();
+  at::Tensor weighted = at::empty({dy.size(0), dy.size(1), dy.size(2), states.size(4)}, dy.options());
+  std::int64_t part = 0;
+  for (const RectangleBatch& view : rectangle_batches(plan)) {
+    const auto values = [&](const at::Tensor& x, std::int64_t b) { return x.defined() ? view.query_values(x[b]) : x; };
+    for (std::int64_t b = 0; b < dy.size(0); ++b) {
+      const auto seen = [&](const at::Tensor& x) { return x[b].narrow(1, part, view.count); };
+      const at::Tensor d_phi = wants.phi_q ? view.queries(grads.phi_q[b]) : at::Tensor();
+      if (!sees_linear_keys(plan, part, view.count)) {
+        if (wants.phi_q) d_phi.zero_();
+        if (keys) seen(d_parts).zero_();
+        continue;
+      }
+      const at::Tensor out = view.queries(weighted[b]);
+      fused_query_gradients(
+          {view.queries(dy[b]), view.queries(y[b]), values(rows.log_z, b), values(rows.scale, b), seen(states)}, out,
+          d_phi);
+      if (keys) fused_state_gradients(seen(d_parts), view.queries(features[b]), out);
+    }
+    part += view.count;
+  }
+  if (!keys) return grads;
+  const at::Tensor d_states = along_slices(visible_slices(plan, d_parts.options()).t(), d_parts);
+  const at::Tensor key_features = readable(phi_k), key_values = readable(v);
+  grads.phi_k = at::empty(phi_k.sizes(), phi_k.options());
+  if (wants.v) grads.v = at::empty_like(key_values);
+  const std::int64_t slices = plan.linear_slices, slice = v.size(2) / slices;
+  const auto cut = [&](const at::Tensor& x, std::int64_t b) {
+    return x.defined() ? x[b].unflatten(1, {slices, slice}).transpose(0, 1) : x;
+  };
+  for (std::int64_t b = 0; b < v.size(0); ++b)
+    fused_key_gradients(cut(key_features, b), cut(key_values, b), d_states[b], cut(grads.phi_k, b), cut(grads.v, b));
+  return grads;
+}
+
+}  // namespace
+
+bool sees_linear_keys(const Plan& plan, std::int64_t first, std::int64_t count) {
+  const auto begin = plan.parts.begin() + first;
+  return std::any_of(begin, begin + count, [&plan](const Part& part) { return plan.linear(part); });
+}
+
+LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, const RowUpstream& rows,
+                                const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
+                                const LinearWants& wants) {
+  if (has_fused_branch(phi_q, v)) return fused_backward(plan, states, rows, phi_q, phi_k, v, wants);
+  return composed_backward(plan, states, linear_upstream(rows, states.size(-1)), phi_q, phi_k, v, wants.phi_q,
+                           wants.phi_k, wants.v);
 }
 
 }  // namespace rehyat::ops

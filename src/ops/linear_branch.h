@@ -24,6 +24,9 @@ struct PartSpan {
 /// One span of all parts where they are equal, which a batched product can read where they lie; otherwise one a part.
 std::vector<PartSpan> part_spans(const Plan& plan);
 
+/// Whether any of `count` parts from `first` on sees linear keys.
+bool sees_linear_keys(const Plan& plan, std::int64_t first, std::int64_t count);
+
 /// What each part sees: [B,A,P,F,C] float32 (float64 for float64), zero where it sees nothing. phi_k [B,A,K,F] and v
 /// [B,A,K,D] of the plan's linear keys. A value anywhere that is NaN or infinite makes every part's state NaN.
 at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v);
@@ -32,26 +35,25 @@ at::Tensor part_states(const Plan& plan, const at::Tensor& phi_k, const at::Tens
 /// form. What no part sees is not looked at.
 at::Tensor running_states(const Plan& plan, const at::Tensor& phi_k, const at::Tensor& v);
 
-/// The upstream gradient of the linear branch: for a row with weight w = 1/Z and Delta = y . dy it is w [dy | -Delta |
-/// 0].
-struct LinearUpstream {
-  at::Tensor rows;  ///< [B,A,N,C]; without `half` all of w is in it
-  /// [B,A,N,1], the square root of w, of which `rows` has only one factor so that neither overflows. May be undefined.
-  at::Tensor half;
+/// What a backward pass knows of the rows: the gradient and the value of the attention's output [B,A,N,D], and log_z
+/// and scale [B,A,N] as the blend left them (ops/blend.h), either of which may be undefined.
+struct RowUpstream {
+  at::Tensor dy, y, log_z, scale;
 };
 
-/// log_z and scale [B,A,N] as the blend left them (ops/blend.h), either may be undefined.
-LinearUpstream linear_upstream(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& log_z,
-                               const at::Tensor& scale, std::int64_t columns);
+struct LinearWants {
+  bool phi_q = false, phi_k = false, v = false;
+};
 
 struct LinearGradients {
   at::Tensor phi_q, phi_k, v;
 };
 
-/// `states` as part_states made them. Gradients of phi_q where `need_queries`, of phi_k where `need_keys`, of v where
-/// `need_values`, each in its tensor's type.
-LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, const LinearUpstream& upstream,
+/// Gradients of the linear branch, those that are wanted (more may be defined), each in its tensor's type. `states` as
+/// part_states made them. For a row with weight w = 1/Z and Delta = y . dy the branch's own upstream gradient is
+/// w [dy | -Delta].
+LinearGradients linear_backward(const Plan& plan, const at::Tensor& states, const RowUpstream& rows,
                                 const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v,
-                                bool need_queries, bool need_keys, bool need_values);
+                                const LinearWants& wants);
 
 }  // namespace rehyat::ops

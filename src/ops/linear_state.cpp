@@ -1,5 +1,6 @@
 #include "ops/linear_state.h"
 
+#include "ops/cuda/fused_branch.h"
 #include "ops/cuda/fused_linear.h"
 
 namespace rehyat::ops {
@@ -47,6 +48,7 @@ at::Tensor with_ones(const at::Tensor& v) {
 }
 
 at::Tensor slice_states(const at::Tensor& phi_k, const at::Tensor& v, std::int64_t slices) {
+  if (has_fused_branch(phi_k, v)) return fused_states(phi_k, v, slices);
   const std::int64_t batch = v.size(0), heads = v.size(1), hw = v.size(2) / slices;
   const at::Tensor keys = phi_k.reshape({batch, heads, slices, hw, phi_k.size(3)});
   const at::Tensor values = with_ones(v).view({batch, heads, slices, hw, state_columns(v)});

@@ -4,10 +4,10 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#include <cmath>
 #include <cstdint>
 
 #include "ops/cuda/blend_kernel.h"
+#include "ops/cuda/blend_rule.cuh"
 
 namespace rehyat::ops::cuda {
 namespace {
@@ -36,39 +36,6 @@ __device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
 template <>
 __device__ inline __half from_float<__half>(float x) {
   return __float2half(x);
-}
-
-/// y = soft * o + linear * (a / divisor): a is divided first, since 1 / n overflows where n is denormal.
-struct Weights {
-  float soft, linear, divisor, log_l, log_z, scale;
-  bool bad;
-};
-
-__device__ inline Weights weigh(BlendRule rule, float lse, float n, float c) {
-  Weights w{1, 1, 1, lse, lse, 1, false};
-  if (rule == BlendRule::joint) {
-    w.bad = n < 0;
-    if (n != 0) {  // NaN included, which must stay NaN
-      const float log_n = logf(n), gap = log_n - lse;
-      w.soft = 1 / (1 + expf(gap));
-      w.linear = 1 / (1 + expf(-gap));
-      w.divisor = n;
-      w.log_l = fmaxf(lse, log_n) + log1pf(expf(-fabsf(gap)));
-    }
-    return w;
-  }
-  const float mass = rule == BlendRule::lse ? 1.0f : expf(lse - c), z = mass + n;
-  w.bad = z == 0;
-  w.soft = mass / z;
-  w.divisor = z;
-  if (rule == BlendRule::lse) {
-    w.scale = 1 / z;
-    return w;
-  }
-  w.log_z = logf(fabsf(z));
-  w.log_l = c + w.log_z;
-  w.scale = z < 0 ? -1.0f : 1.0f;
-  return w;
 }
 
 /// Neighbouring values, read and written at once.

@@ -17,7 +17,8 @@ bool has_fused_linear(const at::Tensor& x);
 at::Tensor fused_columns(const at::Tensor& v, std::int64_t columns);
 
 /// w [dy | -Delta | 0] as bfloat16 [B,A,N,columns], w = scale e^{-log_z} (a factor that is undefined is 1; the exponent
-/// is kept below 72, where float32 still holds a long sum). columns divisible by 8. See LinearUpstream.
+/// is kept below 80, where float32 still holds a long sum): the upstream gradient
+/// of the linear branch. columns divisible by 8.
 at::Tensor fused_upstream(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& log_z, const at::Tensor& scale,
                           std::int64_t columns);
 

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kLanes = 16, kRowsPerBlock = 16, kColumns = 8, kThreads = 256;
 constexpr int kMostPacks = 4;  // of a lane, kept in registers: rows of up to 512 values
-constexpr float kMostExponent = 72;
+constexpr float kMostExponent = 80;
 
 template <int kCount>
 struct alignas(2 * kCount) Halves {

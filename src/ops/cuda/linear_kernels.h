@@ -11,7 +11,7 @@ struct GradientLayout {
   std::int64_t batch = 0, head = 0, row = 0;
 };
 
-/// out [samples, heads, rows, columns] = w [dy | -(y . dy) | 0], w = scale exp(min(-log_z, 72)); log_z and scale are
+/// out [samples, heads, rows, columns] = w [dy | -(y . dy) | 0], w = scale exp(min(-log_z, 80)); log_z and scale are
 /// [samples, heads, rows], null: factor 1. width and columns divisible by 8, width at most 512.
 struct UpstreamArguments {
   std::int64_t samples = 0, heads = 0, rows = 0, width = 0, columns = 0;

@@ -1,7 +1,6 @@
-#include <cuda_runtime.h>
-
 #include "ops/cuda/mma.cuh"
 #include "ops/cuda/row_max_kernel.h"
+#include "ops/cuda/shared_memory.h"
 
 namespace rehyat::ops::cuda {
 namespace {
@@ -155,8 +154,10 @@ const char* launch_scores(const RowMaxArguments& args, cudaStream_t stream) {
   }
   if (blocks == 0) return nullptr;
   constexpr int kBytes = kStages * kKeys * kDepth * 2;
+  cudaError_t error = allow_shared_memory(row_maxima<T, kDepth>, kBytes);
+  if (error != cudaSuccess) return cudaGetErrorString(error);
   row_maxima<T, kDepth><<<static_cast<unsigned>(blocks), kScoreThreads, kBytes, stream>>>(args);
-  const cudaError_t error = cudaGetLastError();
+  error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
