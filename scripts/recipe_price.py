@@ -36,7 +36,7 @@ def arguments():
     parser.add_argument("--walk-steps", type=int, default=3, help="denoising steps that are walked")
     parser.add_argument("--iterations", type=int, default=40, help="of each block that are distilled")
     parser.add_argument("--passes", type=int, default=2, help="of the finetuning step's batch that are run")
-    parser.add_argument("--recompute", default="", help="of the finetuning step, as rehyat bench step takes it")
+    parser.add_argument("--memory", default="75GB", help="of the GPU, within which the finetuning step runs little again")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     for name, value in (("dim", 1536), ("heads", 12), ("ffn_dim", 8960), ("layers", 30), ("text_dim", 4096)):
         parser.add_argument("--" + name.replace("_", "-"), dest=name, type=int, default=value, help="of the weights")
@@ -138,9 +138,8 @@ class Price:
 
     def finetune(self):
         recipe = self.recipe
-        options = ["--recompute", self.args.recompute] if self.args.recompute else []
         result = self.bench("step", "--converted", min(recipe.blocks, self.args.layers), "--accumulate", self.args.passes,
-                            "--warmup", 1, "--repeats", 1, *options)
+                            "--warmup", 1, "--repeats", 1, "--memory", self.args.memory)
         rows = {row["name"]: row for row in result["rows"]}
         one = (rows["forward"]["seconds_median"] + rows["backward"]["seconds_median"]) / self.args.passes
         step = recipe.batch * one + rows["update"]["seconds_median"]

@@ -88,13 +88,14 @@ def numbers(*shape, gradient=False, scale=1.0):
     return (torch.randn(*shape, device=device(), dtype=half()) * scale).requires_grad_(gradient)
 
 
-def both(name, forward, gradient):
-    """A row of the forward pass and one with all gradients."""
+def both(name, forward, gradient, alone=True):
+    """A row of the forward pass, where it is wanted alone too, and one with all gradients."""
     def without():
         with torch.no_grad():
             forward()
 
-    timed(f"{name}, forward", without)
+    if alone:  # to compile it for a pass without gradients takes as long again
+        timed(f"{name}, forward", without)
     timed(f"{name}, forward + backward", lambda: forward().backward(gradient), warmup=3)
 
 
@@ -165,7 +166,7 @@ def attention(args):
         except Exception as error:
             show(name, error=reason(error))
             continue
-        both(name, lambda: hybrid(q, k, v), dy)
+        both(name, lambda: hybrid(q, k, v), dy, alone=not args.quick)
         torch.compiler.reset()  # the patterns share their code, of which only so many compilations are kept
 
 
@@ -175,7 +176,7 @@ def phi(args):
     weights, dy = map_weights(), numbers(1, HEADS, slices * tokens, FEATURES)
     both("eager PyTorch", lambda: feature_map(x, *weights), dy)
     compiled = torch.compile(feature_map)
-    both("torch.compile", lambda: compiled(x, *weights), dy)
+    both("torch.compile", lambda: compiled(x, *weights), dy, alone=not args.quick)
 
 
 def wan_model(args, dtype):

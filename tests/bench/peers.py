@@ -13,9 +13,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+PEER_SECONDS = 240  # of one piece of work of all peers, compiling included
 HYBRID = ["--attention", "rehyat", "--tc", "3", "--to", "1"]
 
 
@@ -80,11 +82,13 @@ class Run:
         command = [sys.executable, str(HERE / "peer_work.py"), work, *self.size, "--layers", str(self.args.layers)]
         if self.args.quick:
             command.append("--quick")
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-        except subprocess.TimeoutExpired as error:
-            done = subprocess.CompletedProcess(command, 1, (error.stdout or b"").decode(), "it took over 240 s")
-        for line in done.stdout.splitlines():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        said = []
+        reader = threading.Thread(target=lambda: said.append(process.stderr.read()))
+        reader.start()
+        limit = threading.Timer(PEER_SECONDS, process.kill)
+        limit.start()
+        for line in process.stdout:  # each row as soon as it is there
             if not line.startswith("{"):
                 continue
             found = json.loads(line)
@@ -94,8 +98,12 @@ class Run:
                 self.versions = [f"torch {found['version']}"]
             else:
                 self.add(name, found, own=False)
-        if done.returncode != 0:
-            self.add(f"peers of {work}", {"error": last_line(done.stderr)}, own=False)
+        process.wait()
+        limit.cancel()
+        reader.join()
+        if process.returncode != 0:
+            why = f"it took over {PEER_SECONDS} s" if process.returncode < 0 else last_line(said[0])
+            self.add(f"peers of {work}", {"error": why}, own=False)
 
     def bench(self, mode, options, names, size=True):
         """Runs a mode; `names` gives each of its rows a name and the row of a peer, or none where it is left out."""
@@ -167,34 +175,37 @@ def forward(run):
     count = run.args.layers
     run.bench("forward", layers, lambda row: ("forward, softmax", peer))
     run.bench("forward", [*layers, *HYBRID], lambda row: (f"forward, {count} x (3, 1)", peer))
-    run.bench("forward", [*layers, *HYBRID, "--form", "recurrent"],
-              lambda row: (f"forward, {count} x (3, 1), recurrent", peer))
+    if not run.args.quick:
+        run.bench("forward", [*layers, *HYBRID, "--form", "recurrent"],
+                  lambda row: (f"forward, {count} x (3, 1), recurrent", peer))
 
 
 def step(run):
     run.peers("step")
     layers, half = ["--layers", str(run.args.layers)], str((run.args.layers + 1) // 2)
     peer = "diffusers, step with AdamW"
-    cases = [(f"step, {half} x (3, 1)", ["--converted", half])]
+    cases = [(f"step, {half} x (3, 1), within 75 GB", ["--converted", half, "--memory", "75GB"])]
     if not run.args.quick:
-        cases += [(f"step, {half} x (3, 1), selective", ["--converted", half, "--recompute", "selective"]),
-                  (f"step, {run.args.layers} x (3, 1)", [])]
+        cases += [(f"step, {half} x (3, 1), within 45 GB", ["--converted", half, "--memory", "45GB"]),
+                  (f"step, {half} x (3, 1), within 23 GB", ["--converted", half, "--memory", "23GB", "--offload"]),
+                  (f"step, {run.args.layers} x (3, 1), within 75 GB", ["--memory", "75GB"])]
     for label, options in cases:
-        run.bench("step", [*layers, *HYBRID, *options, "--repeats", "2"],
+        run.bench("step", [*layers, *HYBRID, *options, "--repeats", "1" if run.args.quick else "2"],
                   lambda row, label=label: (label if row["name"] == "step" else f"{label}: {row['name']}",
                                             peer if row["name"] == "step" else None))
 
 
 def recurrent(run):
     lengths = "81,161" if run.args.quick else "81,161,321,641"
-    for form in ("recurrent", "parallel"):
+    for form in ("recurrent",) if run.args.quick else ("recurrent", "parallel"):
         run.bench("recurrent", ["--layers", str(run.args.layers), *HYBRID, "--form", form, "--lengths", lengths,
                                 "--steps", "1"],
                   lambda row, form=form: (f"{form}, {row['name']}", None))
 
 
 def cache(run):
-    run.bench("cache", ["--layers", "4", "--points", "2", "--precision", "bf16", "--folder", run.args.folder],
+    run.bench("cache", ["--layers", "4", "--points", "2", "--precision", "bf16", "--folder", run.args.folder,
+                        "--repeats", "1" if run.args.quick else "3"],
               lambda row: (f"cache, {row['name']}", None))
 
 
