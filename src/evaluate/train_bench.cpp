@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/strings.h"
 #include "evaluate/bench/inputs.h"
+#include "evaluate/bench/profile_range.h"
 #include "finetune/flow_points.h"
 #include "models/dense.h"
 #include "tensor/peak_memory.h"
@@ -166,6 +168,7 @@ StepMeasures measure_step(const TrainBench& bench, const models::ModelRegistry& 
   Trainee trainee(bench, out.recompute, model);
   Progress progress("bench step", bench.warmup + bench.repeats, "steps");
   for (std::int64_t i = 0; i < bench.warmup + bench.repeats; ++i) {
+    const auto profiled = i >= bench.warmup ? std::make_unique<ProfileRange>() : nullptr;
     trainee.step(out, i >= bench.warmup);
     progress.advance(1);
   }
