@@ -14,17 +14,16 @@
 
 #include "models/wan/vae.h"
 #include "tensor/peak_memory.h"
-#include "tensor/random.h"
 
 /// The published Wan video VAE with random weights: one video encoded and decoded, by type, whole and in tiles. Each
 /// row gives the median of its passes; the counters give the least and the most seconds and the peak bytes of the
-/// allocator, weights and the video included. --frames, --height, --width and --passes come before benchmark's own
-/// options; --benchmark_format=json prints JSON.
+/// allocator, weights and the video included. --frames=, --height=, --width=, --passes= and --together= (VaeOptions)
+/// set what is run; --benchmark_format=json prints JSON.
 namespace rehyat::models {
 namespace {
 
 struct VaeBenchSize {
-  std::int64_t frames = 81, height = 480, width = 832, passes = 3;
+  std::int64_t frames = 81, height = 480, width = 832, passes = 3, together = 0;
 };
 
 struct VaeBenchRow {
@@ -41,12 +40,10 @@ const std::vector<VaeBenchRow> kVaeBenchRows = {{"bf16", at::kBFloat16, true, fa
 /// Weights that keep features near one: a deviation of 1 / sqrt(inputs of a product).
 WanVae random_vae(const VaeOptions& options) {
   WanVae vae(VaeConfig(), options);
-  Rng rng(1, "bench.vae");
   const at::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : vae->tensors()) {
+  for (auto& [name, tensor] : vae->tensors()) {
     if (tensor.dim() < 4 || name.ends_with("gamma")) continue;
-    const double inputs = static_cast<double>(tensor[0].numel());
-    tensor.copy_(randn(rng, tensor.sizes()) / std::sqrt(inputs));
+    tensor.normal_(0, 1 / std::sqrt(static_cast<double>(tensor[0].numel())));
   }
   return vae;
 }
@@ -65,14 +62,14 @@ double seconds_of(const std::function<void()>& work, at::Device device) {
 void vae_pass(benchmark::State& state, const VaeBenchRow& row, const VaeBenchSize& size, bool encode) {
   const at::Device device = torch::cuda::is_available() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   at::globalContext().setAllowTF32CuDNN(row.tf32);
-  VaeOptions options{.device = device, .compute = row.type, .weights = row.type, .tiling = {}};
+  VaeOptions options{
+      .device = device, .compute = row.type, .weights = row.type, .tiling = {}, .together = size.together};
   if (row.tiled) options.tiling = VaeTiling{};
   WanVae vae = random_vae(options);
-  Rng rng(2, "bench.vae.input");
   const std::int64_t stride = vae->config().spatial_stride(), latents = 1 + (size.frames - 1) / kVaeChunk;
   const at::Tensor input =
-      encode ? rand(rng, {1, 3, size.frames, size.height, size.width}, device) * 2 - 1
-             : randn(rng, {1, vae->config().z_dim, latents, size.height / stride, size.width / stride}, device);
+      encode ? at::rand({1, 3, size.frames, size.height, size.width}, device) * 2 - 1
+             : at::randn({1, vae->config().z_dim, latents, size.height / stride, size.width / stride}, device);
   const auto pass = [&] {
     if (encode) {
       vae->encode(input);
@@ -114,6 +111,7 @@ int main(int argc, char** argv) {
     take(argument, "--height=", size.height);
     take(argument, "--width=", size.width);
     take(argument, "--passes=", size.passes);
+    take(argument, "--together=", size.together);
   }
   if (size.frames % kVaeChunk != 1 || size.height < 16 || size.width < 16 || size.passes < 1) {
     std::cerr << "bench_vae: expected --frames=4k+1, --height and --width of at least 16, --passes of at least 1\n";

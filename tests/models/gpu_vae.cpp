@@ -22,10 +22,10 @@ class GpuVae : public ::testing::Test {
   void TearDown() override { at::globalContext().setAllowTF32CuDNN(true); }
 };
 
-/// Of a width that the kernels serve in every type.
+/// Of widths that the kernels serve in every type, with frames stacked and not.
 WanVae wide_vae(const VaeOptions& options) {
   VaeConfig config;
-  config.base_dim = config.decoder_base_dim = 16;
+  config.base_dim = config.decoder_base_dim = 32;
   config.z_dim = 4;
   config.latents_mean = config.latents_std = std::vector<double>(4, 1.0);
   WanVae vae(config, options);

@@ -94,6 +94,19 @@ TEST(VaeStream, EqualsTheWhole) {
     EXPECT_LT(relative_error(decode.push(whole.mean.narrow(2, i, 1)), parts[static_cast<std::size_t>(i)]), 1e-5);
 }
 
+TEST(VaeStream, IsTheSameHoweverManyFramesRunTogether) {
+  const at::Tensor video = random_video({1, 3, 21, 16, 24}), latents = random_video({1, 4, 6, 2, 3});
+  const at::Tensor mean = small_vae()->encode(video).mean, decoded = small_vae()->decode(latents);
+  for (const std::int64_t together : {2, 3, 8}) {
+    WanVae vae = small_vae({.together = together});
+    EXPECT_LT(relative_error(vae->encode(video).mean, mean), 1e-5) << together;
+    std::vector<at::Tensor> parts;
+    vae->decode(latents, [&](const at::Tensor& frames) { parts.push_back(frames); });
+    EXPECT_EQ(parts.size(), 1 + static_cast<std::size_t>((5 + together - 1) / together)) << together;
+    EXPECT_LT(relative_error(at::cat(parts, 2), decoded), 1e-5) << together;
+  }
+}
+
 TEST(VaeStream, CarriesNoGradientsAndLeavesItsInputAlone) {
   WanVae vae = small_vae();
   const at::Tensor video = random_video({1, 3, 5, 8, 8}).requires_grad_(true), before = video.detach().clone();

@@ -11,7 +11,6 @@ namespace {
 // The convolutions of 1x1x1 between latents and features run over so many latent frames at once. The original runs them
 // over all; so far their rounding, which depends on it, is the same.
 constexpr std::int64_t kProjected = 32;
-// Latent frames that run together, after the first: enough of them to fill a GPU.
 constexpr std::int64_t kTogetherOnGpu = 2;
 constexpr double kLeastLogvar = -30, kMostLogvar = 20;
 
@@ -143,6 +142,7 @@ bool WanVaeImpl::cuts(std::int64_t height, std::int64_t width) const {
 }
 
 std::int64_t WanVaeImpl::together() const {
+  if (options_.together > 0) return options_.together;
   return options_.device.is_cuda() ? kTogetherOnGpu : 1;
 }
 

@@ -12,9 +12,10 @@ namespace {
 
 constexpr std::int64_t kHistory = 2;  // frames before the first that a kernel of 3 frames sees
 constexpr std::int64_t kSeen = kHistory + 1;
-// Numbers of channels that are multiples of it have fast kernels for convolutions in three dimensions.
+// Half types have fast kernels for convolutions in three dimensions where the channels are a multiple of it.
 constexpr std::int64_t kFastChannels = 64;
-constexpr std::int64_t kStackStep = 16;  // channels of a stack are a multiple of it
+constexpr std::int64_t kFewChannels = 32;  // fewer results are not worth a stack
+constexpr std::int64_t kStackStep = 32;    // channels of a stack are a multiple of it
 
 /// Layout of features in the memory: tensor cores of GPUs are fed fastest with the channels last.
 at::MemoryFormat layout(at::Device device, at::ScalarType type, std::int64_t dims) {
@@ -162,8 +163,9 @@ const at::Tensor& VaeConvImpl::stacked_weight_in(at::ScalarType type) const {
 }
 
 bool VaeConvImpl::stacks(const at::Tensor& x) const {
-  const bool half = x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;
-  return x.is_cuda() && half && weight.dim() == 5 && weight.size(3) == 3 && weight.size(1) % kFastChannels != 0;
+  if (!x.is_cuda() || x.scalar_type() == at::kDouble || weight.dim() != 5 || weight.size(3) != 3) return false;
+  const bool fast = x.scalar_type() != at::kFloat && weight.size(1) % kFastChannels == 0;
+  return !fast && weight.size(0) >= kFewChannels;
 }
 
 std::int64_t VaeConvImpl::stacked_channels() const {

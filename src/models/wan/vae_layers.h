@@ -57,8 +57,8 @@ class VaeConvImpl : public torch::nn::Module {
   at::Tensor forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding,
                             Bias with = Bias::added) const;
 
-  /// Whether a convolution of x over 3 x 3 x 3 runs as one in two dimensions over stacked frames: on a GPU, for numbers
-  /// of channels that have no fast kernel in three dimensions.
+  /// Whether a convolution of x over 3 x 3 x 3 runs as one in two dimensions over stacked frames: on a GPU, for types
+  /// and numbers of channels that have no fast kernel in three dimensions.
   bool stacks(const at::Tensor& x) const;
   /// Channels of such a stack.
   std::int64_t stacked_channels() const;

@@ -31,6 +31,7 @@ struct VaeOptions {
   at::ScalarType compute = at::kFloat;  ///< of features; norms are float32 at least
   at::ScalarType weights = at::kFloat;  ///< that the weights are held in; they are converted where they are used
   std::optional<VaeTiling> tiling;
+  std::int64_t together = 0;  ///< latent frames that run together, after the first; 0: 2 on a GPU, 1 on a CPU
 };
 
 /// The part of the options that changes latents, types and tiles, for a fingerprint; empty for the defaults.
