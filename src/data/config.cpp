@@ -63,6 +63,11 @@ void DataConfig::fields(config::Fields& f) {
   f.add("validation_share", validation_share, "share of the clips that is only evaluated on").between(0, 0.9);
   f.add("max_bad_share", max_bad_share, "share of unusable clips that is tolerated").between(0, 1);
   f.add("clips_per_shard", clips_per_shard, "clips in one file of the dataset").at_least(1);
+  f.add("decode_threads", decode_threads,
+        "clips that each rank decodes at once while the VAE encodes, about three windows of pictures in memory for "
+        "each; "
+        "0 = one a core, 4 at most")
+      .at_least(0);
 }
 
 void DataConfig::validate() const {

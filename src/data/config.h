@@ -37,6 +37,7 @@ struct DataConfig {
   double validation_share = 0.1;              ///< of the clips
   double max_bad_share = 0.1;                 ///< more unusable clips than this are an error
   std::int64_t clips_per_shard = 16;
+  std::int64_t decode_threads = 0;  ///< clips that a rank decodes at once beside the VAE; 0 = by the cores
 
   void fields(config::Fields& f);
   void validate() const;

@@ -17,6 +17,8 @@ class VideoCodec {
   /// RGB video [3, F, H, W] in [-1, 1] -> normalised latents [channels, T, h, w], as geometry() says. Throws UserError
   /// on other shapes.
   virtual at::Tensor encode(const at::Tensor& video) = 0;
+  /// Where `encode` has its videos without a copy.
+  virtual at::Device device() const { return at::kCPU; }
   /// Latents -> video.
   virtual at::Tensor decode(const at::Tensor& latents) = 0;
   /// Names the codec, its version and weights: a dataset made with another one is refused.

@@ -53,6 +53,10 @@ at::Tensor NotedCodec::encode(const at::Tensor& video) {
   return codec().encode(video);
 }
 
+at::Device NotedCodec::device() const {
+  return codec().device();
+}
+
 at::Tensor NotedCodec::decode(const at::Tensor& latents) {
   return codec().decode(latents);
 }

@@ -19,6 +19,7 @@ class NotedCodec : public models::VideoCodec {
 
   models::VideoGeometry geometry() const override { return geometry_; }
   at::Tensor encode(const at::Tensor& video) override;
+  at::Device device() const override;
   at::Tensor decode(const at::Tensor& latents) override;
   std::string fingerprint() const override;
   void release() override;

@@ -63,10 +63,10 @@ class PrepareStage : public StageOf<data::PrepareResult> {
                  "; left out: ", result.dropped, " dropped, ", result.quarantined, " quarantined"));
     list.add("windows", cat(result.samples));
     list.add("captions", cat(result.captions));
-    list.add("speed",
-             cat(human_number(speed.clips_per_second, 3), " clips/s on ", speed.ranks,
-                 speed.ranks == 1 ? " rank" : " ranks", "; of the time decoding ", human_share(speed.decode_share),
-                 ", VAE ", human_share(speed.vae_share), ", text encoder ", human_share(speed.text_share)));
+    list.add("speed", cat(human_number(speed.clips_per_second, 3), " clips/s on ", speed.ranks,
+                          speed.ranks == 1 ? " rank" : " ranks", "; of the time waiting for decoding ",
+                          human_share(speed.wait_share), ", VAE ", human_share(speed.vae_share), ", text encoder ",
+                          human_share(speed.text_share)));
     return list.text() + join(data::table_lines(result.table), "\n");
   }
 };

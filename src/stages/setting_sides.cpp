@@ -37,6 +37,7 @@ const std::vector<Row>& table() {
       {{"data"}, {"max_windows", "short_clips", "crops", "flip", "validation_share"}, Side::result},
       {{"data"}, {"allow_missing_captions", "max_bad_share"}, Side::limit},
       {{"data"}, {"clips_per_shard"}, Side::record},
+      {{"data"}, {"decode_threads"}, Side::speed},
 
       {{"pretrain", "finetune", "distill"}, {"iterations", "lr", "schedule", "warmup"}, Side::result},
       {{"pretrain", "finetune", "distill"}, {"final_lr_share", "beta1", "beta2", "eps"}, Side::result},

@@ -96,6 +96,7 @@ std::map<std::string, Known> known_settings() {
       {"data.allow_missing_captions", {kLimit, "true"}},
       {"data.max_bad_share", {kLimit, "0.5"}},
       {"data.clips_per_shard", {kRecord, "3"}},
+      {"data.decode_threads", {kSpeed, "3"}},
       {"data.size", {kResult, "[32, 48]"}},
       {"data.frames", {kResult, "33"}},
       {"data.buckets", {kResult}},

@@ -1,7 +1,9 @@
 #include "data/dataset/prepare.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "comm/root.h"
 #include "comm/work_queue.h"
@@ -9,6 +11,7 @@
 #include "core/log.h"
 #include "core/strings.h"
 #include "data/dataset/dataset_table.h"
+#include "data/dataset/decoded_clips.h"
 #include "data/dataset/left_out_clips.h"
 #include "data/dataset/shards.h"
 #include "data/dataset/split.h"
@@ -165,13 +168,39 @@ std::vector<std::size_t> shards_to_do(const Shards& shards, const comm::Communic
   });
 }
 
+/// How many clips a rank decodes at once.
+int decode_threads(const DataConfig& config, const comm::Communicator& world) {
+  constexpr std::int64_t kMost = 4;  // the pictures of so many clips are in memory
+  if (config.decode_threads > 0) return static_cast<int>(config.decode_threads);
+  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency()) / world.local_size();
+  return static_cast<int>(std::clamp<std::int64_t>(cores, 1, kMost));
+}
+
 /// Hands the shards out to whichever rank is free.
-void write_shards(const Shards& shards, const std::vector<std::size_t>& to_do, Throughput& throughput,
-                  const comm::Communicator& world) {
+void write_shards(const Shards& shards, const std::vector<std::size_t>& to_do, const DatasetInputs& inputs, int threads,
+                  Throughput& throughput, const comm::Communicator& world) {
   comm::WorkQueue queue(world, static_cast<std::int64_t>(to_do.size()));
   const auto encode = [&] {
-    while (const auto job = queue.next()) {
-      shards.write(to_do[static_cast<std::size_t>(*job)], throughput, world);
+    DecodedClips decoded(inputs.config, shards.of_bucket(), inputs.clips, threads);
+    const auto take = [&]() -> std::optional<std::size_t> {
+      const auto job = queue.next();
+      if (!job) return {};
+      const std::size_t shard = to_do[static_cast<std::size_t>(*job)];
+      decoded.add(shards.clips_left(shard));
+      return shard;
+    };
+    std::optional<std::size_t> following = take();
+    while (following) {
+      const std::size_t shard = *following;
+      bool asked = false;
+      // The next shard's clips follow before threads run out of work.
+      const auto go_on = [&] {
+        if (asked || !decoded.all_begun()) return;
+        following = take();
+        asked = true;
+      };
+      shards.write(shard, decoded, throughput, world, go_on);
+      if (!asked) following = take();
       world.poll();
     }
   };
@@ -196,8 +225,10 @@ PrepareResult prepare_dataset(const DatasetInputs& inputs, const MarkedFolder& f
   const auto clips = static_cast<std::int64_t>(inputs.clips.videos.size());
   std::int64_t left = 0;
   for (const std::size_t shard : to_do) left += shards.clips_in(shard) - shards.clips_encoded(shard);
-  Throughput throughput(world, clips, clips - left);
-  write_shards(shards, to_do, throughput, world);
+  const int threads = decode_threads(inputs.config, world);
+  Throughput throughput(world, clips, clips - left, threads);
+  write_shards(shards, to_do, inputs, threads, throughput, world);
+  inputs.codec.release();  // the text encoder needs the memory
   PrepareResult result = finish(shards, inputs, folder, throughput, world);
   log::info(throughput.line());
   return result;

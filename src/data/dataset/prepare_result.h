@@ -49,13 +49,14 @@ struct DatasetTable {
 /// How fast the last start was; shares are of the time of all ranks.
 struct PrepareSpeed {
   std::int64_t clips = 0, ranks = 0;
-  double clips_per_second = 0, decode_share = 0, vae_share = 0, text_share = 0;
+  double clips_per_second = 0, wait_share = 0, decode_share = 0, vae_share = 0, text_share = 0;
 
   void fields(config::Fields& f) {
     f.add("clips", clips, "encoded");
     f.add("ranks", ranks, "at work");
     f.add("clips_per_second", clips_per_second, "of all ranks");
-    f.add("decode_share", decode_share, "of the time");
+    f.add("wait_share", wait_share, "of the time, waiting for decoded pictures");
+    f.add("decode_share", decode_share, "of the time that decoding threads were busy");
     f.add("vae_share", vae_share, "of the time");
     f.add("text_share", text_share, "of the time");
   }

@@ -1,10 +1,8 @@
 #include "data/dataset/shards.h"
 
-#include <c10/util/Exception.h>
-
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
-#include <new>
 #include <optional>
 
 #include "core/error.h"
@@ -12,7 +10,6 @@
 #include "core/signals.h"
 #include "core/strings.h"
 #include "data/dataset/windows.h"
-#include "data/sources/buckets.h"
 #include "data/video/video.h"
 #include "files/atomic_file.h"
 #include "files/checksum_memory.h"
@@ -26,24 +23,10 @@ using json = nlohmann::ordered_json;
 
 constexpr const char* kClipFile = "clip-part-";
 
-/// Runs the work on one clip and returns what it throws that does not end the run.
-template <typename Work>
-std::optional<ClipFault> attempt(const ClipFile& clip, Work&& work) {
-  try {
-    work();
-    return {};
-  } catch (const PassingFailure& error) {
-    return ClipFault{error.what(), true, {}};
-  } catch (const ShortClip& error) {
-    return ClipFault{error.what(), false, error.pictures};
-  } catch (const UserError& error) {
-    return ClipFault{error.what(), false, {}};
-  } catch (const std::bad_alloc&) {
-    return ClipFault{cat(clip.shown(), ": found too little memory for a window, expected enough"), true, {}};
-  } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    return ClipFault{cat(clip.shown(), ": ", text.substr(0, text.find('\n'))), true, {}};
-  }
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
@@ -115,13 +98,21 @@ struct Shards::LeftOut {
   json tried = json::array();  ///< the state in which each file in quarantine was
 };
 
-void Shards::write(std::size_t shard, Throughput& throughput, const comm::Communicator& world) const {
+std::vector<std::size_t> Shards::clips_left(std::size_t shard) const {
+  std::vector<std::size_t> out;
+  for (std::size_t clip = first(shard); clip < last(shard); ++clip)
+    if (!std::filesystem::exists(clip_file(clip))) out.push_back(clip);
+  return out;
+}
+
+void Shards::write(std::size_t shard, DecodedClips& decoded, Throughput& throughput, const comm::Communicator& world,
+                   const std::function<void()>& before_clip) const {
   // What was tried is saved before the shard: killed in between, no old shard may pass for what the list says.
   std::filesystem::remove(path(shard));
   LeftOut left_out;
-  for (std::size_t clip = first(shard); clip < last(shard); ++clip) {
-    if (std::filesystem::exists(clip_file(clip))) continue;
-    one_clip(clip, left_out, throughput, world);
+  for (const std::size_t clip : clips_left(shard)) {
+    before_clip();
+    one_clip(clip, decoded, left_out, throughput, world);
     throughput.clip_done(clips_.videos[clip]);
   }
   join(shard, left_out);
@@ -154,84 +145,57 @@ void Shards::join(std::size_t shard, const LeftOut& left_out) const {
   file.commit();
 }
 
-void Shards::one_clip(std::size_t clip, LeftOut& left_out, Throughput& throughput,
+void Shards::one_clip(std::size_t clip, DecodedClips& decoded, LeftOut& left_out, Throughput& throughput,
                       const comm::Communicator& world) const {
-  const std::string state = file_state(clips_.files[clip].path);
-  const std::optional<ClipFault> fault =
-      config_.buckets.empty() ? windows(clip, 0, throughput, world) : in_a_bucket(clip, left_out, throughput, world);
+  ClipEnd end;
+  const std::optional<ClipFault> fault = encode(clip, decoded, end, throughput, world);
+  if (end.dropped) left_out.dropped.push_back(*end.dropped);
   if (!fault) return;
   left_out.quarantine.push_back({{"file", clips_.videos[clip]}, {"reason", fault->reason}});
-  left_out.tried.push_back({{"file", clips_.videos[clip]}, {"state", state}, {"again", fault->retry}});
+  left_out.tried.push_back({{"file", clips_.videos[clip]}, {"state", end.state}, {"again", fault->retry}});
   log::warn("clip set aside: ", fault->reason);
 }
 
-/// Looks for the clip's bucket. Where the clip turns out to be shorter than its container says, it looks again; and
-/// before it drops a clip as too short, it measures it.
-std::optional<ClipFault> Shards::in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
-                                             const comm::Communicator& world) const {
-  VideoInfo info;
-  ClipShape shape;
-  const auto probe = [&](Length length) {
-    return attempt(clips_.files[clip], [&] {
-      info = probe_video(clips_.files[clip], length);
-      shape = shape_of(info, config_.fps);
-    });
-  };
-  std::optional<ClipFault> fault = probe(Length::stated);
-  bool read = false;  // the number of pictures is known from reading them
-  while (!fault) {
-    const BucketChoice choice = choose_bucket(config_, shape);
-    if (choice.too_short && !info.measured && !read) {
-      fault = probe(Length::measured);
-      continue;
-    }
-    if (!choice.bucket) {
-      left_out.dropped.push_back({{"file", clips_.videos[clip]}, {"why", choice.kind}, {"reason", choice.reason}});
-      log::debug("clip dropped: ", clips_.videos[clip], ": ", choice.reason);
-      return {};
-    }
-    fault = windows(clip, *choice.bucket, throughput, world);
-    // Each turn the clip gets shorter.
-    if (!fault || !fault->pictures || *fault->pictures >= shape.pictures) return fault;
-    shape.pictures = *fault->pictures;
-    read = true;
-    fault.reset();
-  }
-  return fault;
-}
-
-/// Writes the windows of a clip into its own file. Returns why the clip cannot be used; damage may show after some
-/// windows.
-std::optional<ClipFault> Shards::windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
-                                         const comm::Communicator& world) const {
-  Hdf5Writer file(clip_file(clip));
+/// Writes the latents of a clip's windows into a file of its own. Returns why the clip cannot be used; damage may show
+/// after some windows.
+std::optional<ClipFault> Shards::encode(std::size_t clip, DecodedClips& decoded, ClipEnd& end, Throughput& throughput,
+                                        const comm::Communicator& world) const {
+  std::optional<Hdf5Writer> file;
   json entries = json::array();
-  std::optional<ClipWindows> windows;
-  std::vector<at::Tensor> latents;
   std::optional<ClipFault> fault;
-  do {
+  const auto look_up = [&] {
     world.poll();
     if (stop_requested())
       throw Stopped("prepare stopped; start the same command again to go on with the clips that are left");
-    fault = attempt(clips_.files[clip], [&] {
-      if (!windows) windows.emplace(of_bucket_[bucket], codec_, seed_, clips_.files[clip], clip);
-      latents = windows->next();
-    });
-    if (fault) break;
+  };
+  double waited = 0, encoding = 0;
+  while (!fault) {
+    look_up();
+    const Clock::time_point start = Clock::now();
+    const std::optional<PixelWindow> window = decoded.next(look_up);
+    waited += seconds_since(start);
+    if (!window) break;
+    std::vector<at::Tensor> latents;
+    const Clock::time_point got = Clock::now();
+    fault = attempt(clips_.files[clip],
+                    [&] { latents = encode_window(*window, of_bucket_[window->bucket], codec_, seed_, clip); });
+    encoding += seconds_since(got);
     // Outside of the attempt: a full disk is no fault of the clip.
-    for (const at::Tensor& window : latents) {
-      file.write(cat("latents/", entries.size()), window);
+    if (!file) file.emplace(clip_file(clip));
+    for (const at::Tensor& of_window : latents) {
+      file->write(cat("latents/", entries.size()), of_window);
       entries.push_back({{"clip", clip}});
-      if (!config_.buckets.empty()) entries.back()["bucket"] = bucket;
+      if (!config_.buckets.empty()) entries.back()["bucket"] = window->bucket;
     }
-  } while (!latents.empty());
-  if (windows) throughput.spent(windows->decode_seconds(), windows->codec_seconds());
-  if (fault) return fault;
-  const ClipRemarks& remarks = windows->remarks();
-  if (remarks.hdr) throughput.hdr_clip();
-  if (!remarks.track.empty()) log::info(clips_.files[clip].shown(), ": ", remarks.track);
-  file.attribute("entries", entries.dump());
-  file.commit();
+  }
+  end = decoded.end();
+  throughput.spent(waited, end.decode_seconds, encoding);
+  if (!fault) fault = end.fault;
+  if (fault || !file) return fault;
+  if (end.remarks.hdr) throughput.hdr_clip();
+  if (!end.remarks.track.empty()) log::info(clips_.files[clip].shown(), ": ", end.remarks.track);
+  file->attribute("entries", entries.dump());
+  file->commit();
   return {};
 }
 

@@ -2,23 +2,18 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
+#include "data/dataset/decoded_clips.h"
 #include "data/dataset/inputs.h"
 #include "data/dataset/throughput.h"
 
 namespace rehyat::data {
-
-/// Why a clip cannot be used.
-struct ClipFault {
-  std::string reason;
-  bool retry = false;                    ///< the system may be at fault: the next start tries the clip again
-  std::optional<std::int64_t> pictures;  ///< how many a clip has that is too short
-};
 
 /// The shards of a dataset: groups of clips in their order, each an HDF5 file of latents that one rank writes whole.
 /// Until its shard is whole each finished clip has a file of its own, so that a killed run encodes none of them again.
@@ -38,17 +33,22 @@ class Shards {
   std::filesystem::path path(std::size_t shard) const;
   /// Whether the shard is there and none of its unusable clips deserves another try.
   bool done(std::size_t shard) const;
-  /// Throws UserError when the file cannot be written, Stopped when the run shall stop; what is wrong with a clip is
-  /// only noted.
-  void write(std::size_t shard, Throughput& throughput, const comm::Communicator& world) const;
+  /// The clips of a shard that no earlier run has encoded.
+  std::vector<std::size_t> clips_left(std::size_t shard) const;
+  /// The settings for the clips of each bucket.
+  const std::vector<DataConfig>& of_bucket() const { return of_bucket_; }
+  /// Encodes the clips that are left and makes the shard. `decoded` hands out those clips next; `before_clip` is called
+  /// before each. Throws UserError when the file cannot be written, Stopped when the run shall stop; what is wrong with
+  /// a clip is only noted.
+  void write(std::size_t shard, DecodedClips& decoded, Throughput& throughput, const comm::Communicator& world,
+             const std::function<void()>& before_clip) const;
 
  private:
   struct LeftOut;
-  void one_clip(std::size_t clip, LeftOut& left_out, Throughput& throughput, const comm::Communicator& world) const;
-  std::optional<ClipFault> in_a_bucket(std::size_t clip, LeftOut& left_out, Throughput& throughput,
-                                       const comm::Communicator& world) const;
-  std::optional<ClipFault> windows(std::size_t clip, std::size_t bucket, Throughput& throughput,
-                                   const comm::Communicator& world) const;
+  void one_clip(std::size_t clip, DecodedClips& decoded, LeftOut& left_out, Throughput& throughput,
+                const comm::Communicator& world) const;
+  std::optional<ClipFault> encode(std::size_t clip, DecodedClips& decoded, ClipEnd& end, Throughput& throughput,
+                                  const comm::Communicator& world) const;
   void join(std::size_t shard, const LeftOut& left_out) const;
   std::filesystem::path clip_file(std::size_t clip) const;
   std::size_t first(std::size_t shard) const;

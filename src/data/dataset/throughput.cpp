@@ -10,7 +10,7 @@
 namespace rehyat::data {
 namespace {
 
-enum Sum : std::size_t { kClips, kDecode, kCodec, kText, kHdr, kSums };
+enum Sum : std::size_t { kClips, kWaiting, kDecode, kCodec, kText, kHdr, kSums };
 constexpr std::chrono::seconds kBetweenLines{60};
 
 std::string percent(double share) {
@@ -19,17 +19,22 @@ std::string percent(double share) {
 
 }  // namespace
 
-Throughput::Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done)
-    : ranks_(world.size()), left_(total - done), tally_(world, kSums), progress_("prepare", total, "clips", done) {}
+Throughput::Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done, int threads)
+    : ranks_(world.size()),
+      threads_(threads),
+      left_(total - done),
+      tally_(world, kSums),
+      progress_("prepare", total, "clips", done) {}
 
-void Throughput::spent(double decode, double codec) {
+void Throughput::spent(double waiting, double decode, double codec) {
+  waiting_ += waiting;
   decode_ += decode;
   codec_ += codec;
 }
 
 void Throughput::clip_done(const std::string& name) {
-  tally_.add({1, decode_, codec_, 0, hdr_});
-  decode_ = codec_ = hdr_ = 0;
+  tally_.add({1, waiting_, decode_, codec_, 0, hdr_});
+  waiting_ = decode_ = codec_ = hdr_ = 0;
   const auto done = static_cast<std::int64_t>(tally_.read()[kClips]);
   progress_.advance(done - shown_, name);
   shown_ = done;
@@ -45,18 +50,21 @@ void Throughput::clips_finished() {
 }
 
 void Throughput::text_encoded(double seconds) {
-  tally_.add({0, 0, 0, seconds, 0});
+  tally_.add({0, 0, 0, 0, seconds, 0});
 }
 
 PrepareSpeed Throughput::speed() const {
   const std::vector<double> sums = tally_.read();
   const double wall = std::max(seconds(), 1e-9), all = wall * ranks_;
-  return {static_cast<std::int64_t>(sums[kClips]),
-          ranks_,
-          sums[kClips] / wall,
-          sums[kDecode] / all,
-          sums[kCodec] / all,
-          sums[kText] / all};
+  PrepareSpeed out;
+  out.clips = static_cast<std::int64_t>(sums[kClips]);
+  out.ranks = ranks_;
+  out.clips_per_second = sums[kClips] / wall;
+  out.wait_share = sums[kWaiting] / all;
+  out.decode_share = sums[kDecode] / (all * threads_);
+  out.vae_share = sums[kCodec] / all;
+  out.text_share = sums[kText] / all;
+  return out;
 }
 
 std::int64_t Throughput::hdr_clips() const {
@@ -68,8 +76,8 @@ std::string Throughput::line() const {
   char rate[32];
   std::snprintf(rate, sizeof rate, "%.3g", s.clips_per_second);
   return cat("prepare: ", rate, " clips/s over ", ranks_, ranks_ == 1 ? " rank" : " ranks", ", of their time ",
-             percent(s.decode_share), " decode, ", percent(s.vae_share), " VAE, ", percent(s.text_share),
-             " text encoder");
+             percent(s.wait_share), " waiting for decoding, ", percent(s.vae_share), " VAE, ", percent(s.text_share),
+             " text encoder; decoding threads busy ", percent(s.decode_share), " of it");
 }
 
 }  // namespace rehyat::data

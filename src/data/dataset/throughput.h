@@ -14,14 +14,17 @@ namespace rehyat::data {
 /// Measures how fast all ranks get on and what they spend their time on. Rank 0 shows the progress of all ranks and
 /// logs, every minute or so and at the end, a line such as
 ///
-///     prepare: 3.1 clips/s over 4 ranks, of their time 35 % decode, 52 % VAE, 2 % text encoder
+///     prepare: 3.1 clips/s over 4 ranks, of their time 35 % waiting for decoding, 52 % VAE, 2 % text
+///     encoder; decoding threads busy 90 % of it
 class Throughput {
  public:
-  /// `total` clips, of which an earlier start has done `done`. Collective; the destructor too.
-  Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done);
+  /// `total` clips, of which an earlier start has done `done`, with so many threads a rank that decode. Collective; the
+  /// destructor too.
+  Throughput(const comm::Communicator& world, std::int64_t total, std::int64_t done, int threads);
 
-  void spent(double decode, double codec);  ///< adds seconds of this rank
-  void hdr_clip() { hdr_ += 1; }            ///< counts the clip at work as HDR
+  /// Adds seconds of this rank: waiting for pictures, of its threads decoding, encoding.
+  void spent(double waiting, double decode, double codec);
+  void hdr_clip() { hdr_ += 1; }  ///< counts the clip at work as HDR
   void clip_done(const std::string& name);
   /// Ends the progress bar, before the text encoder starts. Not collective.
   void clips_finished();
@@ -37,13 +40,13 @@ class Throughput {
   using Clock = std::chrono::steady_clock;
   double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
-  int ranks_;
+  int ranks_, threads_;
   std::int64_t left_;  ///< clips to do in this start
   comm::Tally tally_;
   Progress progress_;
   Clock::time_point start_ = Clock::now(), said_ = start_;
   std::int64_t shown_ = 0;
-  double decode_ = 0, codec_ = 0, hdr_ = 0;  ///< of this rank, not yet in the tally
+  double waiting_ = 0, decode_ = 0, codec_ = 0, hdr_ = 0;  ///< of this rank, not yet in the tally
 };
 
 }  // namespace rehyat::data

@@ -1,20 +1,14 @@
 #include "data/dataset/windows.h"
 
 #include <algorithm>
-#include <chrono>
+#include <cstring>
 
-#include "core/error.h"
 #include "core/rng.h"
 #include "core/strings.h"
+#include "data/dataset/clip_fault.h"
 
 namespace rehyat::data {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::vector<PictureSize> sizes_of(const DataConfig& config) {
   const std::int64_t height = config.size[0], width = config.size[1];
@@ -23,34 +17,42 @@ std::vector<PictureSize> sizes_of(const DataConfig& config) {
   return sizes;
 }
 
+/// One part of each picture as one tensor [F,H,W,3]. A plain copy: it starts no threads of libtorch's.
+template <typename Pictures, typename Part>
+at::Tensor pictures_of(const Pictures& pictures, Part&& part) {
+  std::vector<std::int64_t> sizes = part(pictures.front()).sizes().vec();
+  sizes.insert(sizes.begin(), static_cast<std::int64_t>(pictures.size()));
+  at::Tensor out = at::empty(sizes, at::kByte);
+  auto* place = out.data_ptr<std::uint8_t>();
+  for (const auto& picture : pictures) {
+    const at::Tensor& from = part(picture);
+    std::memcpy(place, from.template const_data_ptr<std::uint8_t>(), from.nbytes());
+    place += from.nbytes();
+  }
+  return out;
+}
+
 }  // namespace
 
-ClipWindows::ClipWindows(const DataConfig& config, models::VideoCodec& codec, std::uint64_t seed, const ClipFile& video,
-                         std::size_t clip)
-    : config_(config),
-      codec_(codec),
-      seed_(seed),
-      name_(video.shown()),
-      clip_(clip),
-      reader_(video, config.fps, sizes_of(config)) {}
+ClipWindows::ClipWindows(const DataConfig& config, const ClipFile& video)
+    : config_(config), name_(video.shown()), reader_(video, config.fps, sizes_of(config)) {}
 
-std::vector<at::Tensor> ClipWindows::next() {
+std::optional<PixelWindow> ClipWindows::next() {
   if (finished_) return {};
-  const auto start = Clock::now();
-  const bool full = fill();
-  decode_seconds_ += since(start);
-  if (!full) {
+  if (!fill()) {
     finished_ = true;
     if (windows_ > 0) return {};
     bounce();
   }
-  const auto encoding = Clock::now();
-  std::vector<at::Tensor> latents = encode();
-  codec_seconds_ += since(encoding);
+  PixelWindow out;
+  out.whole = pictures_of(pictures_, [](const Picture& picture) -> const at::Tensor& { return picture.whole; });
+  if (config_.crops > 0)
+    out.large = pictures_of(pictures_, [](const Picture& picture) -> const at::Tensor& { return picture.large; });
+  out.start = start_;
   ++windows_;
   finished_ = finished_ || windows_ == config_.max_windows;
   drop();
-  return latents;
+  return out;
 }
 
 /// Reads pictures until a window is full. Returns false when the clip ends before that.
@@ -79,32 +81,32 @@ void ClipWindows::bounce() {
   }
 }
 
-std::vector<at::Tensor> ClipWindows::encode() {
-  const std::int64_t height = config_.size[0], width = config_.size[1];
-  std::vector<at::Tensor> out;
-  const auto encode = [&](const auto& part) {
-    std::vector<at::Tensor> frames;
-    for (const Picture& picture : pictures_) frames.push_back(part(picture));
-    const at::Tensor video = at::stack(frames).permute({3, 0, 1, 2}).to(at::kFloat) / 127.5 - 1;
-    out.push_back(codec_.encode(video).to(at::kFloat));
-    if (config_.flip) out.push_back(codec_.encode(video.flip(3)).to(at::kFloat));
-  };
-  encode([](const Picture& picture) { return picture.whole; });
-  Rng place(seed_, "data.crop", {clip_, static_cast<std::uint64_t>(start_)});
-  for (std::int64_t i = 0; i < config_.crops; ++i) {
-    const auto top = static_cast<std::int64_t>(place.below(static_cast<std::uint64_t>(height) + 1));
-    const auto left = static_cast<std::int64_t>(place.below(static_cast<std::uint64_t>(width) + 1));
-    encode([&](const Picture& picture) { return picture.large.narrow(0, top, height).narrow(1, left, width); });
-  }
-  return out;
-}
-
 /// Drops the pictures in front of the next window.
 void ClipWindows::drop() {
   const std::int64_t stride = config_.window_stride(), shared = std::max<std::int64_t>(config_.frames - stride, 0);
   while (static_cast<std::int64_t>(pictures_.size()) > shared) pictures_.pop_front();
   skip_ = std::max<std::int64_t>(stride - config_.frames, 0);
   start_ += stride;
+}
+
+std::vector<at::Tensor> encode_window(const PixelWindow& window, const DataConfig& config, models::VideoCodec& codec,
+                                      std::uint64_t seed, std::size_t clip) {
+  const std::int64_t height = config.size[0], width = config.size[1];
+  std::vector<at::Tensor> out;
+  const auto encode = [&](const at::Tensor& pictures) {
+    // Bytes are a quarter of what has to be moved to a GPU otherwise.
+    const at::Tensor video = pictures.to(codec.device()).permute({3, 0, 1, 2}).to(at::kFloat) / 127.5 - 1;
+    out.push_back(codec.encode(video).to(at::kFloat));
+    if (config.flip) out.push_back(codec.encode(video.flip(3)).to(at::kFloat));
+  };
+  encode(window.whole);
+  Rng place(seed, "data.crop", {clip, static_cast<std::uint64_t>(window.start)});
+  for (std::int64_t i = 0; i < config.crops; ++i) {
+    const auto top = static_cast<std::int64_t>(place.below(static_cast<std::uint64_t>(height) + 1));
+    const auto left = static_cast<std::int64_t>(place.below(static_cast<std::uint64_t>(width) + 1));
+    encode(window.large.narrow(1, top, height).narrow(2, left, width));
+  }
+  return out;
 }
 
 }  // namespace rehyat::data

@@ -4,39 +4,34 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "core/error.h"
 #include "data/config.h"
 #include "data/video/video.h"
 #include "models/encoders.h"
 
 namespace rehyat::data {
 
-/// The clip is too short for a window.
-class ShortClip : public UserError {
- public:
-  ShortClip(const Mistake& mistake, std::int64_t count) : UserError(mistake), pictures(count) {}
-  std::int64_t pictures;  ///< number of the clip's pictures at data.fps
+/// The pictures of one window of a clip, uint8 RGB.
+struct PixelWindow {
+  at::Tensor whole;        ///< [F,H,W,3]
+  at::Tensor large;        ///< [F,2H,2W,3], with data.crops
+  std::int64_t start = 0;  ///< number of its first picture in the clip
+  std::size_t bucket = 0;  ///< of data.buckets
 };
 
-/// Encodes the windows of a clip one after the other and holds the pictures of one window at a time.
+/// Decodes the windows of a clip one after the other and holds the pictures of one window at a time. Knows no encoder.
 class ClipWindows {
  public:
-  /// Windows have the config's size and frames; its buckets are ignored. Random parts depend on `clip`, the clip's
-  /// number. Throws UserError when the clip cannot be used.
-  ClipWindows(const DataConfig& config, models::VideoCodec& codec, std::uint64_t seed, const ClipFile& video,
-              std::size_t clip);
+  /// Windows have the config's size and frames; its buckets are ignored. Throws UserError when the clip cannot be used.
+  ClipWindows(const DataConfig& config, const ClipFile& video);
 
-  /// The latents of the next window, as VideoCodec::encode returns them: of the whole picture, then of its random
-  /// parts; with data.flip the mirror image follows each. Empty at the end. Throws ShortClip where the clip has no
-  /// window.
-  std::vector<at::Tensor> next();
+  /// The next window; nothing at the end. Throws ShortClip where the clip has no window.
+  std::optional<PixelWindow> next();
 
   const ClipRemarks& remarks() const { return reader_.remarks(); }
-  double decode_seconds() const { return decode_seconds_; }
-  double codec_seconds() const { return codec_seconds_; }
 
  private:
   struct Picture {
@@ -45,19 +40,20 @@ class ClipWindows {
   };
   bool fill();
   void bounce();
-  std::vector<at::Tensor> encode();
   void drop();
 
   const DataConfig& config_;
-  models::VideoCodec& codec_;
-  std::uint64_t seed_;
   std::string name_;
-  std::size_t clip_;
   ClipReader reader_;
   std::deque<Picture> pictures_;
   std::int64_t start_ = 0, windows_ = 0, skip_ = 0;
   bool finished_ = false;
-  double decode_seconds_ = 0, codec_seconds_ = 0;
 };
+
+/// The latents of a window, as VideoCodec::encode returns them, in float32: of the whole picture, then of its random
+/// parts; with data.flip the mirror image follows each. Random parts depend on the seed, `clip`, the clip's number, and
+/// the window's start.
+std::vector<at::Tensor> encode_window(const PixelWindow& window, const DataConfig& config, models::VideoCodec& codec,
+                                      std::uint64_t seed, std::size_t clip);
 
 }  // namespace rehyat::data

@@ -29,6 +29,7 @@ class LazyWanCodec : public VideoCodec {
   at::Tensor encode(const at::Tensor& video) override {
     return codec().encode(video.to(request_.device())).to(at::kCPU);
   }
+  at::Device device() const override { return request_.device(); }
   at::Tensor decode(const at::Tensor& latents) override {
     return codec().decode(latents.to(request_.device())).to(at::kCPU);
   }

@@ -82,8 +82,8 @@ TEST_F(PrepareOnRanks, TheDatasetIsTheSameAsOnOne) {
     EXPECT_EQ(shared.throughput.ranks, world().size());
     EXPECT_EQ(shared.throughput.clips, 17);
     EXPECT_GT(shared.throughput.clips_per_second, 0);
-    for (const double share :
-         {shared.throughput.decode_share, shared.throughput.vae_share, shared.throughput.text_share}) {
+    for (const double share : {shared.throughput.wait_share, shared.throughput.decode_share,
+                               shared.throughput.vae_share, shared.throughput.text_share}) {
       EXPECT_GE(share, 0);
       EXPECT_LE(share, 1);
     }
