@@ -2,6 +2,8 @@
 #include "core/strings.h"
 #include "ops/attention_checks.h"
 #include "ops/blend.h"
+#include "ops/cuda/fused_branch.h"
+#include "ops/cuda/readable.h"
 #include "ops/hybrid_attention.h"
 #include "ops/linear_state.h"
 #include "ops/row_max.h"
@@ -77,14 +79,18 @@ at::Tensor RecurrentState::step(const at::Tensor& q, const at::Tensor& k, const 
 
 at::Tensor RecurrentState::blended(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& phi_q,
                                    const RectangleOutput& softmax) const {
-  const at::Tensor sums = matmul_sums(phi_q, sums_);
   const at::Tensor c = normalizer_ == Normalizer::row_max ? row_maxima(q, keys) : at::Tensor();
-  const auto value = [&] { return at::empty_like(softmax.lse); };
-  const BlendTargets targets{at::empty_like(softmax.o), value(), value(), value()};
   BadRows bad(softmax.lse, normalizer_);
-  blend_into(targets, softmax.o, softmax.lse, sums, c, normalizer_, bad);
+  at::Tensor y = at::empty_like(softmax.o);
+  if (has_fused_branch(phi_q, softmax.o)) {  // the samples are its rectangles
+    fused_query_side({readable(phi_q), readable(softmax.o), softmax.lse, c, sums_.transpose(0, 1)}, normalizer_,
+                     {y, {}, {}, {}}, bad.counter());
+  } else {
+    const auto value = [&] { return at::empty_like(softmax.lse); };
+    blend_into({y, value(), value(), value()}, softmax.o, softmax.lse, matmul_sums(phi_q, sums_), c, normalizer_, bad);
+  }
   if (sign_ == FeatureSign::any) bad.check();
-  return targets.y;
+  return y;
 }
 
 /// `keys` and `values` are the ring's followed by the chunk's; what leaves the ring enters the sums (the intended form
