@@ -3,6 +3,7 @@
 #include <ATen/DeviceAccelerator.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace rehyat::distill {
 namespace {
@@ -18,8 +19,9 @@ HostCopy host_copy_if(const CopyStream& copies, const at::Tensor& x) {
   return x.defined() ? copies.to_host(x) : HostCopy();
 }
 
-std::int64_t bytes_if(const at::Tensor& x) {
-  return x.defined() ? static_cast<std::int64_t>(x.nbytes()) : 0;
+/// Of pinned memory, which libtorch gives in powers of two.
+std::int64_t pinned_bytes(const at::Tensor& x) {
+  return x.defined() ? static_cast<std::int64_t>(std::bit_ceil(x.nbytes())) : 0;
 }
 
 }  // namespace
@@ -102,7 +104,9 @@ void BlockPoints::keep(std::int64_t index, const Point& point, const at::Tensor&
     if (const auto found = on_host_.find(index); found != on_host_.end()) on_host_.erase(found);
     return;
   }
-  const std::int64_t on_host = bytes_if(host_input) + bytes_if(point.target) + point.softmax.bytes();
+  std::int64_t on_host = 0;
+  for (const at::Tensor& part : {host_input, point.target, point.softmax.o, point.softmax.lse, point.softmax.row_max})
+    on_host += pinned_bytes(part);
   if (on_host > left_.host || on_host_.contains(index)) return;
   left_.host -= on_host;
   on_host_.emplace(index,

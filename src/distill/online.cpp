@@ -12,9 +12,13 @@
 #include "core/signals.h"
 #include "core/strings.h"
 #include "core/units.h"
+#include "tensor/host_copy.h"
+#include "tensor/io_thread.h"
 
 namespace rehyat::distill {
 namespace {
+
+constexpr std::size_t kPointsOnTheirWay = 4;  // from the teacher's device to memory
 
 std::int64_t held_out_trajectories(const CacheConfig& config, const DistillConfig& distill) {
   const std::int64_t points = points_per_trajectory(config);
@@ -116,14 +120,21 @@ OnlinePoints::Points OnlinePoints::collect(const std::vector<Trajectory>& trajec
         own += walk_length(walk_.config, walk_.seed, trajectories[t]);
     }
     Progress progress("distill, teacher, " + title, own.steps, "steps");
+    const CopyStream copies(walk_.teacher->parameters().front().device());
+    IoThread keeper(kPointsOnTheirWay, [&] { world_.poll(); });
     for (std::size_t t = 0; t < trajectories.size(); ++t) {
       if (walker_of(static_cast<std::int64_t>(t)) != world_.rank()) continue;
       walk_.run(
           trajectories[t],
           [&](std::int64_t point, std::int64_t block, const at::Tensor& input, const at::Tensor& target) {
             if (std::find(open_.begin(), open_.end(), block) == open_.end()) return;
-            out[t * static_cast<std::size_t>(points_) + static_cast<std::size_t>(point)][block] = {
-                input.to(at::kCPU).contiguous(), target.defined() ? target.to(at::kCPU).contiguous() : target};
+            Point& kept = out[t * static_cast<std::size_t>(points_) + static_cast<std::size_t>(point)][block];
+            // What a round holds lies in plain memory; what is on its way alone is pinned.
+            keeper.add(
+                [&kept, in = copies.to_host(input), to = target.defined() ? copies.to_host(target) : HostCopy()] {
+                  kept.input = in.get().clone();
+                  if (to.defined()) kept.target = to.get().clone();
+                });
           },
           [&] {
             progress.advance();
@@ -131,6 +142,7 @@ OnlinePoints::Points OnlinePoints::collect(const std::vector<Trajectory>& trajec
             if (stop_requested()) throw Stopped("distill stopped; start the same command again to go on");
           });
     }
+    keeper.finish();
     progress.finish();
   };
   world_.all_or_none(walk, comm::Communicator::Length::lengthy);
