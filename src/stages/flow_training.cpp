@@ -111,9 +111,6 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
   model->to(device);
   const finetune::FlowTrainingConfig decided = decide_recompute(
       run, models::block_map_of(model), config, device_memory(run.config().run, device.is_cuda() ? device.index() : 0));
-  finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), decided, seed, name, world);
-  std::optional<models::FrozenWeights> frozen;
-  if (device.is_cuda()) frozen.emplace(*model, compute_type(config.precision, device));
   const double tflops = training_step_tflops(model->architecture(), models::block_map_of(model), bucket_videos(run),
                                              samples_of_buckets(run), config.global_batch);
   log::info(title, ": ", config.train.iterations, " steps of ",
@@ -121,8 +118,14 @@ TrainingResult train_flow(Run& run, const StageFolder& folder, models::VideoTran
             models::to_string(decided.decided_recompute()));
   train::Training training{title, folder.folder(), folder.fingerprint()};
   if (device.is_cuda()) training.tflops = tflops / world.size();  // on a CPU the rate says little
-  const nlohmann::ordered_json last = train::train(task, config.train, training, world);
-  frozen.reset();
+  nlohmann::ordered_json last;
+  {
+    // Its held-out points, which may be gigabytes, are gone before they are made again below.
+    finetune::FlowTask task(model, dataset, run.encoders().codec->geometry(), decided, seed, name, world);
+    std::optional<models::FrozenWeights> frozen;
+    if (device.is_cuda()) frozen.emplace(*model, compute_type(config.precision, device));
+    last = train::train(task, config.train, training, world);
+  }
   world.all_or_none([&] {
     if (world.rank() == 0) run.models().families().save(folder.folder() / "model", model);
   });
