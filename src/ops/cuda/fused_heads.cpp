@@ -22,11 +22,11 @@ struct HeadRun {
   at::Tensor y, factors;  // [B,A,N,D], [B,N]
 };
 
-cuda::RowLayout rows_of(const at::Tensor& x) {
+cuda::HeadLayout rows_of(const at::Tensor& x) {
   return {x.stride(0), 0, x.stride(1)};
 }
 
-cuda::RowLayout heads_of(const at::Tensor& x) {
+cuda::HeadLayout heads_of(const at::Tensor& x) {
   return {x.stride(0), x.stride(1), x.stride(2)};
 }
 

@@ -15,10 +15,10 @@ struct HeadPlace {
         head(column / head_width),
         within(column % head_width),
         active(column < width) {}
-  __device__ std::int64_t of(const RowLayout& layout, std::int64_t row) const {
+  __device__ std::int64_t of(const HeadLayout& layout, std::int64_t row) const {
     return blockIdx.y * layout.batch + head * layout.head + row * layout.row + within;
   }
-  __device__ std::int64_t dense(const RowLayout& layout, std::int64_t row) const {
+  __device__ std::int64_t dense(const HeadLayout& layout, std::int64_t row) const {
     return blockIdx.y * layout.batch + row * layout.row + column;
   }
 };

@@ -62,7 +62,7 @@ struct StreamGradients {
 const char* launch_stream_backward(const StreamGradients& arguments, void* stream);
 
 /// Row r of sample b begins at b * batch + r * row; with heads, head a of it at b * batch + a * head + r * row.
-struct RowLayout {
+struct HeadLayout {
   std::int64_t batch = 0, head = 0, row = 0;
 };
 
@@ -73,7 +73,7 @@ struct HeadNormArguments {
   RowType type = RowType::f32;  ///< of x and y
   std::int64_t head_width = 0;
   const void* x = nullptr;
-  RowLayout x_layout;
+  HeadLayout x_layout;
   const float *weight = nullptr, *cos = nullptr, *sin = nullptr;
   float eps = 0;
   void* y = nullptr;
@@ -87,10 +87,10 @@ struct HeadNormGradients {
   RowType type = RowType::f32;
   std::int64_t head_width = 0;
   const void* x = nullptr;
-  RowLayout x_layout;
+  HeadLayout x_layout;
   const float *weight = nullptr, *cos = nullptr, *sin = nullptr, *factor = nullptr;
   const void *dy = nullptr, *more_dy = nullptr;
-  RowLayout dy_layout, more_layout;
+  HeadLayout dy_layout, more_layout;
   void* dx = nullptr;
   float* dweight = nullptr;  ///< [samples, parts, width]
 };
