@@ -7,6 +7,7 @@
 
 #include <csignal>
 
+#include "core/expect_error.h"
 #include "data/video/clip_maker.h"
 #include "tensor/hdf5_pool.h"
 
