@@ -85,10 +85,9 @@ Point BlockPoints::get(Key key, const Next& next) {
     look_ahead(key.split, next);
     return kept->second;
   }
-  auto node = on_the_way_.extract(key);
-  std::future<OnTheWay> coming = node ? std::move(node.mapped()) : begin(key);
-  look_ahead(key.split, next);
-  const OnTheWay here = thread_.await(std::move(coming));
+  if (!on_the_way_.contains(key)) on_the_way_.emplace(key, begin(key));
+  look_ahead(key.split, next);  // which finds this one on its way, and so begins it no second time
+  const OnTheWay here = thread_.await(std::move(on_the_way_.extract(key).mapped()));
   const auto got = [](const DeviceCopy& x) { return x.defined() ? x.get() : at::Tensor(); };
   const Point point = make_point(student_, compute_, here.input.get(), got(here.target),
                                  {got(here.o), got(here.lse), got(here.row_max)});
