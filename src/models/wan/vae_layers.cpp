@@ -175,7 +175,7 @@ std::int64_t VaeConvImpl::stacked_channels() const {
 at::Tensor VaeConvImpl::forward_stacked(const at::Tensor& stack, Bias with) const {
   const at::Tensor frames = stack.flatten(0, 1).permute({0, 3, 1, 2});
   const at::Tensor b = with == Bias::added ? bias.to(stack.scalar_type()) : at::Tensor();
-  const at::IntArrayRef ones({std::int64_t{1}, std::int64_t{1}});
+  const std::vector<std::int64_t> ones(2, 1);
   return from_frames(at::conv2d(frames, stacked_weight_in(stack.scalar_type()), b, ones, ones), stack.size(0));
 }
 
