@@ -350,11 +350,11 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, std::uint64_t bytes) :
     H5Fclose(handle_);
     throw;
   }
-  file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);  // without it the library reads
+  void* driver = nullptr;  // the default driver's is its file; without one the library reads
+  if (H5Fget_vfd_handle(handle_, H5P_DEFAULT, &driver) >= 0 && driver != nullptr) file_ = *static_cast<int*>(driver);
 }
 
 Hdf5Reader::~Hdf5Reader() {
-  if (file_ >= 0) ::close(file_);
   if (handle_ < 0) return;
   const auto lock = lock_hdf5();
   H5Fclose(handle_);

@@ -59,7 +59,7 @@ class Hdf5Reader {
  private:
   std::filesystem::path path_;
   std::int64_t handle_ = -1;
-  int file_ = -1;  ///< the same file, to read values beside the library
+  int file_ = -1;  ///< the library's, to read values beside it
 };
 
 }  // namespace rehyat
