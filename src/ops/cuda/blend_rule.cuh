@@ -22,7 +22,7 @@ __device__ inline Weights weigh(BlendRule rule, float lse, float n, float c) {
       w.soft = 1 / (1 + expf(gap));
       w.linear = 1 / (1 + expf(-gap));
       w.divisor = n;
-      w.log_l = fmaxf(lse, log_n) + log1pf(expf(-fabsf(gap)));
+      w.log_l = w.log_z = fmaxf(lse, log_n) + log1pf(expf(-fabsf(gap)));
     }
     return w;
   }

@@ -112,8 +112,10 @@ void fused_query_side(const QuerySide& in, std::optional<Normalizer> normalizer,
   args.lse = branch_values(in.lse);
   args.row_max = branch_values(in.row_max);
   args.log_l = branch_values(out.log_l);
-  args.log_z = branch_values(out.log_z);
-  args.scale = branch_values(out.scale);
+  // With joint log_z is log_l itself, and with lse unused.
+  if (args.rule == cuda::BlendRule::row_max || args.rule == cuda::BlendRule::linear)
+    args.log_z = branch_values(out.log_z);
+  if (args.rule != cuda::BlendRule::joint) args.scale = branch_values(out.scale);
   args.bad_rows = bad_rows.data_ptr<std::int32_t>();
   branch_started(cuda::launch_query_side(args, branch_stream()));
 }
