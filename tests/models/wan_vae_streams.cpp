@@ -94,6 +94,24 @@ TEST(VaeStream, EqualsTheWhole) {
     EXPECT_LT(relative_error(decode.push(whole.mean.narrow(2, i, 1)), parts[static_cast<std::size_t>(i)]), 1e-5);
 }
 
+TEST(VaeConvolution, IsTheSameOverStackedFrames) {
+  Rng rng(8, "test.vae.stack");
+  const at::NoGradGuard no_grad;
+  for (const std::int64_t channels : {3, 32, 40}) {
+    const VaeConv conv(channels, 5, std::vector<std::int64_t>{3, 3, 3}, at::TensorOptions(at::kDouble));
+    conv->weight.copy_(randn(rng, conv->weight.sizes()));
+    conv->bias.copy_(randn(rng, {5}));
+    EXPECT_EQ(conv->stacked_channels() % 32, 0);
+    FeatureCache::Slot plain, stacked;
+    for (const std::int64_t frames : {1, 1, 4, 2, 3}) {
+      const at::Tensor x = randn(rng, {2, channels, frames, 4, 5}).to(at::kDouble);
+      const at::Tensor expected = conv->forward_causal(x, plain, 1);
+      EXPECT_LT(relative_error(conv->forward_causal_stacked(x, stacked), expected), 1e-13) << channels << ' ' << frames;
+      EXPECT_TRUE(at::equal(stacked.frames, plain.frames)) << channels << ' ' << frames;
+    }
+  }
+}
+
 TEST(VaeStream, IsTheSameHoweverManyFramesRunTogether) {
   const at::Tensor video = random_video({1, 3, 21, 16, 24}), latents = random_video({1, 4, 6, 2, 3});
   const at::Tensor mean = small_vae()->encode(video).mean, decoded = small_vae()->decode(latents);

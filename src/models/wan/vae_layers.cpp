@@ -189,21 +189,24 @@ at::Tensor VaeConvImpl::forward(const at::Tensor& x, std::int64_t padding, at::I
 }
 
 at::Tensor VaeConvImpl::forward_causal(at::Tensor x, FeatureCache::Slot& slot, std::int64_t padding, Bias with) const {
-  if (stacks(x)) {
-    const std::int64_t c = x.size(1), count = x.size(2);
-    const at::Tensor stack = slot.stack(x, stacked_channels()), pixels = x.permute({0, 2, 3, 4, 1});
-    for (std::int64_t later = 0; later < std::min(kSeen, count); ++later)
-      stack.narrow(1, later, count - later)
-          .narrow(4, (kHistory - later) * c, c)
-          .copy_(pixels.narrow(1, 0, count - later));
-    slot.keep_stacked(stack, x);
-    return forward_stacked(stack, with);
-  }
+  if (stacks(x)) return forward_causal_stacked(std::move(x), slot, with);
   const at::Tensor room = slot.room(x, kHistory);
   room.narrow(2, kHistory, x.size(2)).copy_(x);
   x.reset();
   slot.keep(room, kHistory);
   return forward(room, padding, {}, with);
+}
+
+at::Tensor VaeConvImpl::forward_causal_stacked(at::Tensor x, FeatureCache::Slot& slot, Bias with) const {
+  const std::int64_t c = x.size(1), count = x.size(2);
+  const at::Tensor stack = slot.stack(x, stacked_channels()), pixels = x.permute({0, 2, 3, 4, 1});
+  for (std::int64_t later = 0; later < std::min(kSeen, count); ++later) {
+    const at::Tensor part = stack.narrow(1, later, count - later).narrow(4, (kHistory - later) * c, c);
+    part.copy_(pixels.narrow(1, 0, count - later));
+  }
+  slot.keep_stacked(stack, x);
+  x.reset();
+  return forward_stacked(stack, with);
 }
 
 VaeNormImpl::VaeNormImpl(std::int64_t channels, std::int64_t trailing, const at::TensorOptions& options) {

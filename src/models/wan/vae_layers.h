@@ -60,6 +60,8 @@ class VaeConvImpl : public torch::nn::Module {
   /// Whether a convolution of x over 3 x 3 x 3 runs as one in two dimensions over stacked frames: on a GPU, for types
   /// and numbers of channels that have no fast kernel in three dimensions.
   bool stacks(const at::Tensor& x) const;
+  /// forward_causal by a stack, with 1 pixel of padding.
+  at::Tensor forward_causal_stacked(at::Tensor x, FeatureCache::Slot& slot, Bias with = Bias::added) const;
   /// Channels of such a stack.
   std::int64_t stacked_channels() const;
   /// A slot's stack [B,T,H,W,channels] -> [B,out,T,H,W].
