@@ -17,7 +17,8 @@ Usage: scripts/gpu_page.sh --rehyat PROGRAM [--page PAGE.md] [--out FOLDER] [--b
   --only PARTS      some of profile,price,curves,peers, separated by commas
   KEY=VALUE         settings for the curves' config, as scripts/precision_curves.py takes them; without one, no curves
 
-Takes ten minutes on an H100, with --quick four. Exit code: 0 a page was written, 2 bad usage, 1 nothing was measured.
+Takes ten minutes on an H100, with --quick four; --only profile,price,curves and then --only peers with the same --out is the
+same in two calls. Exit code: 0 a page was written, 2 bad usage, 1 nothing was measured.
 EOT
 }
 
@@ -53,7 +54,7 @@ for part in ${only//,/ }; do
 done
 mkdir -p "$out" || exit 1
 page=${page:-$out/page.md}
-parts=()  # tables behind those of the peers
+tables=(attention distill forward step price curves)  # behind those of the peers; also what an earlier call left in --out
 
 wanted() { [[ ",$only," == *",$1,"* ]]; }
 run() {  # run LOG SECONDS COMMAND...
@@ -73,10 +74,8 @@ profile() {  # profile NAME TITLE MODE ARGUMENT...: one measured run of a mode, 
   # Whatever ncu says, the file tells whether there is a profile in it.
   timeout 90 ncu --csv --profile-from-start off --clock-control none --metrics gpu__time_duration.sum \
     "$rehyat" bench "$@" --warmup 1 --repeats 1 > "$out/$name.csv" 2> "$out/$name.ncu.log"
-  if python3 "$here/tests/bench/kernel_table.py" "$out/$name.csv" --title "$title, by kernel" ${older[@]+"${older[@]}"} \
+  if ! python3 "$here/tests/bench/kernel_table.py" "$out/$name.csv" --title "$title, by kernel" ${older[@]+"${older[@]}"} \
     > "$out/$name.md" 2> "$out/$name.log"; then
-    parts+=("$out/$name.md")
-  else
     echo "gpu_page: profile of $name: $(tail -n 1 "$out/$name.log")"
   fi
 }
@@ -97,12 +96,15 @@ if wanted price; then
   lengths=81,161,321,641
   [ ${#quick[@]} -eq 0 ] || lengths=81,161
   run price 280 python3 "$here/scripts/recipe_price.py" --rehyat "$rehyat" --work "$out/price-work" --lengths "$lengths" \
-    --out "$out/price.md" --json "$out/price.json" && parts+=("$out/price.md")
+    --out "$out/price.md" --json "$out/price.json"
 fi
 if wanted curves && [ ${#settings[@]} -gt 0 ]; then
   run curves 120 python3 "$here/scripts/precision_curves.py" --rehyat "$rehyat" --out "$out/curves.md" "${settings[@]}"
-  [ ! -s "$out/curves.md" ] || parts+=("$out/curves.md")
 fi
+parts=()
+for table in "${tables[@]}"; do
+  [ ! -s "$out/$table.md" ] || parts+=("$out/$table.md")
+done
 status=0
 if wanted peers; then
   older=()

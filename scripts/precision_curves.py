@@ -9,6 +9,7 @@ side by side on the same clips, noise and levels, so that nothing but rounding d
 Exit code 1: the smoothed curves, or the held-out losses, are further apart than --tolerance. Under a minute on an H100."""
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -40,8 +41,10 @@ class Runs:
         self.common = ["-c", args.config, f"run.device={args.device}", *first, *last, *args.settings]
 
     def start(self, stage, *words):
+        # Two programs side by side, of which each would take all cores, hinder one another.
+        few = {"OMP_NUM_THREADS": str(max(1, min(4, (os.cpu_count() or 2) // 2)))}
         return subprocess.Popen([self.args.rehyat, stage, *self.common, *words, "--json"], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+                                stderr=subprocess.PIPE, text=True, env={**few, **os.environ})
 
     @staticmethod
     def result(process, stage):

@@ -56,7 +56,11 @@ class AttentionCase {
 
   /// The forward pass, and the same with all gradients.
   void add_rows(const models::BlockAttention& attention, std::vector<Measure>& rows) {
-    one_.attention->convert(attention, 1, 0, models::window_tokens(sizes_, request_.subject.latent(), attention.spec));
+    if (attention.spec.kind->has_linear()) {
+      one_.attention->set_spec(attention.spec);  // the maps stay
+    } else {
+      one_.attention->install(attention);
+    }
     for (const bool trained : {false, true}) {
       const std::string name = ops::to_string(attention.spec), pass = trained ? "forward + backward" : "forward";
       const std::string title = cat(name, ", ", pass);
