@@ -75,6 +75,7 @@ at::Tensor chunk_major(GuidedModel& guided, const at::Tensor& noise) {
     const auto sampler = diffusion::make_sampler(request.sampler);
     at::Tensor x = part(noise).contiguous().to(guided.device()).unsqueeze(0);
     options.first_slice = chunk.queries.begin;
+    options.update_states = chunk.queries.end < slices;  // nothing comes after the last chunk
     for (std::int64_t i = 0; i < steps; ++i) {
       const at::Tensor v = guided.velocity(x, i, sampler->timestep(i), options, &states[static_cast<std::size_t>(i)]);
       x = sampler->step(i, v, x, unused);
