@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'EOT'
-Usage: scripts/gpu_check.sh [--carry FOLDER] [--build FOLDER] [--out FOLDER] [--jobs N] [--all] [--sanitize] [--no-bench]
-                            [--full-bench] [--filter REGEX] [--help]
+Usage: scripts/gpu_check.sh [--carry FOLDER] [--build FOLDER] [--out FOLDER] [--jobs N] [--all] [--sanitize] [--sanitize-gpu]
+                            [--no-bench] [--full-bench] [--filter REGEX] [--help]
 
   --carry FOLDER  what scripts/gpu_carry.sh gathered (default .carry, where it is there)
   --build FOLDER  where to build (default build/gpu)
@@ -16,9 +16,12 @@ Usage: scripts/gpu_check.sh [--carry FOLDER] [--build FOLDER] [--out FOLDER] [--
   --all           build everything and run every test but app_, which need video libraries
   --sanitize      --all and tests alone, compiled with AddressSanitizer and UndefinedBehaviorSanitizer; leaks are looked for
                   by scripts/test.sh --sanitize, because CUDA's libraries leave much behind
+  --sanitize-gpu  the tests of the kernels alone, under compute-sanitizer's memcheck, racecheck and initcheck; those at the
+                  real size are left out
   --no-bench      no measurements
   --full-bench    every pattern and every peer, five minutes in place of two
-  --filter REGEX  only the tests whose names match, as ctest -R; of all that are built
+  --filter REGEX  only the tests whose names match, as ctest -R; of all that are built. With --sanitize-gpu a pattern of
+                  GoogleTest's, such as 'GpuRowMax.*'
 
 Exit code: 0 all passed, 2 bad usage, anything else: configuring, building, a test or a measurement failed.
 EOT
@@ -29,7 +32,7 @@ fail_usage() {
   exit 2
 }
 
-carry=.carry build="" out="" jobs=$(nproc) all=no sanitize=no bench=yes filter="" extent=(--quick)
+carry=.carry build="" out="" jobs=$(nproc) all=no sanitize=no sanitize_gpu=no bench=yes filter="" extent=(--quick)
 while [ $# -gt 0 ]; do
   case "$1" in
     --carry|--build|--out|--jobs|--filter)
@@ -44,6 +47,7 @@ while [ $# -gt 0 ]; do
       shift ;;
     --all) all=yes ;;
     --sanitize) sanitize=yes all=yes bench=no ;;
+    --sanitize-gpu) sanitize_gpu=yes bench=no ;;
     --no-bench) bench=no ;;
     --full-bench) extent=() ;;
     --help|-h) usage; exit 0 ;;
@@ -89,6 +93,7 @@ capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/nul
 
 step configure cmake -S . -B "$build" "${options[@]}" || table
 targets=(gpu_tests)
+[ "$sanitize_gpu" = no ] || targets=(test_ops_gpu)
 [ "$bench" = no ] || targets+=(rehyat)
 [ "$all" = no ] || targets=(all)
 cmake --build "$build" --target help > "$out/targets.log" || true
@@ -101,6 +106,17 @@ selection=(-L '^gpu$')
 # CUDA maps memory where AddressSanitizer would guard a gap.
 export ASAN_OPTIONS="detect_leaks=0:protect_shadow_gap=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:suppressions=$PWD/tests/sanitizer/ubsan.supp${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
+if [ "$sanitize_gpu" = yes ]; then
+  # initcheck looks at all kernels, because what the libraries write counts as written; the others at ours alone.
+  checked=${filter:-*}
+  for tool in memcheck racecheck initcheck; do
+    kernels=(--kernel-name kernel_substring=rehyat)
+    [ "$tool" != initcheck ] || kernels=()
+    step "$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 ${kernels[@]+"${kernels[@]}"} \
+      "$build/bin/test_ops_gpu" --gtest_filter="$checked-*Accuracy*" || true
+  done
+  table
+fi
 step tests ctest --test-dir "$build" --output-on-failure --no-tests=error -j4 "${selection[@]}" || true
 
 if [ "$bench" = yes ]; then
