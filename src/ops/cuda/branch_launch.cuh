@@ -4,56 +4,95 @@
 
 #include "ops/cuda/branch_rows.h"
 #include "ops/cuda/shared_memory.h"
+#include "ops/cuda/state_tile.cuh"
 
-/// How kernels that keep one state a block go over the rows.
+/// How kernels that keep one state a block go over the rows. All rows of all states are cut into tiles, of which each
+/// block has an equal share, so that every processor has one block that is busy until the end; where a share goes on
+/// with the next state, the block loads it. While a warp works on its rows of a tile, those of the next one are on
+/// their way into shared memory.
 namespace rehyat::ops::cuda {
 
-constexpr int kBranchWarps = 4, kBranchThreads = 32 * kBranchWarps;
+constexpr int kBranchWarps = 12, kBranchThreads = 32 * kBranchWarps;
 constexpr int kBranchRows = 16 * kBranchWarps;  // of a tile, 16 a warp
-constexpr int kBranchBlocks = 3;                // of a processor at once
 
-/// The rows of a warp, tile by tile; a lane has two of each 16. Rows beyond the last are read as copies of it.
-class WarpRows {
- public:
-  /// `share` tiles for each blockIdx.x.
-  __device__ WarpRows(int share, std::int64_t rows) : rows_(rows) {
-    const std::int64_t tile = static_cast<std::int64_t>(blockIdx.x) * share;
-    begin_ = tile * kBranchRows + static_cast<int>(threadIdx.x) / 32 * 16;
-    end_ = min(rows, (tile + share) * kBranchRows);
-    place();
-  }
-  __device__ bool inside() const { return begin_ < end_; }
-  __device__ void next() {
-    begin_ += kBranchRows;
-    place();
-  }
-  __device__ std::int64_t low_read() const { return min(low, rows_ - 1); }
-  __device__ std::int64_t high_read() const { return min(high, rows_ - 1); }
-
-  std::int64_t low, high;
-
- private:
-  __device__ void place() {
-    low = begin_ + static_cast<int>(threadIdx.x) % 32 / 4;
-    high = low + 8;
-  }
-  std::int64_t rows_, begin_, end_;
+/// A lane's two rows of a tile. Rows beyond the last are read as copies of it.
+struct LaneRows {
+  std::int64_t rectangle, head, low, high, low_read, high_read;
+  bool low_inside, high_inside;
 };
 
-/// kernel(args, share) for all rectangles (grid's z), heads (y) and tiles (x), as many blocks as run at once.
-template <int kBytes, typename Arguments>
-const char* launch_branch(void (*kernel)(Arguments, int), const Arguments& args, void* stream) {
+/// The tiles of a block.
+struct BlockTiles {
+  int begin, end, tiles;  ///< of all; `tiles` of each state
+
+  __device__ explicit BlockTiles(const BranchSizes& sizes) {
+    tiles = static_cast<int>((sizes.rows + kBranchRows - 1) / kBranchRows);
+    const std::int64_t all = sizes.count * sizes.heads * tiles;
+    begin = static_cast<int>(all * blockIdx.x / gridDim.x);
+    end = static_cast<int>(all * (blockIdx.x + 1) / gridDim.x);
+  }
+  __device__ LaneRows rows(const BranchSizes& sizes, int number) const {
+    const std::int64_t state = number / tiles, last = sizes.rows - 1;
+    LaneRows at;
+    at.rectangle = state / sizes.heads;
+    at.head = state % sizes.heads;
+    at.low = static_cast<std::int64_t>(number % tiles) * kBranchRows + static_cast<int>(threadIdx.x) / 32 * 16 +
+             static_cast<int>(threadIdx.x) % 32 / 4;
+    at.high = at.low + 8;
+    at.low_inside = at.low <= last;
+    at.high_inside = at.high <= last;
+    at.low_read = min(at.low, last);
+    at.high_read = min(at.high, last);
+    return at;
+  }
+};
+
+/// Shared memory of one lane for its two rows of kDepth values, which only that lane writes and reads: no bank is asked
+/// twice, and no thread waits for another.
+template <int kDepth>
+struct LaneStore {
+  static constexpr int kBytes = kDepth / 16 * 512;  ///< of a warp
+
+  unsigned char* base;  ///< of the lane
+
+  __device__ explicit LaneStore(unsigned char* warp) : base(warp + threadIdx.x % 32 * 16) {}
+  /// Starts to fetch; the caller commits.
+  __device__ void fetch(const __nv_bfloat16* low, const __nv_bfloat16* high) const {
+    const std::uint32_t to = shared_address(base);
+    const int first = static_cast<int>(threadIdx.x) % 4 * 8;
+#pragma unroll
+    for (int u = 0; u < kDepth / 32; ++u) {
+      copy_async(to + 1024 * u, low + u * 32 + first, true);
+      copy_async(to + 1024 * u + 512, high + u * 32 + first, true);
+    }
+  }
+  __device__ uint4 low(int u) const {
+    return *reinterpret_cast<const uint4*>(base + 1024 * u);
+  }
+  __device__ uint4 high(int u) const {
+    return *reinterpret_cast<const uint4*>(base + 1024 * u + 512);
+  }
+  /// Takes all out; what is fetched afterwards may overwrite it.
+  __device__ void take(RowFragment<kDepth>& rows) const {
+#pragma unroll
+    for (int u = 0; u < kDepth / 32; ++u) {
+      rows.low[u] = low(u);
+      rows.high[u] = high(u);
+    }
+    __syncwarp();
+  }
+};
+
+/// kernel(args) with the tiles of all states shared out over the processors.
+template <typename Arguments>
+const char* launch_branch(void (*kernel)(Arguments), int bytes, const Arguments& args, void* stream) {
   const BranchSizes& sizes = args.sizes;
-  const std::int64_t pairs = sizes.count * sizes.heads;
-  if (pairs == 0 || sizes.rows == 0) return nullptr;
-  cudaError_t error = allow_shared_memory(kernel, kBytes);
+  const std::int64_t tiles = sizes.count * sizes.heads * ((sizes.rows + kBranchRows - 1) / kBranchRows);
+  if (tiles == 0) return nullptr;
+  cudaError_t error = allow_shared_memory(kernel, bytes);
   if (error != cudaSuccess) return cudaGetErrorString(error);
-  const std::int64_t tiles = (sizes.rows + kBranchRows - 1) / kBranchRows;
-  const std::int64_t blocks = std::clamp<std::int64_t>(kBranchBlocks * sizes.processors / pairs, 1, tiles);
-  const std::int64_t share = (tiles + blocks - 1) / blocks;
-  const dim3 grid(static_cast<unsigned>((tiles + share - 1) / share), static_cast<unsigned>(sizes.heads),
-                  static_cast<unsigned>(sizes.count));
-  kernel<<<grid, kBranchThreads, kBytes, static_cast<cudaStream_t>(stream)>>>(args, static_cast<int>(share));
+  const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(tiles, sizes.processors));
+  kernel<<<blocks, kBranchThreads, static_cast<std::size_t>(bytes), static_cast<cudaStream_t>(stream)>>>(args);
   error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }

@@ -26,10 +26,9 @@ struct BranchStates {
   std::int64_t rectangle = 0, head = 0;
 };
 
-/// Features and head width that the kernels are compiled for.
-constexpr bool serves_branch(std::int64_t features, std::int64_t width) {
-  return (features == 256 && width == 128) || (features == 128 && width == 64);
-}
+/// Whether the kernels are compiled for such features and heads, and the current device has the shared memory that they
+/// take (Hopper's for heads of 128).
+bool serves_branch(std::int64_t features, std::int64_t width);
 
 /// `count` rectangles times `heads` times `rows`.
 struct BranchSizes {

@@ -147,45 +147,96 @@ const char* launch_sums(const StateArguments& args, cudaStream_t stream) {
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
-template <int kFeatures, int kWidth>
-__global__ void __launch_bounds__(kBranchThreads, kBranchBlocks)
-    key_gradients(const __grid_constant__ KeyGradientArguments args, int share) {
-  extern __shared__ __align__(128) unsigned char storage[];
-  const std::int64_t head = blockIdx.y, i = blockIdx.z, rows = args.sizes.rows;
-  load_state<kFeatures, kWidth>(storage, args.states.data + i * args.states.rectangle + head * args.states.head);
-  const StateTile<kFeatures, kWidth> state{shared_address(storage)};
+template <int kWidth>
+__device__ inline void store_row(__nv_bfloat16* out, int half, const float (&sums)[kWidth / 8][4]) {
   const int quarter = static_cast<int>(threadIdx.x) % 4;
-  for (WarpRows at(share, rows); at.inside(); at.next()) {
-    const bool low = at.low < rows, high = at.high < rows;
-    {
-      RowFragment<kWidth> v;
-      v.load(row_of(args.v, i, head, at.low_read()), row_of(args.v, i, head, at.high_read()));
-      feature_gradients<kFeatures, kWidth>(v, 1, 1, storage, low ? row_of(args.d_phi, i, head, at.low) : nullptr,
-                                           high ? row_of(args.d_phi, i, head, at.high) : nullptr);
-    }
-    if (args.d_v.data == nullptr) continue;
-    RowFragment<kFeatures> phi;
-    phi.load(row_of(args.phi, i, head, at.low_read()), row_of(args.phi, i, head, at.high_read()));
-    float sums[kWidth / 8][4] = {};
-    state_product<kFeatures, kWidth, false>(phi, state, sums);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      if (half == 0 ? !low : !high) continue;
-      __nv_bfloat16* out = row_of(args.d_v, i, head, half == 0 ? at.low : at.high);
+  for (int u = 0; u < kWidth / 32; ++u) {
+    uint4 pack;
+    __nv_bfloat162* pairs = reinterpret_cast<__nv_bfloat162*>(&pack);
 #pragma unroll
-      for (int u = 0; u < kWidth / 32; ++u) {
-        uint4 pack;
-        __nv_bfloat162* pairs = reinterpret_cast<__nv_bfloat162*>(&pack);
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          pairs[j] = __floats2bfloat162_rn(sums[u * 4 + j][2 * half], sums[u * 4 + j][2 * half + 1]);
-        *reinterpret_cast<uint4*>(out + u * 32 + quarter * 8) = pack;
-      }
-    }
+    for (int j = 0; j < 4; ++j)
+      pairs[j] = __floats2bfloat162_rn(sums[u * 4 + j][2 * half], sums[u * 4 + j][2 * half + 1]);
+    *reinterpret_cast<uint4*>(out + u * 32 + quarter * 8) = pack;
   }
 }
 
+template <int kFeatures, int kWidth>
+constexpr int kKeyGradientBytes = StateTile<kFeatures, kWidth>::kBytes +
+                                  kBranchWarps*(LaneStore<kFeatures>::kBytes + LaneStore<kWidth>::kBytes);
+
+template <int kFeatures, int kWidth>
+__global__ void __launch_bounds__(kBranchThreads, 1) key_gradients(const __grid_constant__ KeyGradientArguments args) {
+  extern __shared__ __align__(128) unsigned char storage[];
+  constexpr int kWarpBytes = LaneStore<kFeatures>::kBytes + LaneStore<kWidth>::kBytes;
+  unsigned char* mine = storage + StateTile<kFeatures, kWidth>::kBytes + threadIdx.x / 32 * kWarpBytes;
+  const LaneStore<kFeatures> phi_store(mine);
+  const LaneStore<kWidth> v_store(mine + LaneStore<kFeatures>::kBytes);
+  const StateTile<kFeatures, kWidth> state{shared_address(storage)};
+  const bool values = args.d_v.data != nullptr;
+  const BlockTiles tiles(args.sizes);
+  const auto fetch_v = [&](int number) {
+    if (number < tiles.end) {
+      const LaneRows at = tiles.rows(args.sizes, number);
+      v_store.fetch(row_of(args.v, at.rectangle, at.head, at.low_read),
+                    row_of(args.v, at.rectangle, at.head, at.high_read));
+    }
+    commit_copies();
+  };
+  const auto fetch_phi = [&](int number) {
+    if (number < tiles.end && values) {
+      const LaneRows at = tiles.rows(args.sizes, number);
+      phi_store.fetch(row_of(args.phi, at.rectangle, at.head, at.low_read),
+                      row_of(args.phi, at.rectangle, at.head, at.high_read));
+    }
+    commit_copies();
+  };
+  fetch_v(tiles.begin);
+  fetch_phi(tiles.begin);
+  int loaded = -1;
+  for (int number = tiles.begin; number < tiles.end; ++number) {
+    const LaneRows at = tiles.rows(args.sizes, number);
+    const auto out = [&at](const BranchRows& x, int half) {
+      return row_of(x, at.rectangle, at.head, half == 0 ? at.low : at.high);
+    };
+    if (number / tiles.tiles != loaded) {
+      loaded = number / tiles.tiles;
+      load_state<kFeatures, kWidth>(
+          storage, args.states.data + at.rectangle * args.states.rectangle + at.head * args.states.head);
+    }
+    wait_copies<1>();
+    {
+      RowFragment<kWidth> v;
+      v_store.take(v);
+      fetch_v(number + 1);
+      feature_gradients<kFeatures, kWidth>(v, 1, 1, storage, at.low_inside ? out(args.d_phi, 0) : nullptr,
+                                           at.high_inside ? out(args.d_phi, 1) : nullptr);
+    }
+    wait_copies<1>();
+    if (values) {
+      RowFragment<kFeatures> phi;
+      phi_store.take(phi);
+      fetch_phi(number + 1);
+      float sums[kWidth / 8][4] = {};
+      state_product<kFeatures, kWidth, false>(phi, state, sums);
+      if (at.low_inside) store_row<kWidth>(out(args.d_v, 0), 0, sums);
+      if (at.high_inside) store_row<kWidth>(out(args.d_v, 1), 1, sums);
+    } else {
+      commit_copies();
+    }
+  }
+  wait_copies<0>();
+}
+
 }  // namespace
+
+bool serves_branch(std::int64_t features, std::int64_t width) {
+  const bool wide = features == 256 && width == 128, narrow = features == 128 && width == 64;
+  int device = 0, bytes = 0;
+  if (!(wide || narrow) || cudaGetDevice(&device) != cudaSuccess) return false;
+  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return bytes >= (wide ? kKeyGradientBytes<256, 128> : kKeyGradientBytes<128, 64>);  // none takes more
+}
 
 int branch_processors() {
   int device = 0, processors = 1;
@@ -217,8 +268,8 @@ const char* launch_states(const StateArguments& args, void* stream) {
 }
 
 const char* launch_key_gradients(const KeyGradientArguments& args, void* stream) {
-  return args.sizes.width == 128 ? launch_branch<StateTile<256, 128>::kBytes>(key_gradients<256, 128>, args, stream)
-                                 : launch_branch<StateTile<128, 64>::kBytes>(key_gradients<128, 64>, args, stream);
+  return args.sizes.width == 128 ? launch_branch(key_gradients<256, 128>, kKeyGradientBytes<256, 128>, args, stream)
+                                 : launch_branch(key_gradients<128, 64>, kKeyGradientBytes<128, 64>, args, stream);
 }
 
 }  // namespace rehyat::ops::cuda

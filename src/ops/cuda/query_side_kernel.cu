@@ -13,7 +13,8 @@ constexpr float kMostExponent = 80;  // a sum of thousands still fits float32
 /// One row of a lane's two: `half` says which. All lanes of a row compute the same weights.
 template <int kWidth>
 __device__ inline void blend_row(const QuerySideArguments& args, std::int64_t i, std::int64_t head, std::int64_t row,
-                                 int half, const float (&sums)[kWidth / 8 + 1][4], float n) {
+                                 int half, const LaneStore<kWidth>& o, const float (&sums)[kWidth / 8 + 1][4],
+                                 float n) {
   const int quarter = static_cast<int>(threadIdx.x) % 4;
   const float c = args.row_max.data != nullptr ? *value_of(args.row_max, i, head, row) : 0;
   const bool alone = args.rule == BlendRule::linear;
@@ -22,7 +23,7 @@ __device__ inline void blend_row(const QuerySideArguments& args, std::int64_t i,
 #pragma unroll
   for (int u = 0; u < kWidth / 32; ++u) {
     uint4 pack = {0, 0, 0, 0};
-    if (!alone) pack = __ldcs(reinterpret_cast<const uint4*>(row_of(args.o, i, head, row) + u * 32 + quarter * 8));
+    if (!alone) pack = half == 0 ? o.low(u) : o.high(u);
     __nv_bfloat162* pairs = reinterpret_cast<__nv_bfloat162*>(&pack);
     if (n != 0 || alone) {
 #pragma unroll
@@ -42,25 +43,61 @@ __device__ inline void blend_row(const QuerySideArguments& args, std::int64_t i,
   if (w.bad) atomicAdd(args.bad_rows, 1);
 }
 
-/// A block keeps one state and goes over `share` tiles of rows.
 template <int kFeatures, int kWidth>
-__global__ void __launch_bounds__(kBranchThreads, kBranchBlocks)
-    query_side(const __grid_constant__ QuerySideArguments args, int share) {
+constexpr int kQuerySideBytes = StateTile<kFeatures, kWidth>::kBytes +
+                                kBranchWarps*(LaneStore<kFeatures>::kBytes + LaneStore<kWidth>::kBytes);
+
+template <int kFeatures, int kWidth>
+__global__ void __launch_bounds__(kBranchThreads, 1) query_side(const __grid_constant__ QuerySideArguments args) {
   extern __shared__ __align__(128) unsigned char storage[];
-  const std::int64_t head = blockIdx.y, i = blockIdx.z, rows = args.sizes.rows;
-  load_state<kFeatures, kWidth>(storage, args.states.data + i * args.states.rectangle + head * args.states.head);
+  constexpr int kWarpBytes = LaneStore<kFeatures>::kBytes + LaneStore<kWidth>::kBytes;
+  unsigned char* mine = storage + StateTile<kFeatures, kWidth>::kBytes + threadIdx.x / 32 * kWarpBytes;
+  const LaneStore<kFeatures> phi_store(mine);
+  const LaneStore<kWidth> o_store(mine + LaneStore<kFeatures>::kBytes);
   const StateTile<kFeatures, kWidth> state{shared_address(storage)};
-  for (WarpRows at(share, rows); at.inside(); at.next()) {
+  const BlockTiles tiles(args.sizes);
+  const auto fetch_phi = [&](int number) {
+    if (number < tiles.end) {
+      const LaneRows at = tiles.rows(args.sizes, number);
+      phi_store.fetch(row_of(args.phi, at.rectangle, at.head, at.low_read),
+                      row_of(args.phi, at.rectangle, at.head, at.high_read));
+    }
+    commit_copies();
+  };
+  const auto fetch_o = [&](int number) {
+    if (number < tiles.end && args.rule != BlendRule::linear) {
+      const LaneRows at = tiles.rows(args.sizes, number);
+      o_store.fetch(row_of(args.o, at.rectangle, at.head, at.low_read),
+                    row_of(args.o, at.rectangle, at.head, at.high_read));
+    }
+    commit_copies();
+  };
+  fetch_phi(tiles.begin);
+  fetch_o(tiles.begin);
+  int loaded = -1;
+  for (int number = tiles.begin; number < tiles.end; ++number) {
+    const LaneRows at = tiles.rows(args.sizes, number);
+    if (number / tiles.tiles != loaded) {
+      loaded = number / tiles.tiles;
+      load_state<kFeatures, kWidth>(
+          storage, args.states.data + at.rectangle * args.states.rectangle + at.head * args.states.head);
+    }
     RowFragment<kFeatures> phi;
-    phi.load(row_of(args.phi, i, head, at.low_read()), row_of(args.phi, i, head, at.high_read()));
+    wait_copies<1>();
+    phi_store.take(phi);
+    fetch_phi(number + 1);
     float sums[kWidth / 8 + 1][4] = {};
     state_product<kFeatures, kWidth, true>(phi, state, sums);
     const int first = static_cast<int>(threadIdx.x) % 32 / 4 * 4;  // of the lanes of a row: it has z's column
     const float n_low = __shfl_sync(0xffffffffu, sums[kWidth / 8][0], first);
     const float n_high = __shfl_sync(0xffffffffu, sums[kWidth / 8][2], first);
-    if (at.low < rows) blend_row<kWidth>(args, i, head, at.low, 0, sums, n_low);
-    if (at.high < rows) blend_row<kWidth>(args, i, head, at.high, 1, sums, n_high);
+    wait_copies<1>();
+    if (at.low_inside) blend_row<kWidth>(args, at.rectangle, at.head, at.low, 0, o_store, sums, n_low);
+    if (at.high_inside) blend_row<kWidth>(args, at.rectangle, at.head, at.high, 1, o_store, sums, n_high);
+    __syncwarp();
+    fetch_o(number + 1);
   }
+  wait_copies<0>();
 }
 
 __device__ inline float dot(const uint4& a, const uint4& b) {
@@ -113,37 +150,61 @@ __device__ inline float weigh_row(const QueryGradientArguments& args, std::int64
 }
 
 template <int kFeatures, int kWidth>
-__global__ void __launch_bounds__(kBranchThreads, kBranchBlocks)
-    query_gradients(const __grid_constant__ QueryGradientArguments args, int share) {
+constexpr int kQueryGradientBytes = StateTile<kFeatures, kWidth>::kBytes + kBranchWarps * 2 * LaneStore<kWidth>::kBytes;
+
+template <int kFeatures, int kWidth>
+__global__ void __launch_bounds__(kBranchThreads, 1)
+    query_gradients(const __grid_constant__ QueryGradientArguments args) {
   extern __shared__ __align__(128) unsigned char storage[];
-  const std::int64_t head = blockIdx.y, i = blockIdx.z, rows = args.sizes.rows;
+  unsigned char* mine =
+      storage + StateTile<kFeatures, kWidth>::kBytes + threadIdx.x / 32 * 2 * LaneStore<kWidth>::kBytes;
+  const LaneStore<kWidth> dy_store(mine), y_store(mine + LaneStore<kWidth>::kBytes);
   const bool wanted = args.d_phi.data != nullptr;
-  if (wanted)
-    load_state<kFeatures, kWidth>(storage, args.states.data + i * args.states.rectangle + head * args.states.head);
-  for (WarpRows at(share, rows); at.inside(); at.next()) {
+  const BlockTiles tiles(args.sizes);
+  const auto fetch = [&](int number) {
+    if (number < tiles.end) {
+      const LaneRows at = tiles.rows(args.sizes, number);
+      dy_store.fetch(row_of(args.dy, at.rectangle, at.head, at.low_read),
+                     row_of(args.dy, at.rectangle, at.head, at.high_read));
+      y_store.fetch(row_of(args.y, at.rectangle, at.head, at.low_read),
+                    row_of(args.y, at.rectangle, at.head, at.high_read));
+    }
+    commit_copies();
+  };
+  fetch(tiles.begin);
+  int loaded = -1;
+  for (int number = tiles.begin; number < tiles.end; ++number) {
+    const LaneRows at = tiles.rows(args.sizes, number);
+    if (wanted && number / tiles.tiles != loaded) {
+      loaded = number / tiles.tiles;
+      load_state<kFeatures, kWidth>(
+          storage, args.states.data + at.rectangle * args.states.rectangle + at.head * args.states.head);
+    }
     RowFragment<kWidth> dy, y;
-    dy.load(row_of(args.dy, i, head, at.low_read()), row_of(args.dy, i, head, at.high_read()));
-    y.load(row_of(args.y, i, head, at.low_read()), row_of(args.y, i, head, at.high_read()));
-    const bool low = at.low < rows, high = at.high < rows;
-    const float dn_low = weigh_row<kWidth>(args, i, head, at.low_read(), low, y.low, dy.low);
-    const float dn_high = weigh_row<kWidth>(args, i, head, at.high_read(), high, y.high, dy.high);
+    wait_copies<0>();
+    dy_store.take(dy);
+    y_store.take(y);
+    fetch(number + 1);
+    const float dn_low = weigh_row<kWidth>(args, at.rectangle, at.head, at.low_read, at.low_inside, y.low, dy.low);
+    const float dn_high = weigh_row<kWidth>(args, at.rectangle, at.head, at.high_read, at.high_inside, y.high, dy.high);
     if (wanted)
-      feature_gradients<kFeatures, kWidth>(dy, dn_low, dn_high, storage,
-                                           low ? row_of(args.d_phi, i, head, at.low) : nullptr,
-                                           high ? row_of(args.d_phi, i, head, at.high) : nullptr);
+      feature_gradients<kFeatures, kWidth>(
+          dy, dn_low, dn_high, storage, at.low_inside ? row_of(args.d_phi, at.rectangle, at.head, at.low) : nullptr,
+          at.high_inside ? row_of(args.d_phi, at.rectangle, at.head, at.high) : nullptr);
   }
+  wait_copies<0>();
 }
 
 }  // namespace
 
 const char* launch_query_side(const QuerySideArguments& args, void* stream) {
-  return args.sizes.width == 128 ? launch_branch<StateTile<256, 128>::kBytes>(query_side<256, 128>, args, stream)
-                                 : launch_branch<StateTile<128, 64>::kBytes>(query_side<128, 64>, args, stream);
+  return args.sizes.width == 128 ? launch_branch(query_side<256, 128>, kQuerySideBytes<256, 128>, args, stream)
+                                 : launch_branch(query_side<128, 64>, kQuerySideBytes<128, 64>, args, stream);
 }
 
 const char* launch_query_gradients(const QueryGradientArguments& args, void* stream) {
-  return args.sizes.width == 128 ? launch_branch<StateTile<256, 128>::kBytes>(query_gradients<256, 128>, args, stream)
-                                 : launch_branch<StateTile<128, 64>::kBytes>(query_gradients<128, 64>, args, stream);
+  return args.sizes.width == 128 ? launch_branch(query_gradients<256, 128>, kQueryGradientBytes<256, 128>, args, stream)
+                                 : launch_branch(query_gradients<128, 64>, kQueryGradientBytes<128, 64>, args, stream);
 }
 
 }  // namespace rehyat::ops::cuda

@@ -29,11 +29,12 @@ struct StateTile {
   }
 };
 
-/// state [kFeatures, kWidth + 8] in float32; all threads of the block take part and meet.
+/// state [kFeatures, kWidth + 8] in float32; all threads of the block take part, and meet before and after.
 template <int kFeatures, int kWidth>
 __device__ inline void load_state(unsigned char* storage, const float* state) {
   using Tile = StateTile<kFeatures, kWidth>;
   constexpr int kPairs = kWidth / 2, kColumns = kWidth + 8;
+  __syncthreads();
 #pragma unroll 8
   for (int i = static_cast<int>(threadIdx.x); i < kFeatures * kPairs; i += static_cast<int>(blockDim.x)) {
     const int row = i / kPairs, column = i % kPairs * 2;
@@ -55,15 +56,6 @@ template <int kDepth>
 struct RowFragment {
   uint4 low[kDepth / 32], high[kDepth / 32];
 
-  /// `low_row`, `high_row`: where those two rows begin.
-  __device__ void load(const __nv_bfloat16* low_row, const __nv_bfloat16* high_row) {
-    const int first = static_cast<int>(threadIdx.x) % 4 * 8;
-#pragma unroll
-    for (int u = 0; u < kDepth / 32; ++u) {
-      low[u] = __ldcs(reinterpret_cast<const uint4*>(low_row + u * 32 + first));
-      high[u] = __ldcs(reinterpret_cast<const uint4*>(high_row + u * 32 + first));
-    }
-  }
   /// Of inner values 16 `step` and the 15 after, in the state's order.
   __device__ void step(int step, std::uint32_t (&a)[4]) const {
     const uint4 &x = low[step / 2], &y = high[step / 2];
