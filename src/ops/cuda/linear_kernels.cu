@@ -87,27 +87,28 @@ __device__ inline void add(float (&sum)[8], const void* base, std::int64_t place
   for (int c = 0; c < 8; ++c) sum[c] += __bfloat162float(x.values[c]);
 }
 
-/// A thread has eight neighbouring columns of one key of one head.
-__global__ void fold_keys(FoldArguments args) {
-  const std::int64_t packs = args.width / 8;
-  const std::int64_t number = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (number >= args.heads * args.keys * packs) return;
-  const std::int64_t column = number % packs * 8, key = number / packs % args.keys, head = number / packs / args.keys;
+/// A thread has eight neighbouring columns of one key of one head, which is the grid's second dimension.
+__global__ void fold_keys(const __grid_constant__ FoldArguments args) {
+  const auto packs = static_cast<unsigned>(args.width / 8), number = blockIdx.x * kThreads + threadIdx.x;
+  const auto key = static_cast<int>(number / packs), column = static_cast<int>(number % packs * 8);
+  if (key >= args.keys) return;
+  const std::int64_t head = blockIdx.y;
   float sum[8] = {};
   for (int s = 0; s < args.source_count; ++s) {
     const FoldSource& source = args.sources[s];
-    const std::int64_t at = key - source.begin;
+    const int at = key - static_cast<int>(source.begin), rows = static_cast<int>(source.rows);
     if (at < 0) continue;
     // The rectangles that have this key: i * stride <= at < i * stride + rows.
-    std::int64_t first = 0, last = source.count - 1;
-    if (source.stride > 0) {
-      last = min(last, at / source.stride);
-      first = at < source.rows ? 0 : (at - source.rows) / source.stride + 1;
-    } else if (at >= source.rows) {
+    const int stride = static_cast<int>(source.stride);
+    int first = 0, last = static_cast<int>(source.count) - 1;
+    if (stride > 0) {
+      last = min(last, at / stride);
+      first = at < rows ? 0 : (at - rows) / stride + 1;
+    } else if (at >= rows) {
       continue;
     }
-    for (std::int64_t i = first; i <= last; ++i) {
-      const std::int64_t row = at - i * source.stride;
+    for (int i = first; i <= last; ++i) {
+      const int row = at - i * stride;
       add(sum, source.gradient, i * source.layout.batch + head * source.layout.head + row * source.layout.row + column);
     }
   }
@@ -143,9 +144,9 @@ const char* launch_columns(const ColumnArguments& args, void* stream) {
 }
 
 const char* launch_fold(const FoldArguments& args, void* stream) {
-  const std::int64_t threads = args.heads * args.keys * (args.width / 8);
-  if (threads == 0) return nullptr;
-  const auto blocks = static_cast<unsigned>((threads + kThreads - 1) / kThreads);
+  const std::int64_t threads = args.keys * (args.width / 8);
+  if (threads == 0 || args.heads == 0) return nullptr;
+  const dim3 blocks(static_cast<unsigned>((threads + kThreads - 1) / kThreads), static_cast<unsigned>(args.heads));
   fold_keys<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args);
   return gradient_problem();
 }
