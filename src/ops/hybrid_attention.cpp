@@ -200,7 +200,10 @@ void softmax_backward(const Job& job, const Inputs& in, const AttentionMemory& s
   const at::Tensor& out = by_lse ? saved.o : saved.y;
   at::Tensor g = dy;
   // lse: w dy; row_max: sign(Z) dy.
-  if (saved.scale.defined()) g = (dy * saved.scale.unsqueeze(-1)).to(dy.scalar_type());
+  if (saved.scale.defined()) {
+    g = at::empty_like(dy);
+    at::mul_out(g, dy, saved.scale.unsqueeze(-1));
+  }
   grads.q = at::empty_like(q);
   const std::vector<RectangleBatch> batches = rectangle_batches(job.plan);
   const bool kernel = has_fused_linear(q) && batches.size() <= most_folded_batches();
@@ -277,6 +280,7 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
 
 /// The rows of x [B,A,N,...] that a branch takes; x itself where it takes all.
 at::Tensor rows_of(const at::Tensor& x, const KeyList& keys) {
+  if (keys.rows) return keys.rows(x);
   return keys.numbers ? x.index_select(2, keys.numbers(x.device())) : x;
 }
 

@@ -50,6 +50,20 @@ std::vector<int> uses_of(const Plan& plan, const TokenGrid& grid) {
   return uses;
 }
 
+/// Where a plan picks rows without numbers, it picks those of its numbers.
+TEST(AttentionKinds, RowsOfAKeyListAreItsNumbers) {
+  for (const std::int64_t rate : {2, 3, 4, 6}) {
+    const AttentionSpec spec{AttentionKind::uniform_hybrid, 3, 1, true, rate};
+    const Plan plan = spec.kind->plan(spec, {6, 4});
+    const at::Tensor all = at::arange(24, at::kLong).view({1, 1, 24, 1});
+    for (const KeyList* list : {&plan.softmax_keys, &plan.linear_keys}) {
+      ASSERT_TRUE(list->rows);
+      EXPECT_TRUE(at::equal(list->rows(all).flatten(), list->numbers(at::kCPU))) << rate;
+    }
+    EXPECT_FALSE(spec.kind->plan(spec, {1, 4 * rate + 1}).softmax_keys.rows);
+  }
+}
+
 TEST(AttentionKinds, ThePlanIsThePatternTokenByToken) {
   for (const AttentionSpec& spec : examples_and_grid()) {
     for (const TokenGrid& grid : kGrids) {

@@ -16,6 +16,9 @@ struct KeyList {
   std::int64_t count = 0;
   /// Their numbers, int64 [count] on the given device, without waiting for it. Not set: all keys as they are.
   std::function<at::Tensor(at::Device)> numbers;
+  /// The same rows of x [B,A,N,X] without numbers, as a view or by one copy, where the list is so regular. May be
+  /// unset.
+  std::function<at::Tensor(const at::Tensor&)> rows;
 };
 
 /// The queries [q_begin, q_begin + q_count) see the softmax keys [k_begin, k_begin + k_count) of their list and, by
@@ -28,7 +31,7 @@ struct Part {
 /// The pattern of an attention as dense rectangles: the parts follow each other and have every query once.
 struct Plan {
   explicit Plan(const TokenGrid& grid)
-      : softmax_keys{grid.tokens(), {}}, linear_keys{grid.tokens(), {}}, linear_slices(grid.slices) {}
+      : softmax_keys{grid.tokens(), {}, {}}, linear_keys{grid.tokens(), {}, {}}, linear_slices(grid.slices) {}
 
   std::vector<Part> parts;
   KeyList softmax_keys, linear_keys;
