@@ -185,6 +185,9 @@ class KeyGradients {
     return total;
   }
 
+  /// What is to be added up, by another.
+  std::vector<std::vector<RectangleGradients>> take() { return std::move(parts_); }
+
  private:
   at::Tensor like_, sum_;
   bool kernel_;
@@ -194,7 +197,7 @@ class KeyGradients {
 /// The softmax branch: one call of the library's backward with the hybrid's own output and log-denominator. `more` is
 /// what else is known of v's gradient.
 void softmax_backward(const Job& job, const Inputs& in, const AttentionMemory& saved, const at::Tensor& dy,
-                      const at::Tensor& more, Inputs& grads) {
+                      const at::Tensor& more, const JoinedPieces& joined, Inputs& grads) {
   const at::Tensor &q = in.q, &k = in.k, &v = in.v;
   const bool by_lse = job.normalizer == Normalizer::lse;
   const at::Tensor& out = by_lse ? saved.o : saved.y;
@@ -204,21 +207,26 @@ void softmax_backward(const Job& job, const Inputs& in, const AttentionMemory& s
     g = at::empty_like(dy);
     at::mul_out(g, dy, saved.scale.unsqueeze(-1));
   }
-  grads.q = at::empty_like(q);
   const std::vector<RectangleBatch> batches = rectangle_batches(job.plan);
   const bool kernel = has_fused_linear(q) && batches.size() <= most_folded_batches();
-  KeyGradients keys(k, kernel), values(v, kernel);
+  const bool leaves_q = kernel && joined.q != nullptr;
+  const bool leaves_k = kernel && joined.k != nullptr && k.size(2) == q.size(2);
+  if (!leaves_q) grads.q = at::empty_like(q);
+  KeyGradients queries(q, true), keys(k, kernel), values(v, kernel);
   for (const RectangleBatch& view : batches) {
     for (std::int64_t b = 0; b < q.size(0); ++b) {
       const auto [dq, dk, dv] =
           softmax_rectangle_backward(view.queries(g[b]), view.queries(q[b]), view.keys(k[b]), view.keys(v[b]),
                                      view.queries(out[b]), view.query_values(saved.log_l[b]));
-      view.queries(grads.q[b]).copy_(dq);
+      if (leaves_q) queries.add(b, {0, 0, 0, view.q_begin, view.q_rows, view.q_stride, view.count}, dq);
+      if (!leaves_q) view.queries(grads.q[b]).copy_(dq);
       keys.add(b, view, dk);
       values.add(b, view, dv);
     }
   }
-  grads.k = keys.total({});
+  if (leaves_q) joined.q->samples = queries.take();
+  if (leaves_k) joined.k->samples = keys.take();
+  if (!leaves_k) grads.k = keys.total({});
   grads.v = values.total(more);
 }
 
@@ -232,7 +240,8 @@ AttentionMemory run_or_recall(const Job& job, const Inputs& in, const SoftmaxBra
 
 struct JobHolder : torch::CustomClassHolder {
   std::shared_ptr<const Job> job;
-  explicit JobHolder(std::shared_ptr<const Job> j) : job(std::move(j)) {}
+  JoinedPieces joined;
+  JobHolder(std::shared_ptr<const Job> j, JoinedPieces pieces) : job(std::move(j)), joined(std::move(pieces)) {}
 };
 
 /// Inputs: q, k, v of the softmax branch (k, v empty without one), phi_q, phi_k, v of the linear branch.
@@ -240,10 +249,10 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& phi_q, const at::Tensor& phi_k, const at::Tensor& v_linear,
-                            const std::shared_ptr<const Job>& job, const SoftmaxBranch& given,
-                            AttentionMemory* memory) {
+                            const std::shared_ptr<const Job>& job, const SoftmaxBranch& given, AttentionMemory* memory,
+                            const JoinedPieces& joined) {
     const AttentionMemory result = run_or_recall(*job, {q, k, v, phi_q, phi_k, v_linear}, given, memory);
-    ctx->saved_data["job"] = c10::IValue::make_capsule(c10::make_intrusive<JobHolder>(job));
+    ctx->saved_data["job"] = c10::IValue::make_capsule(c10::make_intrusive<JobHolder>(job, joined));
     ctx->save_for_backward(
         {q, k, v, phi_q, phi_k, v_linear, result.y, result.o, result.log_l, result.log_z, result.scale, result.states});
     return result.y;
@@ -252,7 +261,8 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
     const auto saved = ctx->get_saved_variables();
     const auto holder = ctx->saved_data["job"].toCapsule();
-    const Job& job = *static_cast<const JobHolder&>(*holder).job;
+    const auto& held = static_cast<const JobHolder&>(*holder);
+    const Job& job = *held.job;
     const Inputs in{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
     const AttentionMemory result{saved[6], saved[7], saved[8], saved[9], saved[10], saved[11]};
     const at::Tensor& dy = upstream[0];
@@ -269,12 +279,13 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
       // Where the branches have the same values, their gradients become one in the sum over the rectangles.
       const bool one_v = grads.v_linear.defined() && ctx->needs_input_grad(2) && in.v.is_alias_of(in.v_linear) &&
                          in.v.sizes() == in.v_linear.sizes();
-      softmax_backward(job, in, result, dy, one_v ? grads.v_linear : at::Tensor(), grads);
+      softmax_backward(job, in, result, dy, one_v ? grads.v_linear : at::Tensor(), held.joined, grads);
       if (one_v) grads.v_linear = at::Tensor();
     } else if (ctx->needs_input_grad(0)) {
       grads.q = at::zeros_like(in.q);
     }
-    return {grads.q, grads.k, grads.v, grads.phi_q, grads.phi_k, grads.v_linear, Variable(), Variable(), Variable()};
+    return {grads.q,        grads.k,    grads.v,    grads.phi_q, grads.phi_k,
+            grads.v_linear, Variable(), Variable(), Variable(),  Variable()};
   }
 };
 
@@ -328,7 +339,8 @@ at::Tensor hybrid_attention_recurrent(const at::Tensor& q, const at::Tensor& k, 
 
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
-                            const SoftmaxBranch& given, FeatureSign sign, AttentionMemory* memory) {
+                            const SoftmaxBranch& given, FeatureSign sign, AttentionMemory* memory,
+                            const JoinedPieces& joined) {
   check_attention_inputs(q, k, v, phi_q, phi_k, slices, spec);
   const auto job = std::make_shared<const Job>(spec, q, slices, sign);
   const Plan& plan = job->plan;
@@ -338,7 +350,8 @@ at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::
   const at::Tensor none = at::empty({0}, q.options());
   const auto near = [&](const at::Tensor& x) { return job->softmax ? rows_of(x, plan.softmax_keys) : none; };
   const auto far = [&](const at::Tensor& x) { return job->linear ? rows_of(x, plan.linear_keys) : none; };
-  return HybridFunction::apply(q, near(k), near(v), job->linear ? phi_q : none, far(phi_k), far(v), job, given, memory);
+  return HybridFunction::apply(q, near(k), near(v), job->linear ? phi_q : none, far(phi_k), far(v), job, given, memory,
+                               joined);
 }
 
 }  // namespace rehyat::ops

@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <functional>
+#include <memory>
 
 #include "ops/attention_memory.h"
 #include "ops/attention_spec.h"
+#include "ops/gradient_join.h"
 #include "ops/softmax_rectangle.h"
 
 /// Hybrid attention (paper, Eqs. 5-18) in three forms that compute the same function.
@@ -41,14 +43,19 @@ SoftmaxBranch softmax_branch(const at::Tensor& q, const at::Tensor& k, const at:
 /// whether one is not: on a GPU the question makes the host wait.
 enum class FeatureSign { any, never_negative };
 
+struct JoinedPieces {
+  std::shared_ptr<GradientPieces> q, k;
+};
+
 /// The form for training: dense rectangles of softmax attention plus GEMMs, with its own backward (spec, "Gradients on
 /// fast kernels"). Works under autograd for q, k, v, phi_q and phi_k; computes only the gradients that are asked for.
 /// `given`: what softmax_branch returned for these very q, k, v, which then must not want gradients. `memory`: of an
-/// earlier pass over the same inputs, or for a later one.
+/// earlier pass over the same inputs, or for a later one. `joined`: where the gradients of q and k are left in pieces,
+/// for inputs that joined_input made; may be null.
 at::Tensor hybrid_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& phi_q,
                             const at::Tensor& phi_k, std::int64_t slices, const AttentionSpec& spec,
                             const SoftmaxBranch& given = {}, FeatureSign sign = FeatureSign::any,
-                            AttentionMemory* memory = nullptr);
+                            AttentionMemory* memory = nullptr, const JoinedPieces& joined = {});
 
 /// How a recurrent state gets phi_k of the keys that leave its ring, which is when they first matter to anyone.
 struct KeyFeatures {

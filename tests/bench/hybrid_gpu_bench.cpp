@@ -59,11 +59,20 @@ struct HybridCase {
     }
   }
 
+  /// As a block of a model does it.
+  at::Tensor attended(const AttentionSpec& spec) {
+    JoinedInput queries{q, nullptr}, keys{k, nullptr};
+    if (spec.blends()) {
+      queries = joined_input(q);
+      keys = joined_input(k);
+    }
+    return hybrid_attention(queries.x, keys.x, v, phi_q->forward(queries.x), phi_k->forward(keys.x), kSlices, spec, {},
+                            FeatureSign::never_negative, nullptr, {queries.pieces, keys.pieces});
+  }
+
   void run(const AttentionSpec& spec) {
     const at::AutoGradMode mode(backward);
-    const at::Tensor y = spec.kind->has_linear() ? hybrid_attention(q, k, v, phi_q->forward(q), phi_k->forward(k),
-                                                                    kSlices, spec, {}, FeatureSign::never_negative)
-                                                 : softmax_attention(q, k, v);
+    const at::Tensor y = spec.kind->has_linear() ? attended(spec) : softmax_attention(q, k, v);
     if (!backward) return;
     y.backward(dy);
     for (at::Tensor* x : {&q, &k, &v}) x->mutable_grad().reset();

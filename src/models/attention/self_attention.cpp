@@ -106,17 +106,24 @@ at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, Attent
     return cat("[self_attention] form recurrent: found ", to_string(spec), ", which has no such form, expected ",
                ops::recurrent_kinds(), " attention; use the form parallel");
   });
+  // q and k that go to the attention and to the maps alike get one gradient of both.
+  ops::JoinedInput q{h.q, nullptr}, k{h.k, nullptr};
+  if (form == AttentionForm::parallel && spec.blends() && h.phi_q_input.is_same(h.q) && h.phi_k_input.is_same(h.k)) {
+    q = ops::joined_input(h.q);
+    k = ops::joined_input(h.k);
+  }
   at::Tensor features_q, features_k;
   if (spec.kind->has_linear()) {
-    features_q = phi_q_->forward(h.phi_q_input);
-    features_k = phi_k_->forward(h.phi_k_input);
+    features_q = phi_q_->forward(q.pieces ? q.x : h.phi_q_input);
+    features_k = phi_k_->forward(k.pieces ? k.x : h.phi_k_input);
   }
   if (form == AttentionForm::reference)
     return merge_heads(ops::hybrid_attention_reference(h.q, h.k, h.v, features_q, features_k, slices, spec));
   const ops::FeatureSign sign = attention_.feature_sign();
   if (form == AttentionForm::recurrent && spec.converted())
     return merge_heads(ops::hybrid_attention_recurrent(h.q, h.k, h.v, features_q, features_k, slices, spec, sign));
-  return merge_heads(ops::hybrid_attention(h.q, h.k, h.v, features_q, features_k, slices, spec, given, sign, memory));
+  return merge_heads(ops::hybrid_attention(q.x, k.x, h.v, features_q, features_k, slices, spec, given, sign, memory,
+                                           {q.pieces, k.pieces}));
 }
 
 at::Tensor SelfAttentionImpl::attend_chunk(const Heads& h, ops::RecurrentState& state, bool update) {
