@@ -51,6 +51,18 @@ TEST(BlockCost, SoftmaxBlockAndItsCore) {
   EXPECT_EQ(cost.state_bytes, 0);
 }
 
+TEST(BlockCost, AttentionByItsParts) {
+  const double dense = block_cost(kWan, kVideo, softmax_block().attention).block_tflops_paper -
+                       attention_work(kWan, kVideo, softmax_block().attention).total();
+  const AttentionWork hybrid = attention_work(kWan, kVideo, rehyat_spec(3, 1));
+  EXPECT_NEAR(dense + hybrid.total(), *block_cost(kWan, kVideo, rehyat_spec(3, 1)).block_tflops_recurrent, 1e-9);
+  // Six chunks of 3 slices see 4, the first sees 3, of 1560 tokens each; two products of the width 1536.
+  EXPECT_NEAR(hybrid.softmax, 4 * 1536e-12 * 1560 * 1560 * (6 * 12 + 9), 1e-9);
+  EXPECT_NEAR(hybrid.phi, 2 * 2e-12 * 12 * 32760 * (128 * 256 + 256 * 256), 1e-9);
+  EXPECT_EQ(attention_work(kWan, kVideo, softmax_block().attention).phi, 0);
+  EXPECT_EQ(attention_work(kWan, kVideo, {.kind = ops::AttentionKind::linear}).softmax, 0);
+}
+
 TEST(BlockCost, StateAndRingOfTheRecurrentForm) {
   const BlockCost cost = block_cost(kWan, kVideo, rehyat_spec(3, 1));
   EXPECT_EQ(cost.state_bytes, 12 * 256 * 129 * 4);  // 1.6 MB

@@ -9,7 +9,6 @@ why. `--before FILE` shows the seconds of an earlier --json beside these; `--app
 import argparse
 import datetime
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -248,8 +247,30 @@ def share_text(value):
     return f"{100 * value:.0f} %" if value else ""
 
 
+def card():
+    """The GPU's name where the driver's tool tells it."""
+    try:
+        done = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""
+
+
+def command_of(args):
+    """The command without the places of this machine."""
+    words = ["python3 tests/bench/peers.py --rehyat build/release/bin/rehyat"]
+    words += [f"--{name.replace('_', '-')}" for name in ("quick", "no_peers") if getattr(args, name)]
+    words += [f"--{name} {value}" for name, value, usual in (
+        ("only", args.only, ""), ("frames", args.frames, 81), ("height", args.height, 480), ("width", args.width, 832),
+        ("layers", args.layers, 30)) if value != usual]
+    return " ".join(words)
+
+
 def git_revision():
-    done = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    except OSError:
+        return ""
     return done.stdout.strip()
 
 
@@ -321,8 +342,8 @@ def main():
         pathlib.Path(args.json).write_text(json.dumps(
             {"device": run.device, "versions": run.versions, "ceilings": run.ceilings, "rows": run.rows}, indent=1) + "\n")
     if args.out:
-        command = " ".join(["python", os.path.relpath(sys.argv[0], HERE.parents[1]), *sys.argv[1:]])
-        pathlib.Path(args.out).write_text(page(run, time.time() - start, command))
+        run.device = run.device or card()
+        pathlib.Path(args.out).write_text(page(run, time.time() - start, command_of(args)))
     if not any(row["own"] and "error" not in row for row in run.rows):
         sys.exit("peers: not one row of the program itself was measured")
 
