@@ -17,6 +17,8 @@ namespace {
 
 using Key = BlockPoints::Key;
 
+constexpr std::int64_t kWidth = 24, kGpuWidth = 128;
+
 /// Random inputs that come from a slow disk; the one of `bad` cannot be read.
 class SlowPoints : public testing::FakePoints {
  public:
@@ -43,7 +45,7 @@ class SlowPoints : public testing::FakePoints {
 
 Student student_on(at::Device device) {
   models::WanConfig config = testing::small_config(1);
-  config.dim = 128;  // heads that a GPU's library takes
+  if (device.is_cuda()) config.dim = kGpuWidth;  // heads that its library takes
   models::WanTransformer model(config);
   model->initialize(1);
   model->to(device);
@@ -80,7 +82,7 @@ void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor
 
 TEST(BlockPoints, WhatIsKeptIsReadOnceAndOnTheThreadAlone) {
   const Student student = student_on(at::kCPU);
-  const SlowPoints all(128), none(128);
+  const SlowPoints all(kWidth), none(kWidth);
   const auto kept = results(student, all, config_with(1 << 30, 0));
   expect_equal(results(student, none, config_with(0, 1 << 30)), kept);
   for (std::int64_t i = 0; i < 4; ++i) EXPECT_EQ(all.reads.at({data::Split::train, i}), 1);
@@ -96,7 +98,7 @@ TEST(BlockPoints, WhatIsKeptIsReadOnceAndOnTheThreadAlone) {
 TEST(BlockPoints, OnAGpuWhatStaysWhereChangesNoBit) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "needs a GPU";
   const Student student = student_on(at::Device(at::kCUDA, 0));
-  const SlowPoints points(128);
+  const SlowPoints points(kGpuWidth);
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
     const auto with = [&](std::int64_t device, std::int64_t host) {
       DistillConfig config = config_with(device, host);
@@ -112,15 +114,15 @@ TEST(BlockPoints, OnAGpuWhatStaysWhereChangesNoBit) {
 
 TEST(BlockPoints, AnErrorIsOfThePointThatCannotBeRead) {
   const Student student = student_on(at::kCPU);
-  const SlowPoints points(128, 2);
+  const SlowPoints points(kWidth, 2);
   BlockPoints ready(student, points, at::kFloat, {});
   const auto next = [](std::int64_t k) -> std::optional<Key> {
     return k < 4 ? std::optional(Key{data::Split::train, k}) : std::nullopt;
   };
-  EXPECT_EQ(ready.get({data::Split::train, 0}, next).target.size(2), 128);
+  EXPECT_EQ(ready.get({data::Split::train, 0}, next).target.size(2), kWidth);
   const auto none = [](std::int64_t) { return std::optional<Key>(); };
   testing::expect_error<UserError>([&] { ready.get({data::Split::train, 2}, none); }, {"/disk/trajectory.h5"});
-  EXPECT_EQ(ready.get({data::Split::train, 3}, none).target.size(2), 128);
+  EXPECT_EQ(ready.get({data::Split::train, 3}, none).target.size(2), kWidth);
   EXPECT_GT(ready.seconds_of_waiting(), 0);
 }
 
@@ -128,9 +130,9 @@ TEST(BlockPoints, PollMayEndTheWaiting) {
   const Student student = student_on(at::kCPU);
   class Stuck : public SlowPoints {
    public:
-    Stuck() : SlowPoints(128) {}
+    Stuck() : SlowPoints(kWidth) {}
     at::Tensor input(data::Split split, std::int64_t i, std::int64_t block) const override {
-      std::this_thread::sleep_for(std::chrono::milliseconds(120));
+      std::this_thread::sleep_for(std::chrono::milliseconds(60));
       return SlowPoints::input(split, i, block);
     }
   };
