@@ -15,13 +15,16 @@ import sys
 
 # The first that fits; by what the libraries and this project call their kernels.
 GROUPS = [
-    ("softmax attention (cuDNN)", r"cudnn.*(sdpa|flash|fmha|fprop_f16|bprop_f16)|flash_(fwd|bwd)|fmha|sdpa|row_max"),
     ("convolutions", r"implicit_(con|gemm)|xmma_(fprop|dgrad|wgrad)|_conv|conv(2d|3d)|im2col|nchwToNhwc|nhwcToNchw"),
-    ("feature maps", r"feature_map|map_(forward|backward)|phi|MapRows"),
+    ("softmax attention", r"cudnn|flash_(fwd|bwd)|fmha|sdpa|row_maxima"),
+    ("feature maps", r"MapRows|HopperWeight|features_of|::gradients_of|shares_of|of_shares|feature_map"),
     ("products", r"gemm|gemv|nvjet|cutlass|cublas|splitk|xmma"),
-    ("linear branch and blend", r"blend|upstream|value_columns|fold_keys|state|linear"),
-    ("rows of a block", r"modulated|gated|norm_rope|row_kernel|rms_norm|layer_norm|rope|channel"),
-    ("optimizer and norms", r"adam|multi_tensor|lp_norm|norm_kernel|NormTwo"),
+    ("linear branch and blend",
+     r"blend|upstream|value_columns|fold_keys|sum_states|key_gradients|query_side|query_gradients|key_side"),
+    ("norms, gates and activations of a block",
+     r"stream_(forward|backward)|head_norm|gelu|modulated|gated|norm_rope|rms_norm|layer_norm|rope|channel_norm|biased_sum"
+     r"|doubled_frames"),
+    ("optimizer, loss and norms", r"adam|multi_tensor|lp_norm|NormTwo|distances|scale_packs"),
     ("copies and casts", r"copy|cat_?array|transpose|fill|memcpy|memset|cast"),
     ("other elementwise work and sums", r"."),
 ]
@@ -47,7 +50,7 @@ def short_name(kernel):
     """The name without the types of its arguments."""
     name = re.sub(r"^void ", "", kernel.strip())
     name = re.sub(r"\(.*", "", name) if "(anonymous" not in name else name.replace("(anonymous namespace)::", "")
-    name = re.sub(r"<unnamed>::|at::native::|rehyat::ops::|cuda::", "", re.sub(r"\(.*", "", name))
+    name = re.sub(r"<unnamed>::|at::native::|rehyat::(ops::)?|cuda::", "", re.sub(r"\(.*", "", name))
     name = re.sub(r"<.*", "", name) or name
     return name[:60]
 

@@ -54,16 +54,25 @@ class RandomWan(unittest.TestCase):
 class KernelTable(unittest.TestCase):
     def test_kernels_go_to_their_groups(self):
         for kernel, group in [
-                ("cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16", "softmax attention (cuDNN)"),
+                ("cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16", "softmax attention"),
+                ("void cudnn::compute_dot_do_o_specialized<1, 128>(const void *)", "softmax attention"),
+                ("rehyat::<unnamed>::sum_of_shares(rehyat::<unnamed>::WeightsWork)", "feature maps"),
+                ("void rehyat::<unnamed>::query_gradients<256, 128>(QueryGradientArguments)", "linear branch and blend"),
                 ("nvjet_tst_256x128_64x4_2x1_v_bz_TNT", "products"),
                 ("void cutlass::Kernel2<cutlass_80_tensorop_bf16>", "products"),
                 ("void rehyat::ops::(anonymous namespace)::forward<Softplus>(MapRows, const float *)", "feature maps"),
                 ("void rehyat::ops::(anonymous namespace)::blend_rows(BlendArguments)", "linear branch and blend"),
-                ("void rehyat::ops::(anonymous namespace)::norm_rope<float>(Rows)", "rows of a block"),
-                ("void at::native::multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer and norms"),
+                ("void rehyat::ops::(anonymous namespace)::norm_rope<float>(Rows)",
+                 "norms, gates and activations of a block"),
+                ("void at::native::multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer, loss and norms"),
                 ("void at::native::elementwise_kernel<128, direct_copy_kernel_cuda>", "copies and casts"),
                 ("void at::native::reduce_kernel<512, 1>", "other elementwise work and sums")]:
             self.assertEqual(kernel_table.group_of(kernel), group, kernel)
+
+    def test_names_without_their_types(self):
+        self.assertEqual(kernel_table.short_name("void rehyat::<unnamed>::backward<__nv_bfloat16, F>(rehyat::MapRows, int)"),
+                         "backward")
+        self.assertEqual(kernel_table.short_name("rehyat::<unnamed>::fold_keys(rehyat::FoldArguments)"), "fold_keys")
 
     def test_units_passes_and_other_metrics(self):
         with tempfile.TemporaryDirectory() as folder:
