@@ -12,13 +12,10 @@ namespace {
 /// Hosted weights, two moments and their average, of 128 MiB each, three times: the way in, the work and the way out.
 constexpr std::int64_t kShardBytes = std::int64_t{3} * 3 * (1 << 27);
 
-/// Numbers a token that the feature maps of q and k keep for their backward pass.
+/// Numbers a token that the feature maps of q and k keep for their backward pass: the features, where one kernel is a
+/// whole map.
 std::int64_t phi_numbers(const models::Architecture& d, const ops::FeatureMapConfig& phi) {
-  const std::int64_t features = phi.feature_width(d.head_width());
-  const std::int64_t hidden = phi.hidden > 0 ? phi.hidden : phi.degree * d.head_width();
-  const std::int64_t products =
-      phi.kind == ops::FeatureMapKind::poly_mlp ? (phi.layers - 1) * hidden + features : features;
-  return 2 * d.heads * (products + features);
+  return 2 * d.heads * phi.feature_width(d.head_width());
 }
 
 /// What one block keeps for its backward pass.

@@ -38,7 +38,7 @@ struct MemoryEstimate {
 };
 
 /// Activations are what the architecture says that blocks, embeddings and head keep and the gradients on their way in
-/// the last block, and for a converted block the products and features of phi on a GPU, for q and k. Where blocks are
+/// the last block, and for a converted block the features of phi for q and k, as on a Hopper GPU. Where blocks are
 /// run again one block at a time keeps them, and every block its input and what the policy keeps of its attention.
 /// Gradients need room of their own only where they outgrow what blocks have let go. Hosted weights have their copy in
 /// the compute type alone on the device, and room for the shards in which they are updated.

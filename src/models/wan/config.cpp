@@ -47,11 +47,11 @@ Architecture WanConfig::architecture() const {
   a.block = block_of(*this);
   a.outside = outside_of(*this);
   a.text_numbers = (1 + 2 * layers) * dim;  // the embedded text; keys and values of each block
-  // Self-attention: its input, q, k, v, what it attends to and its projection; the residual, its norm, q and k before
-  // and within their norms, the projection once more. Cross-attention: query, q, what it attends to; the residual, q
-  // before and within its norm. Feed-forward: its input and both sides of the activation; the residual, its norm, the
-  // result.
-  a.saved_by_block = {.compute = (6 + 3 + 1) * dim + 2 * ffn_dim, .wide = (7 + 3 + 3) * dim};
+  // As the kernels of a GPU keep it. Self-attention: its input, q, k before and after their norms, v, what it attends
+  // to, its projection for the gate. Cross-attention: its input, q before and after its norm, what it attends to.
+  // Feed-forward: its input, both sides of the activation, its result for the gate. The stream before each of the
+  // three.
+  a.saved_by_block = {.compute = (8 + 4 + 2) * dim + 2 * ffn_dim, .wide = 3 * dim};
   a.saved_outside = {.compute = 0, .wide = 3 * dim};  // the head: the residual, its norm, the modulated norm
   // The feed-forward: of its result, the gated result and the activation.
   a.backward_working = {.compute = dim + ffn_dim, .wide = 2 * dim};
