@@ -51,14 +51,14 @@ TEST(GpuStep, TheEstimateIsWithinATenthOfTheAllocatorsPeak) {
               << human_bytes(step.backward.peak_bytes) << ", update " << human_bytes(step.update.peak_bytes)
               << "), estimate " << human_bytes(step.estimate.total()) << ", weights "
               << human_bytes(step.estimate.weights) << ", activations " << human_bytes(step.estimate.activations)
-              << '\n';
+              << std::endl;
     EXPECT_NEAR(static_cast<double>(step.estimate.total()) / static_cast<double>(step.peak_bytes()), 1, 0.1);
     if (what.layers != 4) continue;
     if (what.recompute == Recompute::none) none = step.loss;
     if (what.recompute == Recompute::full) (what.offload ? offloaded : full) = step.loss;
   }
   EXPECT_NEAR(full / none, 1, 1e-3);  // of the second step
-  EXPECT_EQ(offloaded, full);
+  EXPECT_NEAR(offloaded / full, 1, 1e-4);
 }
 
 }  // namespace

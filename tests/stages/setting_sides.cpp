@@ -58,7 +58,9 @@ void add_training(std::map<std::string, Known>& out, const std::string& section)
            // A model that begins at random is trained whole.
            {"trainable", {kResult, section == "pretrain" ? "" : "attention"}},
            {"micro_batch", {kSpeed, "5"}},
-           {"recompute", {kSpeed, "full"}}})
+           {"recompute", {kSpeed, "full"}},
+           {"memory", {kSpeed, "45GB"}},
+           {"offload", {kSpeed, "optimizer"}}})
     out.emplace(cat(section, ".", name), known);
 }
 
