@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <bit>
 
+#include "core/log.h"
+#include "tensor/error_text.h"
+
 namespace rehyat::distill {
 namespace {
 
@@ -107,10 +110,16 @@ void BlockPoints::keep(std::int64_t index, const Point& point, const at::Tensor&
   for (const at::Tensor& part : {host_input, point.target, point.softmax.o, point.softmax.lse, point.softmax.row_max})
     on_host += pinned_bytes(part);
   if (on_host > left_.host || on_host_.contains(index)) return;
-  left_.host -= on_host;
-  on_host_.emplace(index,
-                   OnHost{host_input, host_copy_if(copies_, point.target[0]), host_copy_if(copies_, point.softmax.o),
-                          host_copy_if(copies_, point.softmax.lse), host_copy_if(copies_, point.softmax.row_max)});
+  try {
+    on_host_.emplace(index,
+                     OnHost{host_input, host_copy_if(copies_, point.target[0]), host_copy_if(copies_, point.softmax.o),
+                            host_copy_if(copies_, point.softmax.lse), host_copy_if(copies_, point.softmax.row_max)});
+    left_.host -= on_host;
+  } catch (const c10::Error& error) {
+    log::warn("distill: no more memory can be pinned: ", message_of(error),
+              "; points that are not kept yet are read at each visit; lower distill.keep_on_host");
+    left_.host = 0;
+  }
 }
 
 }  // namespace rehyat::distill
