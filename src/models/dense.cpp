@@ -1,7 +1,5 @@
 #include "models/dense.h"
 
-#include "ops/row_ops.h"
-
 namespace rehyat::models {
 
 DenseImpl::DenseImpl(std::int64_t in, std::int64_t out, bool of_products)
@@ -12,7 +10,12 @@ DenseImpl::DenseImpl(std::int64_t in, std::int64_t out, bool of_products)
       bias_copy_(bias) {}
 
 at::Tensor DenseImpl::forward(const at::Tensor& x) const {
-  return at::linear(x, weight_copy_.in(x.scalar_type()), bias_copy_.in(x.scalar_type()));
+  const ops::LinearWeights w = weights(x.scalar_type());
+  return at::linear(x, w.weight, w.bias);
+}
+
+ops::LinearWeights DenseImpl::weights(at::ScalarType type) const {
+  return {weight_copy_.in(type), bias_copy_.in(type)};
 }
 
 std::vector<Replica*> DenseImpl::replicas() {

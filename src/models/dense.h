@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "ops/rope.h"
+#include "ops/linear.h"
+#include "ops/row_ops.h"
 #include "tensor/replica.h"
 
 namespace rehyat::models {
@@ -20,6 +21,8 @@ class DenseImpl : public torch::nn::Module, public HasReplicas {
   DenseImpl(std::int64_t in, std::int64_t out, bool of_products = true);
   /// [..., in] -> [..., out] in x's type.
   at::Tensor forward(const at::Tensor& x) const;
+  /// Weight and bias as a product in `type` takes them.
+  ops::LinearWeights weights(at::ScalarType type) const;
 
   std::vector<Replica*> replicas() override;
 

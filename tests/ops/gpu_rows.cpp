@@ -1,24 +1,22 @@
 #include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/cuda.h>
 
-#include <algorithm>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "core/rng.h"
-#include "core/strings.h"
+#include "ops/gpu_step.h"
 #include "ops/row_ops.h"
-#include "tensor/random.h"
 
 /// The kernels of the row-wise steps and their gradients against the composed form on the CPU in float64, on the same
 /// (rounded) inputs.
 namespace rehyat::ops {
 namespace {
 
-using Tensors = std::vector<at::Tensor>;
-using Step = std::function<Tensors(const Tensors&)>;
+using testing::drawn;
+using testing::expect_step;
+using testing::run_step;
+using testing::Step;
+using testing::Tensors;
 
 constexpr double kEps = 1e-6;
 
@@ -37,63 +35,6 @@ struct RowSize {
 
 /// Of models, of one warp, of a part of a warp, of many rows.
 const std::vector<RowSize> kSizes = {{}, {1, 300, 12, 128}, {3, 5, 1, 8}, {2, 9, 33, 8}, {1, 3, 48, 128}};
-
-at::Tensor drawn(Rng& rng, at::IntArrayRef sizes, at::ScalarType type, double factor = 1, double level = 0) {
-  return (randn(rng, sizes) * factor + level).to(at::kCUDA, type);
-}
-
-double error_of(const at::Tensor& found, const at::Tensor& exact) {
-  const at::Tensor wide = found.to(at::kCPU, at::kDouble);
-  return ((wide - exact).abs().max() / exact.abs().max().clamp_min(1e-12)).item<double>();
-}
-
-at::Tensor leaf(const at::Tensor& x, bool exact, bool wants) {
-  const at::Tensor same = exact ? x.detach().to(at::kCPU, at::kDouble) : x.detach();
-  return same.set_requires_grad(wants);
-}
-
-/// Results, then the gradients of the inputs that want one, for upstream gradients drawn once.
-Tensors run_step(const Step& step, const Tensors& inputs, const std::vector<bool>& wants, bool exact) {
-  Tensors leaves;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    leaves.push_back(inputs[i].defined() ? leaf(inputs[i], exact, wants[i]) : at::Tensor());
-  const Tensors results = step(leaves);
-  Tensors roots, upstream, found;
-  Rng rng(5, "test.rows.upstream");
-  for (const at::Tensor& y : results) {
-    found.push_back(y.detach());
-    const at::Tensor dy = randn(rng, y.sizes());
-    if (!y.requires_grad()) continue;
-    roots.push_back(y);
-    upstream.push_back(exact ? dy.to(at::kDouble) : dy.to(at::kCUDA, y.scalar_type()));
-  }
-  if (!roots.empty()) torch::autograd::backward(roots, upstream);
-  for (std::size_t i = 0; i < leaves.size(); ++i) {
-    if (leaves[i].defined() && wants[i]) found.push_back(leaves[i].grad());
-  }
-  return found;
-}
-
-/// Of numbers that were rounded to their own type once; upstream gradients in half precision differ from the exact
-/// run's by a rounding of their own.
-double tolerance_of(at::ScalarType type, at::ScalarType products) {
-  if (products == at::kFloat) return 2e-5;
-  if (type == at::kFloat) return products == at::kHalf ? 2e-3 : 1.2e-2;
-  return products == at::kHalf ? 3e-3 : 2e-2;
-}
-
-void expect_right(const Step& step, const Tensors& inputs, const std::vector<bool>& wants, at::ScalarType products,
-                  const std::string& name) {
-  const Tensors found = run_step(step, inputs, wants, false), exact = run_step(step, inputs, wants, true);
-  ASSERT_EQ(found.size(), exact.size()) << name;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    ASSERT_TRUE(found[i].defined() && exact[i].defined()) << name << ", tensor " << i;
-    EXPECT_TRUE(found[i].is_cuda()) << name;
-    ASSERT_EQ(found[i].sizes(), exact[i].sizes()) << name << ", tensor " << i;
-    EXPECT_LE(error_of(found[i], exact[i]), tolerance_of(found[i].scalar_type(), products))
-        << name << ", tensor " << i << ' ' << at::toString(products);
-  }
-}
 
 at::ScalarType type_like(const at::Tensor& x, at::ScalarType type) {
   return x.scalar_type() == at::kDouble ? at::kDouble : type;
@@ -126,17 +67,17 @@ TEST_F(GpuRows, StreamAndItsGradients) {
           const NormedStream s = norm_stream(t[0], norm_from(t, modulated, type));
           return {s.stream * 2, s.normed};
         };
-        expect_right(norm, in, {true, false, false, true, true}, type, "norm of " + name);
+        expect_step(norm, in, {true, false, false, true, true}, type, "norm of " + name);
         for (const bool gated : {true, false}) {
           const Step sum_and_norm = [&](const Tensors& t) -> Tensors {
             const NormedStream s = add_and_norm(t[0], t[1], gated ? t[2] : at::Tensor(), norm_from(t, modulated, type));
             return {s.stream, s.normed};
           };
-          expect_right(sum_and_norm, in, {true, true, gated, true, true}, type, cat("sum, gated ", gated, ", ") + name);
+          expect_step(sum_and_norm, in, {true, true, gated, true, true}, type, cat("sum, gated ", gated, ", ") + name);
         }
       }
       const Step sum = [](const Tensors& t) -> Tensors { return {gated_sum(t[0], t[1], t[2])}; };
-      expect_right(sum, stream_inputs(size, type, true, false), {true, true, true, false, false}, type, "gated sum");
+      expect_step(sum, stream_inputs(size, type, true, false), {true, true, true, false, false}, type, "gated sum");
     }
   }
 }
@@ -150,7 +91,7 @@ TEST_F(GpuRows, WhatOnlySomeInputsWant) {
   for (int which = 1; which < 32; ++which) {
     std::vector<bool> wants;
     for (int i = 0; i < 5; ++i) wants.push_back((which >> i) % 2 == 1);
-    expect_right(step, in, wants, at::kBFloat16, cat("inputs ", which));
+    expect_step(step, in, wants, at::kBFloat16, cat("inputs ", which));
   }
   // Only one of the two results is used.
   for (const bool stream : {true, false}) {
@@ -158,14 +99,14 @@ TEST_F(GpuRows, WhatOnlySomeInputsWant) {
       const NormedStream s = add_and_norm(t[0], t[1], t[2], norm_from(t, true, at::kBFloat16));
       return {stream ? s.stream * 1 : s.normed * 1};
     };
-    expect_right(one, in, {true, true, true, !stream, !stream}, at::kBFloat16, cat("only the stream ", stream));
+    expect_step(one, in, {true, true, true, !stream, !stream}, at::kBFloat16, cat("only the stream ", stream));
   }
   const Step weights = [](const Tensors& t) -> Tensors {
     const NormedStream s = norm_stream(t[0], norm_from(t, true, at::kBFloat16));
     EXPECT_FALSE(s.stream.requires_grad());
     return {s.normed};
   };
-  expect_right(weights, in, {false, false, false, true, true}, at::kBFloat16, "the norm's weights");
+  expect_step(weights, in, {false, false, false, true, true}, at::kBFloat16, "the norm's weights");
 }
 
 TEST_F(GpuRows, HeadsAndTheirGradients) {
@@ -189,8 +130,8 @@ TEST_F(GpuRows, HeadsAndTheirGradients) {
             return {y.first, y.second.transpose(1, 2) * 2};  // gradients that lie differently
           };
           for (const bool both : {true, false})
-            expect_right(step, in, {true, both}, type, cat("heads of ", size.head_width, ", ways ", ways));
-          expect_right(step, in, {false, true}, type, "the weight of heads");
+            expect_step(step, in, {true, both}, type, cat("heads of ", size.head_width, ", ways ", ways));
+          expect_step(step, in, {false, true}, type, "the weight of heads");
         }
       }
     }
@@ -229,14 +170,14 @@ TEST_F(GpuRows, WhatTheKernelsDoNotServeIsComposed) {
     const NormedStream s = add_and_norm(t[0], t[1], t[2], norm_from(t, true, at::kBFloat16));
     return {s.stream, s.normed};
   };
-  expect_right(step, in, std::vector<bool>(5, true), at::kBFloat16, "30 channels");
+  expect_step(step, in, std::vector<bool>(5, true), at::kBFloat16, "30 channels");
   in = stream_inputs({}, at::kFloat, true, false);
   in[1] = in[1].to(at::kBFloat16);  // another type than the norm's
   const Step mixed = [](const Tensors& t) -> Tensors {
     const NormedStream s = add_and_norm(t[0], t[1], t[2], norm_from(t, true, at::kFloat));
     return {s.stream, s.normed};
   };
-  expect_right(mixed, in, std::vector<bool>(5, true), at::kBFloat16, "two types");
+  expect_step(mixed, in, std::vector<bool>(5, true), at::kBFloat16, "two types");
 }
 
 }  // namespace

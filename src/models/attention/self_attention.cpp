@@ -60,11 +60,11 @@ ProjectedAttention::ProjectedAttention(std::int64_t dim, std::int64_t heads, dou
   norm_k_ = register_module("norm_k", RmsNorm(dim, eps));
 }
 
-at::Tensor ProjectedAttention::queries(const at::Tensor& x, const ops::RopeTables* rope) const {
-  return norm_q_->forward(to_q_->forward(x), heads_, rope);
+at::Tensor ProjectedAttention::queries(const at::Tensor& x) const {
+  return norm_q_->forward(to_q_->forward(x), heads_);
 }
-at::Tensor ProjectedAttention::keys(const at::Tensor& context, const ops::RopeTables* rope) const {
-  return norm_k_->forward(to_k_->forward(context), heads_, rope);
+at::Tensor ProjectedAttention::keys(const at::Tensor& context) const {
+  return norm_k_->forward(to_k_->forward(context), heads_);
 }
 at::Tensor ProjectedAttention::values(const at::Tensor& context) const {
   return split_heads(to_v_->forward(context), heads_);
@@ -91,12 +91,16 @@ AttentionTap SelfAttentionImpl::set_tap(AttentionTap tap) {
 }
 
 Heads SelfAttentionImpl::heads(const at::Tensor& x, const ops::RopeTables& rope) const {
+  const auto type = x.scalar_type();
+  const std::vector<at::Tensor> products =
+      ops::linear_each(x, {to_q_->weights(type), to_k_->weights(type), to_v_->weights(type)});
+  const at::Tensor v = split_heads(products[2], heads_);
   if (attention_.phi.rope_first) {
-    const at::Tensor q = queries(x, &rope), k = keys(x, &rope);
-    return {q, k, values(x), q, k};
+    const at::Tensor q = norm_q_->forward(products[0], heads_, &rope), k = norm_k_->forward(products[1], heads_, &rope);
+    return {q, k, v, q, k};
   }
-  const at::Tensor q = queries(x), k = keys(x);
-  return {ops::apply_rope(q, rope), ops::apply_rope(k, rope), values(x), q, k};
+  const at::Tensor q = norm_q_->forward(products[0], heads_), k = norm_k_->forward(products[1], heads_);
+  return {ops::apply_rope(q, rope), ops::apply_rope(k, rope), v, q, k};
 }
 
 at::Tensor SelfAttentionImpl::attend(const Heads& h, std::int64_t slices, AttentionForm form,

@@ -45,10 +45,9 @@ at::Tensor softmax_attention(const Heads& heads);
 class ProjectedAttention : public torch::nn::Module {
  protected:
   ProjectedAttention(std::int64_t dim, std::int64_t heads, double eps);
-  /// Queries of `x` [B,N,dim] -> [B,A,N,D], normalised and, with `rope`, rotated; keys and values of `context`
-  /// [B,L,dim] -> [B,A,L,D].
-  at::Tensor queries(const at::Tensor& x, const ops::RopeTables* rope = nullptr) const;
-  at::Tensor keys(const at::Tensor& context, const ops::RopeTables* rope = nullptr) const;
+  /// Queries of `x` [B,N,dim] -> [B,A,N,D], normalised; keys and values of `context` [B,L,dim] -> [B,A,L,D].
+  at::Tensor queries(const at::Tensor& x) const;
+  at::Tensor keys(const at::Tensor& context) const;
   at::Tensor values(const at::Tensor& context) const;
 
   std::int64_t heads_;

@@ -49,13 +49,7 @@ TextKeys BlockImpl::text_keys(const at::Tensor& text, const ForwardOptions& opti
 }
 
 at::Tensor BlockImpl::feed_forward(const at::Tensor& x) {
-  at::Tensor inner = ffn_in_->forward(x);
-  // The widest tensor of the model: a second one only where gradients need both.
-  if (at::GradMode::is_enabled())
-    inner = at::gelu(inner, "tanh");
-  else
-    at::gelu_(inner, "tanh");
-  return ffn_out_->forward(inner);
+  return ops::feed_forward(x, ffn_in_->weights(x.scalar_type()), ffn_out_->weights(x.scalar_type()));
 }
 
 }  // namespace rehyat::models

@@ -49,12 +49,12 @@ Architecture WanConfig::architecture() const {
   a.text_numbers = (1 + 2 * layers) * dim;  // the embedded text; keys and values of each block
   // As the kernels of a GPU keep it. Self-attention: its input, q, k before and after their norms, v, what it attends
   // to, its projection for the gate. Cross-attention: its input, q before and after its norm, what it attends to.
-  // Feed-forward: its input, both sides of the activation, its result for the gate. The stream before each of the
+  // Feed-forward: its input, what goes into the activation, its result for the gate. The stream before each of the
   // three.
-  a.saved_by_block = {.compute = (8 + 4 + 2) * dim + 2 * ffn_dim, .wide = 3 * dim};
+  a.saved_by_block = {.compute = (8 + 4 + 2) * dim + ffn_dim, .wide = 3 * dim};
   a.saved_outside = {.compute = 0, .wide = 3 * dim};  // the head: the residual, its norm, the modulated norm
-  // The feed-forward: of its result, the gated result and the activation.
-  a.backward_working = {.compute = dim + ffn_dim, .wide = 2 * dim};
+  // The feed-forward: of its result, the gated result and the activation, which is made again.
+  a.backward_working = {.compute = dim + 2 * ffn_dim, .wide = 2 * dim};
   return a;
 }
 
