@@ -101,7 +101,7 @@ TEST(TrainingMemory, ThePlanThatFitsRunsAsLittleAgainAsItCan) {
   EXPECT_EQ(plan(1e15), models::RecomputePlan(Recompute::none));
   EXPECT_EQ(plan(1), models::RecomputePlan(Recompute::full));
   std::int64_t fewer = 31;
-  for (const double bytes : {120e9, 75e9, 60e9}) {
+  for (const double bytes : {100e9, 75e9, 60e9}) {
     const models::RecomputePlan found = plan(bytes);
     EXPECT_LE(total(found), bytes);
     EXPECT_EQ(found.first, Recompute::selective);

@@ -45,7 +45,7 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& results, con
   for (const at::Tensor& x : inputs) {
     if (x.requires_grad()) wanted.push_back(x);
   }
-  return torch::autograd::grad({sum}, wanted, {}, std::nullopt, false, true);
+  return torch::autograd::grad({sum}, wanted, {}, true, false, true);
 }
 
 TEST(Linear, EachIsALinearLayerWithItsGradients) {
