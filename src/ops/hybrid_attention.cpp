@@ -238,6 +238,12 @@ AttentionMemory run_or_recall(const Job& job, const Inputs& in, const SoftmaxBra
   return out;
 }
 
+/// Whether two tensors are the same numbers in the same places, not only parts of one.
+bool same_rows(const at::Tensor& a, const at::Tensor& b) {
+  return a.is_alias_of(b) && a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
+         a.strides() == b.strides();
+}
+
 struct JobHolder : torch::CustomClassHolder {
   std::shared_ptr<const Job> job;
   JoinedPieces joined;
@@ -277,8 +283,7 @@ class HybridFunction : public torch::autograd::Function<HybridFunction> {
     }
     if (job.softmax && (ctx->needs_input_grad(0) || ctx->needs_input_grad(1) || ctx->needs_input_grad(2))) {
       // Where the branches have the same values, their gradients become one in the sum over the rectangles.
-      const bool one_v = grads.v_linear.defined() && ctx->needs_input_grad(2) && in.v.is_alias_of(in.v_linear) &&
-                         in.v.sizes() == in.v_linear.sizes();
+      const bool one_v = grads.v_linear.defined() && ctx->needs_input_grad(2) && same_rows(in.v, in.v_linear);
       softmax_backward(job, in, result, dy, one_v ? grads.v_linear : at::Tensor(), held.joined, grads);
       if (one_v) grads.v_linear = at::Tensor();
     } else if (ctx->needs_input_grad(0)) {
