@@ -40,9 +40,9 @@ TEST(TrainingMemory, ActivationsGrowWithTheBatchAndAreThoseOfAllBlocks) {
   EXPECT_GT(one, 30 * kVideo.tokens(kWan) * kWan.saved_by_block.bytes(setup.compute_bytes));
 }
 
-/// Wan2.1 1.3B at 480 x 832, 81 frames, batch 1, of so many layers with so many converted. A GPU's allocator is
-/// compared with the same estimate by gpu_step.
-TEST(TrainingMemory, OfTheRealSizeFitsTheCardsThatItIsMeantFor) {
+/// Wan2.1 1.3B at 480 x 832, 81 frames, batch 1, of so many layers with so many converted, in bf16 over float32
+/// masters: peaks of the allocator of an H100, as `bench step` and gpu_step found them on 2026-11-28.
+TEST(TrainingMemory, OfTheRealSizeIsAsMeasuredOnOneGpu) {
   const auto estimated = [](std::int64_t layers, std::int64_t hybrid, const models::RecomputePlan& recompute,
                             bool hosted = false) {
     models::Architecture model = kWan;
@@ -55,11 +55,17 @@ TEST(TrainingMemory, OfTheRealSizeFitsTheCardsThatItIsMeantFor) {
     return static_cast<double>(training_memory(model, kVideo, blocks, setup).total());
   };
   using models::Recompute;
-  EXPECT_NEAR(estimated(30, 15, Recompute::full), 31e9, 2e9);
-  EXPECT_LT(estimated(30, 15, Recompute::full, true), 20e9);
+  const auto expect = [&](double measured, double found) { EXPECT_NEAR(found / measured, 1, 0.05); };
+  expect(30.9e9, estimated(30, 15, Recompute::full));
+  expect(34.1e9, estimated(30, 15, Recompute::selective));
+  expect(43.9e9, estimated(30, 15, {Recompute::selective, Recompute::none, 5}));
+  expect(74.0e9, estimated(30, 15, {Recompute::selective, Recompute::none, 17}));
+  expect(75.2e9, estimated(30, 30, {Recompute::selective, Recompute::none, 16}));
+  expect(14.1e9, estimated(30, 15, Recompute::full, true));
+  expect(8.3e9, estimated(4, 2, Recompute::full));
+  expect(15.8e9, estimated(4, 2, Recompute::none));
+  expect(6.0e9, estimated(4, 2, Recompute::full, true));
   EXPECT_GT(estimated(30, 15, Recompute::none), 80e9);
-  EXPECT_LT(estimated(30, 15, {Recompute::selective, Recompute::none, 4}), 45e9);
-  EXPECT_LT(estimated(30, 15, {Recompute::selective, Recompute::none, 12}), 75e9);
   // Attention outputs of 101 MB a block, and their logarithms.
   EXPECT_NEAR(estimated(30, 15, Recompute::selective) - estimated(30, 15, Recompute::full), 3.1e9, 0.1e9);
 }
