@@ -107,6 +107,7 @@ void PublishedModel::fields(config::Fields& f) {
   f.add("patch_slices", a.patch[0], "latent slices of a token");
   f.add("patch_rows", a.patch[1], "latent rows of a token");
   f.add("patch_columns", a.patch[2], "latent columns of a token");
+  f.add("text_numbers", a.text_numbers, "held of each text token");
   add_part(f, "block", a.block);
   add_part(f, "outside", a.outside);
   add_numbers(f, "saved_by_block", a.saved_by_block);
