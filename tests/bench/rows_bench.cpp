@@ -121,7 +121,8 @@ void measure_row(benchmark::State& state, std::size_t which, bool backward, bool
     for (at::Tensor& x : inputs) x.mutable_grad().reset();
   };
   // A step that only norms has no update among its inputs.
-  const std::int64_t inputs_bytes = bytes_of(step.name == "norm" ? Tensors{inputs[0]} : inputs);
+  const std::int64_t inputs_bytes =
+      step.name == "norm" ? static_cast<std::int64_t>(inputs[0].nbytes()) : bytes_of(inputs);
   const std::int64_t bytes = (inputs_bytes + bytes_of(upstream)) * (backward ? 2 : 1);
   double best = std::numeric_limits<double>::max();
   for (auto _ : state) {
